@@ -1,0 +1,1 @@
+"""The shared core model package: OFA, and nothing about exits."""

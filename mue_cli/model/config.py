@@ -1,0 +1,73 @@
+"""Sizes and switches of OFA, and the named sizes ("presets").
+
+Released sizes: OFA (Wang et al., ICML 2022), Table 1 of its appendix. The small ones are ours, for laptops: same code, a narrower and
+shallower ResNet.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OFAConfig:
+    """All that is needed to build an OFA. The defaults of the switches are those of every released size.
+
+    resnet_blocks: bottlenecks in each of the three stages.
+    resnet_width: channels after the stem (64 in released sizes); the trunk ends with 16 times as many.
+    token_buckets, image_buckets: sides of the relative-position tables (OFA: 256 and 42).
+    max_positions: longest text; OFA's table has two rows more.
+    attn_scale_factor: content and position logits are summed, so each is scaled by (head_dim * factor) ** -0.5.
+    normformer: extra norms in each block, and a learned scale per attention head.
+    drop_path: largest stochastic-depth rate over the layers (0 at the first, linear).
+    """
+
+    vocab_size: int
+    embed_dim: int
+    ffn_dim: int
+    num_heads: int
+    num_encoder_layers: int
+    num_decoder_layers: int
+    resnet_blocks: tuple[int, int, int]
+    resnet_width: int = 64
+    max_positions: int = 1024
+    token_buckets: int = 256
+    image_buckets: int = 42
+    attn_scale_factor: float = 2.0
+    dropout: float = 0.1
+    drop_path: float = 0.0
+    normformer: bool = True
+    embedding_norms: bool = True
+    type_embedding: bool = True
+    scale_embedding: bool = False
+
+    @property
+    def head_dim(self) -> int:
+        return self.embed_dim // self.num_heads
+
+    @property
+    def image_stride(self) -> int:
+        """Pixels per patch side: the stem halves twice, stages two and three once each."""
+        return 16
+
+
+RELEASED_VOCAB_SIZE = 59457
+
+_SIZES: dict[str, dict[str, object]] = {
+    "tiny": dict(embed_dim=256, ffn_dim=1024, num_heads=4, num_encoder_layers=4, num_decoder_layers=4, resnet_blocks=(3, 4, 6)),
+    "medium": dict(embed_dim=512, ffn_dim=2048, num_heads=8, num_encoder_layers=4, num_decoder_layers=4, resnet_blocks=(3, 4, 23)),
+    "base": dict(embed_dim=768, ffn_dim=3072, num_heads=12, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(3, 4, 23)),
+    "large": dict(embed_dim=1024, ffn_dim=4096, num_heads=16, num_encoder_layers=12, num_decoder_layers=12, resnet_blocks=(3, 8, 36)),
+    "huge": dict(embed_dim=1280, ffn_dim=5120, num_heads=16, num_encoder_layers=24, num_decoder_layers=12, resnet_blocks=(3, 8, 36)),
+    "nano": dict(
+        embed_dim=96, ffn_dim=192, num_heads=3, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(1, 1, 1), resnet_width=16, dropout=0.0
+    ),
+    "micro": dict(
+        embed_dim=192, ffn_dim=768, num_heads=3, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(2, 2, 2), resnet_width=32
+    ),
+}
+
+PRESETS: tuple[str, ...] = tuple(_SIZES)
+
+
+def preset(name: str, vocab_size: int = RELEASED_VOCAB_SIZE, **changes: object) -> OFAConfig:
+    """Return the named size with the given vocabulary; `changes` replaces single fields. Raises KeyError for an unknown name."""
+    return OFAConfig(vocab_size=vocab_size, **{**_SIZES[name], **changes})  # type: ignore[arg-type]
