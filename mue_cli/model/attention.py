@@ -1,0 +1,41 @@
+"""Multi-head attention with an additive bias and NormFormer's learned scale per head.
+
+Shape letters: B rows, T queries, S keys, D embed, H heads, K head size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention: softmax(q k^T * scale + bias) v, each head times `c_attn`, then the output projection.
+
+    scale_factor: OFA sums content and position logits, so the usual scale head_dim ** -0.5 becomes (head_dim * factor) ** -0.5.
+    head_scale: learn one factor per head (NormFormer, Shleifer et al. 2021).
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, scale_factor: float, head_scale: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scaling = (embed_dim // num_heads * scale_factor) ** -0.5
+        self.q_proj = nn.Linear(embed_dim, embed_dim)
+        self.k_proj = nn.Linear(embed_dim, embed_dim)
+        self.v_proj = nn.Linear(embed_dim, embed_dim)
+        self.out_proj = nn.Linear(embed_dim, embed_dim)
+        self.c_attn = nn.Parameter(torch.ones(num_heads)) if head_scale else None
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Project (B, S, D) to keys and values, each (B, H, S, K)."""
+        return self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """Attend from (B, T, D) to keys and values (B, H, S, K); bias broadcasts to (B, H, T, S)."""
+        queries = self._heads(self.q_proj(x))  # (B, T, D) -> (B, H, T, K)
+        out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=self.scaling)
+        if self.c_attn is not None:
+            out = out * self.c_attn[:, None, None]
+        return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, D)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)

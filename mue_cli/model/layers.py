@@ -1,0 +1,111 @@
+"""One encoder layer and one decoder layer: pre-norm, with NormFormer's extra norms (OFA, Wang et al. 2022).
+
+Shape letters: B rows, Q hypotheses of a row (1 unless a beam is decoded), T positions, S keys, D embed, H heads, K head size.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mue_cli.model.attention import Attention
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Zero whole rows with probability `rate` and scale the others up (stochastic depth, Huang et al. 2016)."""
+    if rate == 0.0 or not training:
+        return x
+    keep = torch.rand(x.shape[0], 1, 1, device=x.device) >= rate
+    return x * keep / (1.0 - rate)
+
+
+def _norm(size: int, wanted: bool) -> nn.Module:
+    return nn.LayerNorm(size) if wanted else nn.Identity()
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(
+        self, embed_dim: int, ffn_dim: int, num_heads: int, scale_factor: float, normformer: bool, dropout: float, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.drop_path = drop_path
+        self.self_attn = Attention(embed_dim, num_heads, scale_factor, head_scale=normformer)
+        self.self_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.self_attn_mid_layer_norm = _norm(embed_dim, normformer)
+        self.final_layer_norm = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, ffn_dim)
+        self.ffn_layer_norm = _norm(ffn_dim, normformer)
+        self.fc2 = nn.Linear(ffn_dim, embed_dim)
+
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Apply the layer to (B, T, D). `bias` broadcasts to (B, H, T, T): positions, and -inf at padded keys."""
+        normed = self.self_attn_layer_norm(x)
+        attended = self.self_attn(normed, *self.self_attn.keys_values(normed), bias)
+        x = x + self._drop(self.self_attn_mid_layer_norm(attended))
+        return x + self._drop(_feed_forward(self, x))
+
+    def _drop(self, update: Tensor) -> Tensor:
+        return drop_path(F.dropout(update, self.dropout, self.training), self.drop_path, self.training)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention to the encoder's output, then feed-forward."""
+
+    def __init__(
+        self, embed_dim: int, ffn_dim: int, num_heads: int, scale_factor: float, normformer: bool, dropout: float, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.drop_path = drop_path
+        self.self_attn = Attention(embed_dim, num_heads, scale_factor, head_scale=normformer)
+        self.self_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.self_attn_mid_layer_norm = _norm(embed_dim, normformer)
+        self.cross_attn = Attention(embed_dim, num_heads, scale_factor, head_scale=normformer)
+        self.cross_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.cross_attn_mid_layer_norm = _norm(embed_dim, normformer)
+        self.final_layer_norm = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, ffn_dim)
+        self.ffn_layer_norm = _norm(ffn_dim, normformer)
+        self.fc2 = nn.Linear(ffn_dim, embed_dim)
+
+    def self_keys_values(self, x: Tensor) -> KeysValues:
+        """Project states entering this layer, (B, T, D), to its self-attention's keys and values, each (B, H, T, K)."""
+        return self.self_attn.keys_values(self.self_attn_layer_norm(x))
+
+    def cross_keys_values(self, encoder_output: Tensor) -> KeysValues:
+        """Project the encoder's output, (B, S, D), to this layer's cross keys and values, each (B, H, S, K)."""
+        return self.cross_attn.keys_values(encoder_output)
+
+    def forward(
+        self,
+        x: Tensor,
+        remember: Callable[[Tensor, Tensor], KeysValues],
+        cross: KeysValues,
+        self_bias: Tensor | None,
+        cross_bias: Tensor | None,
+        num_hypotheses: int = 1,
+    ) -> Tensor:
+        """Apply the layer to (B, Q * T, D): Q hypotheses of T new positions each, all looking at one encoder output.
+
+        remember: takes the new positions' keys and values, (B * Q, H, T, K), and returns those to attend to.
+        self_bias broadcasts to (B * Q, H, T, keys), cross_bias to (B, H, Q * T, S).
+        """
+        normed = self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)  # (B, Q T, D) -> (B Q, T, D)
+        attended = self.self_attn(normed, *remember(*self.self_attn.keys_values(normed)), self_bias)
+        x = x + self._drop(self.self_attn_mid_layer_norm(attended.view_as(x)))
+        attended = self.cross_attn(self.cross_attn_layer_norm(x), *cross, cross_bias)
+        x = x + self._drop(self.cross_attn_mid_layer_norm(attended))
+        return x + self._drop(_feed_forward(self, x))
+
+    def _drop(self, update: Tensor) -> Tensor:
+        return drop_path(F.dropout(update, self.dropout, self.training), self.drop_path, self.training)
+
+
+def _feed_forward(layer: EncoderLayer | DecoderLayer, x: Tensor) -> Tensor:
+    return layer.fc2(layer.ffn_layer_norm(F.gelu(layer.fc1(layer.final_layer_norm(x)))))

@@ -1,0 +1,82 @@
+"""OFA whole: the encoder and the decoder around one embedding, and the forward pass that training uses.
+
+Inference does not come through here: it walks the same layers one by one (mue_cli.inference).
+
+Shape letters: B rows, I image side, P patches, L source tokens, S = P + L, T target positions, D embed, N layers.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mue_cli.model.config import OFAConfig
+from mue_cli.model.decoder import Decoder
+from mue_cli.model.encoder import Encoder, Stream, join_padding, joint_stream, separate_streams, with_padding
+from mue_cli.model.positions import Layout
+
+INIT_STD = 0.02
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """hidden: (B, S, D), normalised. padding_mask: (B, S). positions: (S, D). states: per stream, N + 1 states (B, S, D), embedding first."""
+
+    hidden: Tensor
+    padding_mask: Tensor
+    positions: Tensor
+    states: dict[str, list[Tensor]]
+
+
+class OFA(nn.Module):
+    """One-for-All (Wang et al., ICML 2022): a ResNet-fed encoder-decoder with tied embeddings."""
+
+    def __init__(self, config: OFAConfig) -> None:
+        super().__init__()
+        self.config = config
+        embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim)
+        self.encoder = Encoder(config, embed_tokens)
+        self.decoder = Decoder(config, embed_tokens)
+        self.apply(_initialise)
+
+    def encode(self, images: Tensor, tokens: Tensor, decompose: bool, image_mask: Tensor | None = None) -> EncoderOutput:
+        """Run every encoder layer on (B, 3, I, I) images and (B, L) tokens, keeping all states."""
+        image, text = self.encoder.embed(images, tokens, image_mask)
+        streams = (separate_streams if decompose else joint_stream)(image, text)
+        states = {stream.name: self._encode_stream(stream) for stream in streams}
+        hidden = self.encoder.join([states[stream.name][-1] for stream in streams])
+        layout = Layout(image.layout.grid, text.layout.num_text)
+        return EncoderOutput(hidden, join_padding([image, text]), self.encoder.position_embedding(layout), states)
+
+    def _encode_stream(self, stream: Stream) -> list[Tensor]:
+        states = [stream.hidden]
+        absolute = self.encoder.absolute_bias(stream.layout)
+        for i, layer in enumerate(self.encoder.layers):
+            bias = with_padding(absolute + self.encoder.relative_bias(i, stream.layout), stream.padding_mask)
+            states.append(layer(states[-1], bias))
+        return states
+
+    def decode(self, tokens: Tensor, encoded: EncoderOutput) -> list[Tensor]:
+        """Run every decoder layer on (B, T) tokens under teacher forcing. Returns N + 1 states (B, T, D), embedding first."""
+        length = tokens.shape[1]
+        absolute = self.decoder.absolute_self_bias(length)
+        cross_bias = with_padding(self.decoder.cross_bias(length, encoded.positions), encoded.padding_mask)
+        states = [self.decoder.embed(tokens)]
+        for i, layer in enumerate(self.decoder.layers):
+            self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
+            cross = layer.cross_keys_values(encoded.hidden)
+            states.append(layer(states[-1], lambda keys, values: (keys, values), cross, self_bias, cross_bias))
+        return states
+
+    def forward(self, images: Tensor, source_tokens: Tensor, decoder_tokens: Tensor, decompose: bool) -> list[Tensor]:
+        """Return the state of every decoder layer, N tensors (B, T, D), for the layer-wise loss (Eq. 12-13)."""
+        return self.decode(decoder_tokens, self.encode(images, source_tokens, decompose))[1:]
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw weights as OFA does (BERT's initialisation): normal with deviation 0.02, zero biases, He for convolutions."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INIT_STD)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
