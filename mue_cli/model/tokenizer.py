@@ -1,0 +1,103 @@
+"""Byte-level BPE: text -> ids and back. Ids 0..3 are the specials, as in OFA's dictionary.
+
+Specials are no part of any text: `encode` never yields one, even for the text "<s>". Callers add bos and eos themselves and start every
+text with a space.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from mue_cli.errors import DataError, MissingStepError
+
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+
+
+class Tokenizer:
+    """A vocabulary of bytes and merges. Round-trips any Unicode text."""
+
+    bos_id = 0
+    pad_id = 1
+    eos_id = 2
+    unk_id = 3
+
+    def __init__(self, bpe: tokenizers.Tokenizer) -> None:
+        self._bpe = bpe
+
+    @property
+    def vocab_size(self) -> int:
+        return self._bpe.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without bos and eos."""
+        return self._bpe.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`; specials are left out, bytes that are no UTF-8 become U+FFFD."""
+        return self._bpe.decode([i for i in ids if i >= len(SPECIALS)], skip_special_tokens=False)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, whole_words: Sequence[str] = ()) -> "Tokenizer":
+        """Learn at most `vocab_size` tokens from `texts`; each of `whole_words` (" yes") becomes one token.
+
+        Raises DataError when the size cannot hold the specials, the 256 bytes and the whole words.
+        """
+        room = sum(len(word.encode()) - 1 for word in whole_words)
+        smallest = len(SPECIALS) + 256 + room
+        if vocab_size < smallest:
+            raise DataError(f"a vocabulary of {vocab_size} tokens is too small", hint=f"vocab_size must be at least {smallest}")
+        bpe = _byte_level(models.BPE())
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - room,
+            min_frequency=2,
+            show_progress=False,
+            special_tokens=list(SPECIALS),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        )
+        bpe.train_from_iterator(texts, trainer)
+        model = json.loads(bpe.to_str())["model"]
+        return cls(_with_whole_words(model["vocab"], [(left, right) for left, right in model["merges"]], whole_words))
+
+    def save(self, path: Path) -> None:
+        """Write one JSON file that `load` and the `tokenizers` library read."""
+        path.write_text(self._bpe.to_str(pretty=True), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Read what `save` wrote. Raises MissingStepError when absent, DataError when it is something else."""
+        if not path.is_file():
+            raise MissingStepError(f"no vocabulary at {path}", hint="run: mue prepare <dataset>")
+        try:
+            bpe = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises bare Exception for a malformed file
+            raise DataError(f"cannot read the vocabulary {path}: {error}", hint="run `mue prepare` again") from error
+        if [bpe.id_to_token(i) for i in range(len(SPECIALS))] != list(SPECIALS):
+            raise DataError(f"{path} does not start with {' '.join(SPECIALS)}", hint="it must be a file that `mue prepare` wrote")
+        return cls(bpe)
+
+
+def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
+    bpe = tokenizers.Tokenizer(model)
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    return bpe
+
+
+def _with_whole_words(vocab: dict[str, int], merges: list[tuple[str, str]], words: Sequence[str]) -> tokenizers.Tokenizer:
+    """Append the merges that make each word one token. Appended merges come last, so they change no other split before they apply."""
+    bpe = _byte_level(models.BPE(vocab=vocab, merges=merges))
+    for word in words:
+        pieces = bpe.encode(word).tokens
+        pre_tokens = bpe.pre_tokenizer.pre_tokenize_str(word)
+        if len(pre_tokens) != 1:
+            raise DataError(f"{word!r} cannot be one token", hint="a whole word is one word, with at most one leading space")
+        while len(pieces) > 1:
+            merged = pieces[0] + pieces[1]
+            vocab.setdefault(merged, len(vocab))
+            merges.append((pieces[0], pieces[1]))
+            bpe = _byte_level(models.BPE(vocab=vocab, merges=merges))
+            pieces = bpe.encode(word).tokens
+    return bpe
