@@ -1,0 +1,81 @@
+"""The encoder at inference: each stream walks the layers by itself and leaves when its rule says so (Eq. 3-4, 7-9).
+
+Shape letters: B rows, P patches, L text tokens, S = P + L, D embed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mue_cli.exits.methods import Method
+from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.walk import Probe, Rows, walk
+from mue_cli.model.encoder import Stream, join_padding, joint_stream, separate_streams, with_padding
+from mue_cli.model.ofa import OFA
+from mue_cli.model.positions import Layout
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S). layout: of the whole, for position biases.
+
+    exit_layers, num_tokens: per stream, per row; num_tokens counts no padding.
+    """
+
+    hidden: Tensor
+    padding_mask: Tensor
+    layout: Layout
+    exit_layers: Mapping[str, list[int]]
+    num_tokens: Mapping[str, list[int]]
+
+
+def encode(
+    model: OFA,
+    tables: PositionTables,
+    method: Method,
+    images: Tensor,
+    tokens: Tensor,
+    image_mask: Tensor | None = None,
+    probes: Mapping[str, Probe] | None = None,
+) -> Encoded:
+    """Encode (B, 3, I, I) images and (B, L) tokens, each stream as deep as its rule lets it go.
+
+    image_mask: (B,) bool, False where a row has no image. probes: by stream name.
+    """
+    image, text = model.encoder.embed(images, tokens, image_mask)
+    streams = (separate_streams if method.decompose else joint_stream)(image, text)
+    hidden, exit_layers = [], {}
+    for stream in streams:
+        walked = walk(
+            stream.hidden,
+            len(model.encoder.layers),
+            _layers(model, tables, stream),
+            method.rule(stream.name),
+            padding_mask=stream.padding_mask,
+            probe=(probes or {}).get(stream.name),
+        )
+        hidden.append(walked.hidden)
+        exit_layers[stream.name] = walked.exit_layers
+    return Encoded(
+        model.encoder.join(hidden),
+        join_padding([image, text]),
+        Layout(image.layout.grid, text.layout.num_text),
+        exit_layers,
+        {stream.name: _num_tokens(stream) for stream in streams},
+    )
+
+
+def _layers(model: OFA, tables: PositionTables, stream: Stream):  # noqa: ANN202 - ApplyLayer
+    def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
+        bias = tables.encoder_bias(layer, stream.layout)
+        padding_mask = None if stream.padding_mask is None else rows.take(stream.padding_mask)
+        return model.encoder.layers[layer](hidden, with_padding(bias, padding_mask))
+
+    return apply
+
+
+def _num_tokens(stream: Stream) -> list[int]:
+    if stream.padding_mask is None:
+        return [stream.hidden.shape[1]] * len(stream.hidden)
+    return (~stream.padding_mask).sum(1).tolist()
