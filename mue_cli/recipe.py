@@ -1,22 +1,34 @@
-"""A recipe is an experiment as data: YAML <-> frozen dataclasses.
+"""A recipe is an experiment as data: YAML <-> frozen dataclasses. The only module that reads and writes YAML.
 
-(loader, --set overrides, "did you mean": to be written here)
+Every field has its type and range beside it; a recipe file says only what differs from the defaults.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mue_cli.errors import RecipeError
+from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, build, did_you_mean
+
+DEFAULT_RECIPES: Mapping[str, str] = {"caption": "shapes-caption", "entailment": "shapes-entailment"}
+
+_DATASETS: Mapping[str, tuple[str, ...]] = {"caption": ("shapes", "coco", "flickr8k"), "entailment": ("shapes", "snli-ve")}
 
 
 @dataclass(frozen=True)
 class DataSection:
     """dataset: shapes, coco, flickr8k or snli-ve. root: folder that `mue prepare` wrote (default: data/<dataset>)."""
 
-    dataset: str = "shapes"
+    dataset: Literal["shapes", "coco", "flickr8k", "snli-ve"] = "shapes"
     root: str | None = None
-    image_size: int = 64
-    max_source_tokens: int = 80
-    max_target_tokens: int = 20
-    vocab_size: int = 1000
+    image_size: Count = 64
+    max_source_tokens: Count = 80
+    max_target_tokens: Count = 20
+    vocab_size: Count = 1000
 
 
 @dataclass(frozen=True)
@@ -35,16 +47,16 @@ class TrainingSection:
     """layer_loss: mean (Eq. 13), sum (the release) or last (no multiple exits). warmup: fraction of the steps.
     drop_path and dropout come with the model's config."""
 
-    steps: int = 1000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.06
-    clip_norm: float = 1.0
-    label_smoothing: float = 0.0
+    steps: Count = 1000
+    batch_size: Count = 32
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.01
+    warmup: Fraction = 0.06
+    clip_norm: Positive = 1.0
+    label_smoothing: Fraction = 0.0
     layer_loss: Literal["mean", "sum", "last"] = "mean"
-    validate_every: int = 250
-    validation_samples: int = 200
+    validate_every: Count = 250
+    validation_samples: Count = 200
     freeze_resnet: bool = False
 
 
@@ -55,13 +67,13 @@ class ExitsSection:
     beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never cut short (the release: a third of them).
     skipped_kv: where a skipped decoder layer's keys and values come from."""
 
-    method: str = "mue"
+    method: Literal["full", "static", "mue"] = "mue"
     image: float | None = None
     text: float | None = None
     decoder: float | None = None
-    beta: float = 0.9
-    tau: float = 1.0
-    full_depth_steps: int = 0
+    beta: Fraction = 0.9
+    tau: NonNegative = 1.0
+    full_depth_steps: Natural = 0
     skipped_kv: Literal["project"] = "project"
 
 
@@ -69,37 +81,39 @@ class ExitsSection:
 class SearchSection:
     """Generation (OFA: beam 5, 16 tokens, no 3-gram twice, length penalty 1). Ignored when answers are a closed set."""
 
-    beam: int = 5
-    max_tokens: int = 16
-    min_tokens: int = 1
-    no_repeat_ngram: int = 3
+    beam: Count = 5
+    max_tokens: Count = 16
+    min_tokens: Natural = 1
+    no_repeat_ngram: Natural = 3
     length_penalty: float = 1.0
-    temperature: float = 1.0
+    temperature: Positive = 1.0
 
 
 @dataclass(frozen=True)
 class EvaluationSection:
     """samples: at most so many of a split (None: all). timed_samples: how many are timed one by one against `full`."""
 
-    batch_size: int = 16
-    samples: int | None = None
-    timed_samples: int = 16
+    batch_size: Count = 16
+    samples: Count | None = None
+    timed_samples: Natural = 16
 
 
 @dataclass(frozen=True)
 class CalibrationSection:
     """target_reduction: expected time reduction (Eq. 14) to reach on `val`. max_evaluations: settings that are really run."""
 
-    target_reduction: float = 0.4
-    max_evaluations: int = 24
-    samples: int | None = 200
+    target_reduction: Fraction = 0.4
+    max_evaluations: Count = 24
+    samples: Count | None = 200
 
 
 @dataclass(frozen=True)
 class Recipe:
+    """name: also the name of the run folder, runs/<name>."""
+
     name: str
     task: Literal["caption", "entailment"]
-    seed: int = 0
+    seed: Natural = 0
     data: DataSection = field(default_factory=DataSection)
     model: ModelSection = field(default_factory=ModelSection)
     training: TrainingSection = field(default_factory=TrainingSection)
@@ -107,3 +121,126 @@ class Recipe:
     search: SearchSection = field(default_factory=SearchSection)
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
     calibration: CalibrationSection = field(default_factory=CalibrationSection)
+
+
+def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a file, or of a name such as "shapes-caption".
+
+    overrides: "section.key=value" each, the value in YAML; a later one wins. Raises RecipeError, naming key and place.
+    """
+    path = find(name_or_path)
+    raw = read_yaml(path)
+    sources = {override.partition("=")[0].strip(): f"`--set {override}`" for override in overrides}
+    for override in overrides:
+        _set(raw, override)
+
+    def place(key: str) -> str:
+        return sources.get(key, f"`{path}`")
+
+    recipe = build(Recipe, raw, place)
+    _check(recipe, place)
+    return recipe
+
+
+def dump(recipe: Recipe) -> str:
+    """Return the whole recipe as YAML, defaults included; `load` reads it back as the same recipe."""
+    return to_yaml(asdict(recipe))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Return the file of a recipe: a path when it has a suffix or a folder, a name otherwise. Raises RecipeError when there is none."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.name != str(name_or_path):
+        if not path.is_file():
+            raise RecipeError(f"no recipe file `{path}`", f"recipes by name: {', '.join(names())}")
+        return path
+    for folder in _folders():
+        if (folder / f"{path}.yaml").is_file():
+            return folder / f"{path}.yaml"
+    raise RecipeError(f"no recipe named `{path}`", did_you_mean(str(path), names(), "recipes"))
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the recipes that came with the program, sorted."""
+    return tuple(sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")}))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file. Raises RecipeError when there is no file, no mapping, a key twice or a wrong spelling."""
+    try:
+        raw = _parse(path.read_text(encoding="utf-8"), f"`{path}`")
+    except OSError as error:
+        raise RecipeError(f"cannot read `{path}`: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"cannot read `{path}`: it is not UTF-8 text") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(
+            f"`{path}` is {'empty' if raw is None else 'not a mapping'}, expected keys and values", "a line looks like `key: value`"
+        )
+    return raw
+
+
+def to_yaml(mapping: Mapping[str, object]) -> str:
+    """Return a mapping of plain values as YAML, keys in their order."""
+    return yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML where a key may stand once only, and 1e-3 is a number (YAML 1.1 asks for 1.0e-3)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key `{key.value}` stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        hint = "indent with spaces, never with tabs" if "'\\t'" in str(error.problem) else None
+        raise RecipeError(f"cannot read {place}: {where}{error.problem}", hint) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"cannot read {place}: {str(error).splitlines()[0]}") from None
+
+
+def _set(raw: dict[str, Any], override: str) -> None:
+    """Put one "section.key=value" into the mapping."""
+    key, equals, value = override.partition("=")
+    *sections, last = parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"cannot read `--set {override}`", "write it as section.key=value, e.g. --set training.steps=100")
+    node = raw
+    for section in sections:
+        below = node.get(section)
+        node[section] = node = dict(below) if isinstance(below, dict) else {}
+    node[last] = _parse(value, f"`--set {override}`")
+
+
+def _check(recipe: Recipe, place: Place) -> None:
+    """Refuse values that are right alone and wrong together."""
+    if not re.fullmatch(r"\w[\w.-]*", recipe.name):
+        raise RecipeError(
+            f'`name` in {place("name")} is "{recipe.name}", expected letters, digits, dots and dashes', "it names the run folder"
+        )
+    known = _DATASETS[recipe.task]
+    if recipe.data.dataset not in known:
+        found = f'`data.dataset` in {place("data.dataset")} is "{recipe.data.dataset}"'
+        raise RecipeError(f"{found}, expected one of {', '.join(known)} for the task {recipe.task}")
+    if recipe.search.min_tokens > recipe.search.max_tokens:
+        found = f"`search.min_tokens` in {place('search.min_tokens')} is {recipe.search.min_tokens}"
+        raise RecipeError(f"{found}, expected at most `search.max_tokens`, which is {recipe.search.max_tokens}")
+
+
+def _folders() -> tuple[Path, ...]:
+    """Return where named recipes lie: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return tuple(folder for folder in (package / "recipes", package.parent / "recipes") if folder.is_dir())
