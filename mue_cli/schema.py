@@ -51,7 +51,7 @@ def build(cls: type[T], raw: object, place: Place, prefix: str = "") -> T:
     """
     if not isinstance(raw, Mapping):
         raise _mismatch(raw, "a mapping of keys to values", prefix, place)
-    kinds = _kinds(cls)
+    kinds = _kinds(cls)  # type: ignore[arg-type]
     for key in raw:
         if key not in kinds:
             raise RecipeError(f"unknown key `{_join(prefix, key)}` in {place(_join(prefix, key))}", did_you_mean(str(key), kinds, "keys"))

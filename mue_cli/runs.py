@@ -1,0 +1,158 @@
+"""The run folder, `runs/<name>/`: what one recipe produced, and all that commands tell each other.
+
+| file | written by | holds |
+| --- | --- | --- |
+| recipe.yaml | finetune | the whole recipe, defaults and overrides included |
+| checkpoint.safetensors | finetune | the weights that did best on the validation samples |
+| last.pt | finetune | where training stands, for `--resume` |
+| train.jsonl | finetune | loss and learning rate as training went on |
+| thresholds.yaml | calibrate | similarity thresholds, and what they reach |
+| records.jsonl | evaluate | one evaluated point per line: scores and costs |
+| traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
+| plots/ | plot | figures, PNG and SVG |
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from mue_cli.errors import MissingStepError, MueError
+from mue_cli.exits.trace import Trace
+from mue_cli.files import replacing, write_text
+from mue_cli.recipe import Recipe, dump, read_yaml, to_yaml
+from mue_cli.reports.record import Record
+from mue_cli.schema import Count, Fraction, build
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths of one run. arguments: what a command line needs to mean this run ("--recipe shapes-caption"), for hints."""
+
+    folder: Path
+    arguments: str = ""
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def last_state(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def train_log(self) -> Path:
+        return self.folder / "train.jsonl"
+
+    @property
+    def thresholds(self) -> Path:
+        return self.folder / "thresholds.yaml"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records.jsonl"
+
+    @property
+    def traces(self) -> Path:
+        return self.folder / "traces.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.json"
+
+    @property
+    def plots(self) -> Path:
+        return self.folder / "plots"
+
+    def command(self, name: str) -> str:
+        """Return the command line that runs the command `name` for this run."""
+        return f"mue {name} {self.arguments}".rstrip()
+
+    def need(self, path: Path, command: str) -> Path:
+        """Return `path` if it is there. Raises MissingStepError, naming the command that writes it."""
+        if not path.exists():
+            raise MissingStepError(f"no {path.name} in `{self.folder}`", f"run: {self.command(command)}")
+        return path
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
+
+    target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
+    """
+
+    thresholds: Mapping[str, float]
+    target: Fraction
+    achieved: float
+    metric: str
+    score: float
+    full_score: float
+    split: str
+    samples: Count
+
+
+def write_recipe(run: Run, recipe: Recipe) -> None:
+    """Write the resolved recipe."""
+    write_text(run.recipe, dump(recipe))
+
+
+def write_thresholds(run: Run, thresholds: Thresholds) -> None:
+    """Write thresholds.yaml."""
+    write_text(run.thresholds, to_yaml(asdict(thresholds)))
+
+
+def read_thresholds(run: Run) -> Thresholds:
+    """Return what `mue calibrate` found. Raises MissingStepError before it was run, RecipeError for a file edited into nonsense."""
+    path = run.need(run.thresholds, "calibrate")
+    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+
+
+def append_record(run: Run, record: Record) -> None:
+    """Add one line to records.jsonl."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with run.records.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(record)) + "\n")
+
+
+def read_records(run: Run) -> tuple[Record, ...]:
+    """Return all evaluated points, oldest first. Raises MissingStepError before the first evaluation."""
+    return tuple(_read_lines(run, run.records, Record))
+
+
+def write_traces(run: Run, traces: Iterable[Trace]) -> None:
+    """Write traces.jsonl, one sample per line."""
+    with replacing(run.traces) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(trace)) + "\n" for trace in traces)
+
+
+def read_traces(run: Run) -> tuple[Trace, ...]:
+    """Return the traces of the last evaluation. Raises MissingStepError before the first."""
+    return tuple(_read_lines(run, run.traces, Trace))
+
+
+def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:
+    """Write predictions.json in COCO's result form: a list of {"image_id": ..., "caption": ...}."""
+    write_text(run.predictions, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
+
+
+def _read_lines(run: Run, path: Path, kind: type[T]) -> Iterator[T]:
+    run.need(path, "evaluate")
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"line {number} of `{path}`"
+            yield build(kind, _parse(line, place), lambda key, place=place: place)  # type: ignore[misc]
+
+
+def _parse(line: str, place: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        raise MueError(f"{place} is not JSON", "delete the line, or the file and evaluate again") from None
