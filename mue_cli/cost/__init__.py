@@ -1,0 +1,1 @@
+"""What exits save: layers (Eq. 14), operations, time."""

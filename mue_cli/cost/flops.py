@@ -1,0 +1,183 @@
+"""Floating-point operations of a trace, by arithmetic: what a sample's walk through OFA costs, part by part.
+
+Counted: the multiply-adds of matrix products and convolutions, two operations each, and what the exit rule itself spends. Not counted:
+norms, softmax, activations, embeddings, residual sums (about 1 % at the released sizes). Masked attention scores are counted, they are
+computed. A walk that exits nowhere is counted by the same functions, so a reduction compares one program with itself.
+
+Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed, F feed-forward, V vocabulary.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import fmean
+
+from mue_cli.exits.trace import Trace
+from mue_cli.model.config import OFAConfig
+
+RULE_FLOPS_PER_VALUE = 6  # a cosine needs three products, before*after, before^2 and after^2, each with its sum
+
+
+@dataclass(frozen=True)
+class FlopsBreakdown:
+    """Operations of one sample (or a mean over samples), 1 multiply-add = 2.
+
+    position_bias is what building the sample's bias tables from nothing would cost. They depend on the patch grid and the text's length
+    alone, so inference builds them once and keeps them: they are shown, and left out of `total`.
+    """
+
+    resnet: float
+    image_proj: float
+    position_bias: float
+    encoder: float
+    cross_kv: float
+    decoder: float
+    head: float
+    rule: float
+
+    @property
+    def total(self) -> float:
+        return self.resnet + self.image_proj + self.encoder + self.cross_kv + self.decoder + self.head + self.rule
+
+
+@dataclass(frozen=True)
+class FlopsReduction:
+    """reduction: 1 - mean.total / full.total. mean: per sample, with its exits. full: the same samples and words with every layer run."""
+
+    reduction: float
+    mean: FlopsBreakdown
+    full: FlopsBreakdown
+
+
+def trace_flops(trace: Trace, config: OFAConfig, image_size: int, asked: Collection[str] = ()) -> FlopsBreakdown:
+    """Count the operations of one trace.
+
+    image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder") whose rule compares hidden states after
+    each layer; leave out those whose rule cannot fire or looks at nothing.
+    """
+    source = sum(trace.encoder_tokens.values())
+    dim = config.embed_dim
+    return FlopsBreakdown(
+        resnet=2.0 * sum(resnet_macs(config.resnet_blocks, config.resnet_width, image_size)),
+        image_proj=2.0 * patch_grid_side(image_size) ** 2 * 16 * config.resnet_width * dim,
+        position_bias=2.0 * position_bias_macs(dim, trace.encoder_tokens, len(trace.decoder_exits) * trace.num_positions),
+        encoder=2.0
+        * sum(exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s]) for s, exit_layer in trace.encoder_exits.items()),
+        cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
+        decoder=2.0 * _decoder_macs(trace, config, source),
+        head=2.0 * sum(trace.num_hypotheses) * head_macs(config),
+        rule=float(_rule_flops(trace, config, asked)),
+    )
+
+
+def flops_reduction(traces: Sequence[Trace], config: OFAConfig, image_size: int, asked: Collection[str] = ()) -> FlopsReduction:
+    """Compare traces with their full-depth twins: the same samples and words, no exits and no rule. Raises ValueError without traces."""
+    if not traces:
+        raise ValueError("a FLOPs reduction needs at least one trace")
+    mean = _mean([trace_flops(trace, config, image_size, asked) for trace in traces])
+    full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size) for trace in traces])
+    return FlopsReduction(1.0 - mean.total / full.total, mean, full)
+
+
+def full_depth_twin(trace: Trace, config: OFAConfig) -> Trace:
+    """Return the same trace with every exit at the last layer."""
+    return replace(
+        trace,
+        encoder_exits=dict.fromkeys(trace.encoder_exits, config.num_encoder_layers),
+        decoder_exits=(config.num_decoder_layers,) * len(trace.decoder_exits),
+    )
+
+
+def patch_grid_side(image_size: int) -> int:
+    """Return the side of the patch grid: four halvings, each rounded up."""
+    for _ in range(4):
+        image_size = _halve(image_size)
+    return image_size
+
+
+def resnet_macs(blocks: tuple[int, int, int], width: int, image_size: int) -> tuple[int, int, int, int]:
+    """Return the multiply-adds of the stem and the three stages for one image."""
+    side = _halve(image_size)
+    stem = side**2 * width * 3 * 7**2
+    side = _halve(side)
+    first = _stage_macs(blocks[0], width, width, side, side)
+    second = _stage_macs(blocks[1], 4 * width, 2 * width, side, _halve(side))
+    side = _halve(side)
+    third = _stage_macs(blocks[2], 8 * width, 4 * width, side, _halve(side))
+    return stem, first, second, third
+
+
+def encoder_layer_macs(config: OFAConfig, tokens: int) -> int:
+    """Return the multiply-adds of one encoder layer on a stream of so many tokens."""
+    dim, ffn = config.embed_dim, config.ffn_dim
+    return tokens * (4 * dim**2 + 2 * dim * ffn) + 2 * tokens**2 * dim
+
+
+def cross_kv_macs(config: OFAConfig, source: int) -> int:
+    """Return the multiply-adds of one decoder layer's cross keys and values, S encoder tokens, shared by all hypotheses and steps."""
+    return 2 * source * config.embed_dim**2
+
+
+def decoder_layer_macs(config: OFAConfig, queries: int, keys: int, source: int) -> int:
+    """Return the multiply-adds of one decoder layer for one hypothesis: new positions, self-attention keys, encoder tokens."""
+    dim, ffn = config.embed_dim, config.ffn_dim
+    return queries * (6 * dim**2 + 2 * dim * ffn + 2 * (keys + source) * dim)
+
+
+def head_macs(config: OFAConfig) -> int:
+    """Return the multiply-adds of the output head for one position."""
+    return config.embed_dim * config.vocab_size
+
+
+def position_bias_macs(dim: int, encoder_tokens: Mapping[str, int], positions: int) -> int:
+    """Return the multiply-adds of the absolute position biases: each stream's, the decoder's own and its cross one, T positions."""
+    source = sum(encoder_tokens.values())
+    encoder = sum(2 * tokens * dim**2 + tokens**2 * dim for tokens in encoder_tokens.values())
+    decoder = 2 * positions * dim**2 + positions**2 * dim
+    cross = (positions + source) * dim**2 + positions * source * dim
+    return encoder + decoder + cross
+
+
+def _halve(side: int) -> int:
+    return (side + 1) // 2
+
+
+def _stage_macs(num_blocks: int, in_channels: int, channels: int, in_side: int, out_side: int) -> int:
+    """Bottlenecks of ResNet v1.5: the 3x3 of the first one strides, and its shortcut is a 1x1 convolution."""
+    out_channels = 4 * channels
+    inside = out_side**2 * (9 * channels**2 + channels * out_channels)
+    first = in_side**2 * in_channels * channels + inside + out_side**2 * in_channels * out_channels
+    other = out_side**2 * out_channels * channels + inside
+    return first + (num_blocks - 1) * other
+
+
+def _decoder_macs(trace: Trace, config: OFAConfig, source: int) -> int:
+    """Decoder layers of all steps, and the keys and values of skipped layers, projected when a later step first enters the layer."""
+    positions = trace.num_positions
+    projection = 2 * config.embed_dim**2
+    depths: list[int] = []  # per earlier step: up to which layer its keys and values exist
+    total = 0
+    for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1):
+        missing = sum(max(0, exit_layer - depth) for depth in depths)
+        layer = decoder_layer_macs(config, positions, step * positions, source)
+        total += hypotheses * (exit_layer * layer + missing * positions * projection)
+        depths = [max(depth, exit_layer) for depth in depths] + [exit_layer]
+    return total
+
+
+def _rule_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> int:
+    """Cosine similarities: one per layer run, except after the last one, where there is nothing left to skip."""
+    compared = sum(
+        trace.encoder_tokens[stream] * min(exit_layer, config.num_encoder_layers - 1)
+        for stream, exit_layer in trace.encoder_exits.items()
+        if stream in asked
+    )
+    if "decoder" in asked:
+        compared += sum(
+            hypotheses * trace.num_positions * min(exit_layer, config.num_decoder_layers - 1)
+            for exit_layer, hypotheses in zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
+        )
+    return RULE_FLOPS_PER_VALUE * config.embed_dim * compared
+
+
+def _mean(breakdowns: Sequence[FlopsBreakdown]) -> FlopsBreakdown:
+    return FlopsBreakdown(**{field.name: fmean(getattr(b, field.name) for b in breakdowns) for field in fields(FlopsBreakdown)})

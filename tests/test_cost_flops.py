@@ -1,0 +1,266 @@
+"""Analytic costs against two independent sources: the released sizes worked out elsewhere, and PyTorch's counter on the real modules."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from mue_cli.cost.flops import (
+    cross_kv_macs,
+    decoder_layer_macs,
+    encoder_layer_macs,
+    flops_reduction,
+    full_depth_twin,
+    head_macs,
+    patch_grid_side,
+    position_bias_macs,
+    resnet_macs,
+    trace_flops,
+)
+from mue_cli.exits.trace import Trace
+from mue_cli.model.config import OFAConfig, preset
+from mue_cli.model.encoder import joint_stream, separate_streams
+from mue_cli.model.layers import DecoderLayer
+from mue_cli.model.ofa import OFA
+
+GIGA = 1e9
+SMALL = preset(
+    "nano", vocab_size=50, embed_dim=24, ffn_dim=40, num_heads=3, num_encoder_layers=3, num_decoder_layers=4, resnet_blocks=(1, 2, 1)
+)
+
+
+def beam_trace(config: OFAConfig, image_size: int) -> Trace:
+    """Full depth, 8-token prompt, 17 steps of 5 hypotheses: the setting of the published-size arithmetic."""
+    source = patch_grid_side(image_size) ** 2 + 8
+    exits = (config.num_decoder_layers,) * 17
+    return Trace("a", {"joint": config.num_encoder_layers}, {"joint": source}, exits, 17, (5,) * 17)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "stages", "image_proj", "layer", "encoder", "cross_kv", "decoder_layer", "decoding"),
+    [
+        (224, (0.12, 0.67, 1.03, 5.18), 0.15, 1.51, 9.05, 0.24, 0.0086, (4.38, 1.44, 3.88)),
+        (384, (0.35, 1.96, 3.02, 15.21), 0.45, 4.66, 27.94, 0.69, 0.0092, (4.68, 4.13, 3.88)),
+        (480, (0.54, 3.07, 4.72, 23.77), 0.71, 7.69, 46.16, 1.07, 0.0097, (4.93, 6.43, 3.88)),
+    ],
+)
+def test_base_size_matches_its_arithmetic_in_giga_macs(
+    image_size: int,
+    stages: tuple[float, ...],
+    image_proj: float,
+    layer: float,
+    encoder: float,
+    cross_kv: float,
+    decoder_layer: float,
+    decoding: tuple[float, float, float],
+) -> None:
+    config = preset("base")
+    source = patch_grid_side(image_size) ** 2 + 8
+    counted = trace_flops(beam_trace(config, image_size), config, image_size)
+    assert [macs / GIGA for macs in resnet_macs(config.resnet_blocks, config.resnet_width, image_size)] == pytest.approx(stages, abs=0.006)
+    assert counted.image_proj / 2 / GIGA == pytest.approx(image_proj, abs=0.005)
+    assert encoder_layer_macs(config, source) / GIGA == pytest.approx(layer, abs=0.005)
+    assert counted.encoder / 2 / GIGA == pytest.approx(encoder, abs=0.005)
+    assert cross_kv_macs(config, source) / GIGA == pytest.approx(cross_kv, abs=0.005)
+    assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(decoder_layer, abs=0.00005)
+    assert head_macs(config) / GIGA == pytest.approx(0.0457, abs=0.00005)
+    assert [part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)] == pytest.approx(decoding, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "resnet", "encoder", "decoding"), [("tiny", 15.05, 4.54, 2.24), ("medium", 32.1, 14.8, 6.06), ("large", 49.1, 157, 44.9)]
+)
+def test_other_sizes_at_480_pixels_match_their_arithmetic(name: str, resnet: float, encoder: float, decoding: float) -> None:
+    config = preset(name)
+    counted = trace_flops(beam_trace(config, 480), config, 480)
+    assert counted.resnet / 2 / GIGA == pytest.approx(resnet, rel=0.002)
+    assert counted.encoder / 2 / GIGA == pytest.approx(encoder, rel=0.003)
+    assert (counted.decoder + counted.cross_kv + counted.head) / 2 / GIGA == pytest.approx(decoding, rel=0.002)
+
+
+def test_text_layer_is_nothing_beside_an_image_layer() -> None:
+    config = preset("base")
+    assert encoder_layer_macs(config, 8) / GIGA == pytest.approx(0.06, abs=0.005)
+    assert encoder_layer_macs(config, 900) / GIGA == pytest.approx(7.6, abs=0.02)
+
+
+def test_forty_per_cent_of_the_layers_is_a_quarter_of_the_operations() -> None:
+    """40 % of encoder and decoder layers (3.6 of 6 on average) saves about 24 % of base at 480 pixels: Eq. 14 is not a cost."""
+    config = preset("base")
+    exits = (3, 4, 4, 3, 4) * 3 + (3, 4)
+    traces = [replace(beam_trace(config, 480), encoder_exits={"joint": depth}, decoder_exits=exits) for depth in (3, 4, 4, 3, 4)]
+    assert flops_reduction(traces, config, 480).reduction == pytest.approx(0.24, abs=0.01)
+
+
+@pytest.mark.parametrize(("image_size", "side"), [(480, 30), (384, 24), (224, 14), (64, 4), (65, 5), (50, 4)])
+def test_patch_grid_rounds_up(image_size: int, side: int) -> None:
+    assert patch_grid_side(image_size) == side
+
+
+def counted_flops(run: Callable[[], object]) -> int:
+    """Count with PyTorch; the plain attention kernel, because the counter does not see into the fused one of the CPU."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        run()
+    return counter.get_total_flops()
+
+
+@pytest.fixture(scope="module")
+def model() -> OFA:
+    torch.manual_seed(0)
+    return OFA(SMALL).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("image_size", [64, 50])
+def test_trunk_and_projection_match_pytorchs_counter(model: OFA, image_size: int) -> None:
+    counted = trace_flops(Trace("a", {}, {}, (), 0, ()), SMALL, image_size)
+    real = counted_flops(lambda: model.encoder.embed(torch.randn(1, 3, image_size, image_size), torch.tensor([[0, 5, 6, 2]])))
+    assert counted.resnet + counted.image_proj == real
+
+
+@pytest.mark.parametrize("exits", [{"image": 2, "text": 3}, {"image": 1, "text": 1}, {"joint": 2}])
+def test_encoder_matches_pytorchs_counter(model: OFA, exits: dict[str, int]) -> None:
+    tokens = {"image": 16, "text": 7} if "image" in exits else {"joint": 23}
+    embedded = model.encoder.embed(torch.randn(1, 3, 64, 64), torch.tensor([[0, 5, 6, 7, 8, 9, 2]]))
+    streams = (separate_streams if "image" in exits else joint_stream)(*embedded)
+
+    def layers() -> None:
+        for stream in streams:
+            hidden = stream.hidden
+            for layer in model.encoder.layers[: exits[stream.name]]:
+                hidden = layer(hidden, torch.zeros(1, 3, hidden.shape[1], hidden.shape[1]))
+
+    counted = trace_flops(Trace("a", exits, tokens, (), 0, ()), SMALL, 64)
+    assert counted.encoder == counted_flops(layers)
+
+
+def test_position_biases_match_pytorchs_counter_and_stay_out_of_the_total(model: OFA) -> None:
+    image, text = model.encoder.embed(torch.randn(1, 3, 64, 64), torch.tensor([[0, 5, 2]]))
+    positions = model.encoder.position_embedding(joint_stream(image, text)[0].layout)
+
+    def biases() -> None:
+        model.encoder.absolute_bias(image.layout)
+        model.encoder.absolute_bias(text.layout)
+        model.decoder.absolute_self_bias(5)
+        model.decoder.cross_bias(5, positions)
+
+    assert 2 * position_bias_macs(SMALL.embed_dim, {"image": 16, "text": 3}, 5) == counted_flops(biases)
+    counted = trace_flops(Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, (1,) * 5, 5, (1,) * 5), SMALL, 64)
+    assert counted.position_bias == counted_flops(biases)
+    parts = (counted.resnet, counted.image_proj, counted.encoder, counted.cross_kv, counted.decoder, counted.head, counted.rule)
+    assert counted.total == sum(parts)
+
+
+class SlowDecoder:
+    """Decoding by hand for one image: every module call spelt out, skipped layers' keys and values projected when first needed."""
+
+    def __init__(self, model: OFA, encoded: Tensor, num_positions: int) -> None:
+        self.decoder = model.decoder
+        self.encoded = encoded
+        self.num_positions = num_positions
+        self.cross: dict[int, tuple[Tensor, Tensor]] = {}
+        self.known: dict[int, list[tuple[Tensor, Tensor]]] = {i: [] for i in range(len(model.decoder.layers))}
+        self.last_states: list[Tensor] = []
+
+    def step(self, depth: int, hypotheses: int) -> None:
+        x = torch.randn(1, hypotheses * self.num_positions, SMALL.embed_dim)
+        for i in range(depth):
+            layer = self.decoder.layers[i]
+            assert isinstance(layer, DecoderLayer)
+            if i not in self.cross:
+                self.cross[i] = layer.cross_keys_values(self.encoded)
+            for state in self.last_states[len(self.known[i]) :]:
+                self.known[i].append(layer.self_keys_values(state[:hypotheses]))
+
+            def remember(keys: Tensor, values: Tensor, entries: list[tuple[Tensor, Tensor]] = self.known[i]) -> tuple[Tensor, Tensor]:
+                entries.append((keys, values))
+                return torch.cat([k[:hypotheses] for k, _ in entries], dim=2), torch.cat([v[:hypotheses] for _, v in entries], dim=2)
+
+            x = layer(x, remember, self.cross[i], None, None, hypotheses)
+        self.last_states.append(x.unflatten(1, (hypotheses, -1)).flatten(0, 1))
+        self.decoder.logits(x.unflatten(1, (hypotheses, -1))[:, :, -1])
+
+
+@pytest.mark.parametrize(
+    ("exits", "hypotheses", "num_positions"),
+    [
+        ((4, 4, 4), (1, 1, 1), 1),
+        ((1, 2, 1, 4, 2, 3), (1,) * 6, 1),
+        ((2, 1, 1, 3), (5, 4, 4, 2), 1),
+        ((1, 1, 2), (3, 3, 3), 1),
+        ((2,), (1,), 9),
+        ((3,), (3,), 6),
+    ],
+)
+def test_decoder_matches_pytorchs_counter(model: OFA, exits: tuple[int, ...], hypotheses: tuple[int, ...], num_positions: int) -> None:
+    source = 19
+    slow = SlowDecoder(model, torch.randn(1, source, SMALL.embed_dim), num_positions)
+
+    def decode() -> None:
+        for depth, rows in zip(exits, hypotheses, strict=True):
+            slow.step(depth, rows)
+
+    real = counted_flops(decode)
+    trace = Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, exits, len(exits), hypotheses, num_positions)
+    counted = trace_flops(trace, SMALL, 64)
+    assert counted.cross_kv + counted.decoder + counted.head == real
+
+
+def test_skipped_layers_cost_their_projection_only_when_a_later_step_enters_them() -> None:
+    trace = Trace("a", {"joint": 1}, {"joint": 19}, (2, 2), 2, (1, 1))
+    dim = SMALL.embed_dim
+    never_entered = trace_flops(trace, SMALL, 64).decoder
+    entered = trace_flops(replace(trace, decoder_exits=(1, 2)), SMALL, 64).decoder
+    layer, projection = decoder_layer_macs(SMALL, 1, 1, 19), 2 * dim**2
+    assert never_entered - entered == 2 * (layer - projection)
+    at_the_end = trace_flops(replace(trace, decoder_exits=(2, 1)), SMALL, 64).decoder
+    assert never_entered - at_the_end == 2 * decoder_layer_macs(SMALL, 1, 2, 19)
+
+
+def test_rule_costs_six_operations_per_value_and_none_where_nobody_asks() -> None:
+    trace = Trace("a", {"image": 2, "text": 3}, {"image": 16, "text": 7}, (1, 4), 2, (5, 3))
+    dim = SMALL.embed_dim
+    assert trace_flops(trace, SMALL, 64).rule == 0
+    assert trace_flops(trace, SMALL, 64, asked=["image"]).rule == 6 * dim * 16 * 2
+    # text ran all 3 layers: after the last there is nothing to ask. Decoder: one layer of 5 hypotheses, then three of 3.
+    assert trace_flops(trace, SMALL, 64, asked=["text", "decoder"]).rule == 6 * dim * (7 * 2 + 5 * 1 + 3 * 3)
+    assert trace_flops(trace, SMALL, 64, asked=["joint"]).rule == 0
+
+
+def test_reduction_is_against_the_same_words_at_full_depth() -> None:
+    trace = Trace("a", {"image": 1, "text": 2}, {"image": 16, "text": 7}, (1, 2, 1), 2, (2, 2, 2))
+    twin = full_depth_twin(trace, SMALL)
+    assert (twin.encoder_exits, twin.decoder_exits) == ({"image": 3, "text": 3}, (4, 4, 4))
+    result = flops_reduction([trace], SMALL, 64, asked=["image", "text", "decoder"])
+    assert result.full == trace_flops(twin, SMALL, 64)
+    assert result.reduction == pytest.approx(1 - result.mean.total / result.full.total)
+    assert 0 < result.reduction < 1
+    assert result.full.resnet == result.mean.resnet
+    assert result.full.head == result.mean.head
+
+
+def test_mean_is_over_samples() -> None:
+    short = Trace("a", {"joint": 1}, {"joint": 20}, (1,), 1, (1,))
+    long = Trace("b", {"joint": 3}, {"joint": 20}, (4, 4), 2, (1, 1))
+    mean = flops_reduction([short, long], SMALL, 64).mean
+    assert mean.encoder == pytest.approx(2 * 2 * encoder_layer_macs(SMALL, 20))
+    assert mean.head == pytest.approx(1.5 * 2 * head_macs(SMALL))
+
+
+def test_no_traces_no_reduction() -> None:
+    with pytest.raises(ValueError, match="at least one trace"):
+        flops_reduction([], SMALL, 64)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=6), st.integers(1, 3), st.integers(1, 3))
+def test_exits_never_cost_more_than_full_depth_without_the_rule(steps: list[tuple[int, int]], image: int, text: int) -> None:
+    exits, hypotheses = zip(*steps, strict=True)
+    trace = Trace("a", {"image": image, "text": text}, {"image": 16, "text": 7}, exits, len(exits), hypotheses)
+    result = flops_reduction([trace], SMALL, 64)
+    assert -1e-12 <= result.reduction < 1
