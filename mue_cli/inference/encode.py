@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mue_cli.exits.methods import Method
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.walk import Probe, Rows, walk
+from mue_cli.inference.walk import ApplyLayer, Probe, Rows, walk
 from mue_cli.model.encoder import Stream, join_padding, joint_stream, separate_streams, with_padding
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
@@ -18,13 +18,13 @@ from mue_cli.model.positions import Layout
 
 @dataclass(frozen=True)
 class Encoded:
-    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S). layout: of the whole, for position biases.
+    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S), None when nothing is padded. layout: of the whole, for position biases.
 
     exit_layers, num_tokens: per stream, per row; num_tokens counts no padding.
     """
 
     hidden: Tensor
-    padding_mask: Tensor
+    padding_mask: Tensor | None
     layout: Layout
     exit_layers: Mapping[str, list[int]]
     num_tokens: Mapping[str, list[int]]
@@ -66,7 +66,7 @@ def encode(
     )
 
 
-def _layers(model: OFA, tables: PositionTables, stream: Stream):  # noqa: ANN202 - ApplyLayer
+def _layers(model: OFA, tables: PositionTables, stream: Stream) -> ApplyLayer:
     def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
         bias = tables.encoder_bias(layer, stream.layout)
         padding_mask = None if stream.padding_mask is None else rows.take(stream.padding_mask)

@@ -30,7 +30,7 @@ class Rows:
 
     def index(self, device: torch.device) -> Tensor:
         """Return the numbers as an index tensor."""
-        return torch.tensor(self.numbers, device=device)
+        return torch.tensor(self.numbers, dtype=torch.long, device=device)
 
     def take(self, tensor: Tensor) -> Tensor:
         """Return these rows of a tensor whose first dimension is the whole batch; no copy when all are meant."""

@@ -74,9 +74,10 @@ class Encoder(nn.Module):
         if image_mask is not None and not image_mask.all():
             patch_padding = ~image_mask[:, None].expand(-1, patches.shape[1])
         padding = tokens.eq(PAD_ID)
+        text_padding = padding if padding.any() else None
         return (
             Stream("image", self._settle(self.patch_layernorm_embedding(patches), patch_padding), patch_padding, Layout(grid, 0)),
-            Stream("text", self._settle(self.layernorm_embedding(text), padding), padding, Layout(None, tokens.shape[1])),
+            Stream("text", self._settle(self.layernorm_embedding(text), text_padding), text_padding, Layout(None, tokens.shape[1])),
         )
 
     def _settle(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
@@ -131,8 +132,10 @@ def joint_stream(image: Stream, text: Stream) -> list[Stream]:
     return [Stream("joint", hidden, join_padding([image, text]), Layout(image.layout.grid, text.layout.num_text))]
 
 
-def join_padding(streams: list[Stream]) -> Tensor:
-    """Return the (B, S) padding mask of the streams' concatenation."""
+def join_padding(streams: list[Stream]) -> Tensor | None:
+    """Return the (B, S) padding mask of the streams' concatenation, None when nothing is padded."""
+    if all(stream.padding_mask is None for stream in streams):
+        return None
     return torch.cat(
         [s.hidden.new_zeros(s.hidden.shape[:2], dtype=torch.bool) if s.padding_mask is None else s.padding_mask for s in streams], dim=1
     )

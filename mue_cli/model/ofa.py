@@ -19,10 +19,10 @@ INIT_STD = 0.02
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """hidden: (B, S, D), normalised. padding_mask: (B, S). positions: (S, D). states: per stream, N + 1 states (B, S, D), embedding first."""
+    """hidden: (B, S, D), normalised. padding_mask: (B, S) or None. positions: (S, D). states: per stream, N + 1 states (B, S, D), embedding first."""
 
     hidden: Tensor
-    padding_mask: Tensor
+    padding_mask: Tensor | None
     positions: Tensor
     states: dict[str, list[Tensor]]
 

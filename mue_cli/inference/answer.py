@@ -1,0 +1,54 @@
+"""Closed-set answers: one pass over the prompt, then a choice among the answers' tokens (OFA's constrained scoring).
+
+Every answer is one token followed by a forced end-of-sequence, so scoring whole answers equals comparing their logits at the prompt's end.
+
+Shape letters: B rows, T prompt positions, A answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mue_cli.exits.methods import Method
+from mue_cli.inference.decode import decode_prompt
+from mue_cli.inference.encode import Encoded
+from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.walk import Probe
+from mue_cli.model.encoder import PAD_ID
+from mue_cli.model.ofa import OFA
+
+
+@dataclass(frozen=True)
+class Answered:
+    """choice: index into the answers. log_probs: one per answer, over the answers alone. num_positions: the prompt's length."""
+
+    choice: int
+    log_probs: tuple[float, ...]
+    exit_layer: int
+    num_positions: int
+
+
+def answer(
+    model: OFA,
+    tables: PositionTables,
+    method: Method,
+    encoded: Encoded,
+    prompt: Tensor,
+    answer_ids: Sequence[int],
+    probes: Mapping[str, Probe] | None = None,
+) -> list[Answered]:
+    """Choose among `answer_ids` for every row; prompt: (B, T), starts with BOS, padded on the right."""
+    padding_mask = prompt.eq(PAD_ID)
+    walked = decode_prompt(model, tables, method, encoded, prompt, padding_mask, (probes or {}).get("decoder"))
+    lengths = (~padding_mask).sum(1)
+    last = walked.hidden[torch.arange(len(prompt), device=prompt.device), lengths - 1]  # (B, T, D) -> (B, D)
+    logits = model.decoder.logits(last)[:, list(answer_ids)].float()  # (B, A)
+    log_probs = logits.log_softmax(1)
+    return [
+        Answered(int(choice), tuple(row), exit_layer, length)
+        for choice, row, exit_layer, length in zip(
+            logits.argmax(1).tolist(), log_probs.tolist(), walked.exit_layers, lengths.tolist(), strict=True
+        )
+    ]

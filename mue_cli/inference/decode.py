@@ -1,0 +1,109 @@
+"""The decoder at inference: one step of generation, or one pass over a prompt, each a walk over the layers (Eq. 10).
+
+Shape letters: B rows, Q hypotheses, T prompt positions, S encoder tokens, D embed.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mue_cli.exits.methods import Method
+from mue_cli.inference.encode import Encoded
+from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.walk import Probe, Rows, Walked, walk
+from mue_cli.model.cache import CrossCache, SelfCache
+from mue_cli.model.encoder import with_padding
+from mue_cli.model.layers import KeysValues
+from mue_cli.model.ofa import OFA
+
+
+class Generation:
+    """The decoder's side of generating for one batch: caches, and one step at a time."""
+
+    def __init__(
+        self,
+        model: OFA,
+        tables: PositionTables,
+        method: Method,
+        encoded: Encoded,
+        num_hypotheses: int,
+        num_steps: int,
+        probe: Probe | None = None,
+    ) -> None:
+        self._model, self._tables, self._rule, self._encoded, self._probe = model, tables, method.rule("decoder"), encoded, probe
+        self._num_rows, self._num_steps = len(encoded.hidden), num_steps
+        self._layers = list(model.decoder.layers)
+        self._self_cache = SelfCache(self._layers, self._num_rows, num_hypotheses, num_steps, encoded.hidden)
+        self._cross_cache = CrossCache(self._layers, encoded.hidden)
+
+    def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
+        """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D).
+
+        A row's hypotheses are queries of one sample: they share its cross keys and values and leave together.
+        """
+        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, position : position + 1]
+
+        def apply(layer: int, hidden: Tensor, running: Rows) -> Tensor:
+            def remember(keys: Tensor, values: Tensor) -> KeysValues:
+                return self._self_cache.extend(layer, running.numbers, position, keys, values)
+
+            return self._layers[layer](
+                hidden,
+                remember,
+                self._cross_cache.get(layer, running.numbers),
+                self._tables.decoder_self_bias(layer, position + 1)[None, :, position : position + 1],
+                with_padding(cross_bias, _padding_of(self._encoded, running)),
+                num_hypotheses=hidden.shape[1],
+            )
+
+        walked = walk(
+            self._model.decoder.embed(tokens),
+            len(self._layers),
+            apply,
+            self._rule,
+            rows=Rows(tuple(rows), self._num_rows),
+            step=position + 1,
+            num_steps=self._num_steps,
+            probe=self._probe,
+        )
+        if self._rule.can_fire:
+            self._self_cache.leave(rows, position, walked.hidden)
+        return walked
+
+    def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
+        """Continue from other hypotheses; see SelfCache.reorder."""
+        self._self_cache.reorder(rows, sources, length)
+
+
+def decode_prompt(
+    model: OFA,
+    tables: PositionTables,
+    method: Method,
+    encoded: Encoded,
+    tokens: Tensor,
+    padding_mask: Tensor,
+    probe: Probe | None = None,
+) -> Walked:
+    """Run a whole prompt (B, T) in one causal pass; padding_mask (B, T) keeps padding out of the rule's view.
+
+    Padding stands on the right, so causal attention never sees it.
+    """
+    length = tokens.shape[1]
+    layers = list(model.decoder.layers)
+    cross_cache = CrossCache(layers, encoded.hidden)
+    cross_bias = tables.cross_bias(length, encoded.layout)
+
+    def apply(layer: int, hidden: Tensor, running: Rows) -> Tensor:
+        return layers[layer](
+            hidden,
+            lambda keys, values: (keys, values),
+            cross_cache.get(layer, running.numbers),
+            tables.decoder_self_bias(layer, length)[None],
+            with_padding(cross_bias, _padding_of(encoded, running)),
+        )
+
+    return walk(model.decoder.embed(tokens), len(layers), apply, method.rule("decoder"), padding_mask=padding_mask, probe=probe)
+
+
+def _padding_of(encoded: Encoded, rows: Rows) -> Tensor | None:
+    return None if encoded.padding_mask is None else rows.take(encoded.padding_mask)
