@@ -1,0 +1,107 @@
+"""Imports go strictly downward, and each dependency has one door."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "mue_cli"
+
+FLOORS = [
+    {"__init__", "errors"},
+    {"files", "schema"},
+    {"recipe", "model", "exits", "data", "metrics", "reports"},
+    {"cost", "inference", "training", "runs"},
+    {"evaluation", "calibration", "build"},
+    {"commands"},
+    {"__main__"},
+]
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+
+DOORS = {
+    "typer": ("commands/",),
+    "rich": ("commands/",),
+    "yaml": ("recipe.py",),
+    "matplotlib": ("reports/plots.py",),
+    "pycocoevalcap": ("metrics/",),
+    "datasets": ("data/",),
+    "tokenizers": ("model/tokenizer.py",),
+    "safetensors": ("model/checkpoint.py", "model/convert.py"),
+}
+BANNED = ("click", "typer.core", "typer.main", "typer.models")
+HEAVY = ("torch", "numpy", "datasets", "matplotlib", "pycocoevalcap", "tokenizers", "safetensors", "PIL", "huggingface_hub", "yaml")
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    """Return the room of a dotted module name inside the package: mue_cli.exits.trace -> exits."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def modules_of(node: ast.AST) -> list[str]:
+    """Return the dotted modules that one import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [f"mue_cli.{alias.name}" for alias in node.names] if node.module == "mue_cli" else [node.module]
+    return []
+
+
+def imports(path: Path, top_only: bool = False) -> list[str]:
+    """Return every module that a file imports; `top_only` leaves out what functions import."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_only else list(ast.walk(tree))
+    return [module for node in nodes for module in modules_of(node)]
+
+
+def short(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def is_inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_imports_go_strictly_downward(path: Path) -> None:
+    room = room_of("mue_cli." + short(path).removesuffix(".py").replace("/", "."))
+    assert room in FLOOR_OF, f"{room} has no floor yet: add it to FLOORS"
+    for module in imports(path):
+        if is_inside(module, "mue_cli") and room_of(module) != room:
+            below = room_of(module)
+            below = below if below in FLOOR_OF else "__init__"
+            assert FLOOR_OF[below] < FLOOR_OF[room], f"{short(path)} (floor {FLOOR_OF[room]}) imports {module} (floor {FLOOR_OF[below]})"
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_each_dependency_comes_in_by_its_door(path: Path) -> None:
+    for module in imports(path):
+        for package, doors in DOORS.items():
+            if is_inside(module, package):
+                assert short(path).startswith(doors), f"{short(path)} imports {module}, which only {', '.join(doors)} may"
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_only_public_typer_names_are_used(path: Path) -> None:
+    for module in imports(path):
+        assert not any(is_inside(module, banned) for banned in BANNED), f"{short(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "commands").glob("*.py")), ids=short)
+def test_commands_import_heavy_packages_inside_functions(path: Path) -> None:
+    rooms = {room_of(module) for module in imports(path, top_only=True) if is_inside(module, "mue_cli")}
+    assert rooms <= {"commands", "errors", "__init__"}
+    assert not [module for module in imports(path, top_only=True) for heavy in HEAVY if is_inside(module, heavy)]
+
+
+def test_exits_know_no_model() -> None:
+    rooms = {room_of(module) for path in (PACKAGE / "exits").glob("*.py") for module in imports(path) if is_inside(module, "mue_cli")}
+    assert rooms == {"exits"}
+
+
+def test_relative_imports_are_not_used() -> None:
+    for path in FILES:
+        nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+        assert not [node for node in nodes if node.level], short(path)
