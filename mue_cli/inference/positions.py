@@ -49,5 +49,3 @@ class PositionTables:
 
 def _round_up(length: int) -> int:
     return -(-length // LENGTH_STEP) * LENGTH_STEP
-
-

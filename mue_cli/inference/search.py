@@ -18,21 +18,10 @@ from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.walk import Probe
 from mue_cli.model.ofa import OFA
+from mue_cli.recipe import SearchSection
 
 BOS_ID, PAD_ID, EOS_ID = 0, 1, 2
 NEVER = float("-inf")
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """max_tokens, min_tokens: without the end-of-sequence. no_repeat_ngram: 0 allows all. length_penalty: exponent of the length in the score."""
-
-    beam: int = 5
-    max_tokens: int = 16
-    min_tokens: int = 1
-    no_repeat_ngram: int = 3
-    length_penalty: float = 1.0
-    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ def generate(
     tables: PositionTables,
     method: Method,
     encoded: Encoded,
-    settings: SearchSettings,
+    settings: SearchSection,
     probes: Mapping[str, Probe] | None = None,
 ) -> list[Generated]:
     """Generate for every row of an encoded batch."""
@@ -88,7 +77,9 @@ def generate(
         chosen, ended, tokens = chosen.rows(keep), ended[keep], tokens[keep]
         alive = ended.long().sort(dim=1, stable=True).indices[:, :beam]  # the best `beam` candidates that did not end, in order
         source, scores = chosen.source.gather(1, alive), chosen.score.gather(1, alive)
-        tokens = torch.cat([tokens.gather(1, source[:, :, None].expand(-1, -1, tokens.shape[2])), chosen.token.gather(1, alive)[:, :, None]], 2)
+        tokens = torch.cat(
+            [tokens.gather(1, source[:, :, None].expand(-1, -1, tokens.shape[2])), chosen.token.gather(1, alive)[:, :, None]], 2
+        )
         if beam > 1:
             generation.reorder(rows, source, position + 1)
     for result in results:
@@ -116,7 +107,7 @@ def _choose(scores: Tensor, log_probs: Tensor, beam: int) -> _Candidates:
     return _Candidates(score, flat % vocabulary, flat // vocabulary)
 
 
-def _log_probs(logits: Tensor, tokens: Tensor, position: int, settings: SearchSettings) -> Tensor:
+def _log_probs(logits: Tensor, tokens: Tensor, position: int, settings: SearchSection) -> Tensor:
     """Return (B, Q, V) log-probabilities with everything that is not allowed at this position set to -inf."""
     log_probs = torch.log_softmax(logits.float() / settings.temperature, dim=2)
     log_probs = log_probs.masked_fill(log_probs.isnan(), NEVER)
@@ -141,9 +132,7 @@ def _repeating(tokens: Tensor, size: int) -> Tensor:
     return torch.where(repeats, ngrams[..., -1], PAD_ID)
 
 
-def _finish(
-    results: list[Generated], rows: list[int], tokens: Tensor, chosen: _Candidates, ended: Tensor, settings: SearchSettings
-) -> None:
+def _finish(results: list[Generated], rows: list[int], tokens: Tensor, chosen: _Candidates, ended: Tensor, settings: SearchSection) -> None:
     """Hand over the hypotheses that ended among the first `beam` candidates, as long as a row wants more."""
     for i, rank in ended.nonzero().tolist():
         result = results[rows[i]]

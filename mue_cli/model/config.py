@@ -58,7 +58,14 @@ _SIZES: dict[str, dict[str, object]] = {
     "large": dict(embed_dim=1024, ffn_dim=4096, num_heads=16, num_encoder_layers=12, num_decoder_layers=12, resnet_blocks=(3, 8, 36)),
     "huge": dict(embed_dim=1280, ffn_dim=5120, num_heads=16, num_encoder_layers=24, num_decoder_layers=12, resnet_blocks=(3, 8, 36)),
     "nano": dict(
-        embed_dim=96, ffn_dim=192, num_heads=3, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(1, 1, 1), resnet_width=16, dropout=0.0
+        embed_dim=96,
+        ffn_dim=192,
+        num_heads=3,
+        num_encoder_layers=6,
+        num_decoder_layers=6,
+        resnet_blocks=(1, 1, 1),
+        resnet_width=16,
+        dropout=0.0,
     ),
     "micro": dict(
         embed_dim=192, ffn_dim=768, num_heads=3, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(2, 2, 2), resnet_width=32

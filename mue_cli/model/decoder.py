@@ -29,7 +29,9 @@ class Decoder(nn.Module):
         self.self_pos_k_linear = nn.Linear(dim, dim)
         self.cross_pos_q_linear = nn.Linear(dim, dim)
         self.cross_pos_k_linear = nn.Linear(dim, dim)
-        self.token_rel_pos_table_list = nn.ModuleList(nn.Embedding(token_bucket_rows(config.token_buckets), heads) for _ in range(num_layers))
+        self.token_rel_pos_table_list = nn.ModuleList(
+            nn.Embedding(token_bucket_rows(config.token_buckets), heads) for _ in range(num_layers)
+        )
         self.layers = nn.ModuleList(
             DecoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
             for rate in torch.linspace(0, config.drop_path, num_layers).tolist()

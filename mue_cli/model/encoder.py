@@ -51,8 +51,12 @@ class Encoder(nn.Module):
         self.image_pos_ln = nn.LayerNorm(dim)
         self.pos_q_linear = nn.Linear(dim, dim)
         self.pos_k_linear = nn.Linear(dim, dim)
-        self.token_rel_pos_table_list = nn.ModuleList(nn.Embedding(token_bucket_rows(config.token_buckets), heads) for _ in range(num_layers))
-        self.image_rel_pos_table_list = nn.ModuleList(nn.Embedding(image_bucket_rows(config.image_buckets), heads) for _ in range(num_layers))
+        self.token_rel_pos_table_list = nn.ModuleList(
+            nn.Embedding(token_bucket_rows(config.token_buckets), heads) for _ in range(num_layers)
+        )
+        self.image_rel_pos_table_list = nn.ModuleList(
+            nn.Embedding(image_bucket_rows(config.image_buckets), heads) for _ in range(num_layers)
+        )
         self.layers = nn.ModuleList(
             EncoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
             for rate in torch.linspace(0, config.drop_path, num_layers).tolist()

@@ -6,6 +6,7 @@ per-layer relative bias looked up here. Shape letters: L text tokens, P patches 
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ def image_bucket_rows(buckets: int) -> int:
     return (2 * buckets - 1) ** 2 + 3
 
 
+@lru_cache(maxsize=128)
 def token_buckets(length: int, buckets: int, max_positions: int) -> Tensor:
     """Return (L, L) table rows for query i and key j: exact near the diagonal, logarithmic beyond buckets / 2."""
     offsets = [_token_bucket(offset, buckets, max_positions) for offset in range(1 - length, length)]
@@ -53,6 +55,7 @@ def _token_bucket(relative: int, buckets: int, max_positions: int) -> int:
     return int(math.copysign(distance, relative)) + buckets - 1
 
 
+@lru_cache(maxsize=8)
 def image_buckets(grid: tuple[int, int], buckets: int) -> Tensor:
     """Return (P, P) table rows for query and key patches of the grid, row-major."""
     row, column = _rows_and_columns(grid)

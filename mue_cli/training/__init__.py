@@ -1,0 +1,1 @@
+"""Fine-tuning with a loss on every decoder layer."""
