@@ -7,25 +7,23 @@
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach |
+| saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
 | plots/ | plot | figures, PNG and SVG |
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from mue_cli.errors import MissingStepError, MueError
+from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing, write_text
 from mue_cli.recipe import Recipe, dump, read_yaml, to_yaml
-from mue_cli.reports.record import Record
+from mue_cli.reports.record import Record, read_records
 from mue_cli.schema import Count, Fraction, build
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,10 @@ class Run:
     @property
     def thresholds(self) -> Path:
         return self.folder / "thresholds.yaml"
+
+    @property
+    def saturation(self) -> Path:
+        return self.folder / "saturation.npz"
 
     @property
     def records(self) -> Path:
@@ -115,16 +117,9 @@ def read_thresholds(run: Run) -> Thresholds:
     return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
 
 
-def append_record(run: Run, record: Record) -> None:
-    """Add one line to records.jsonl."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with run.records.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(record)) + "\n")
-
-
-def read_records(run: Run) -> tuple[Record, ...]:
+def records(run: Run) -> list[Record]:
     """Return all evaluated points, oldest first. Raises MissingStepError before the first evaluation."""
-    return tuple(_read_lines(run, run.records, Record))
+    return read_records(run.need(run.records, "evaluate"))
 
 
 def write_traces(run: Run, traces: Iterable[Trace]) -> None:
@@ -135,7 +130,9 @@ def write_traces(run: Run, traces: Iterable[Trace]) -> None:
 
 def read_traces(run: Run) -> tuple[Trace, ...]:
     """Return the traces of the last evaluation. Raises MissingStepError before the first."""
-    return tuple(_read_lines(run, run.traces, Trace))
+    path = run.need(run.traces, "evaluate")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(_trace(line, f"line {number} of `{path}`") for number, line in enumerate(lines, start=1))
 
 
 def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:
@@ -143,16 +140,23 @@ def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> 
     write_text(run.predictions, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
 
 
-def _read_lines(run: Run, path: Path, kind: type[T]) -> Iterator[T]:
-    run.need(path, "evaluate")
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            place = f"line {number} of `{path}`"
-            yield build(kind, _parse(line, place), lambda key, place=place: place)  # type: ignore[misc]
+def clear(run: Run) -> None:
+    """Remove what belongs to an earlier training: weights, thresholds, records, traces, answers. Figures stay until they are drawn anew."""
+    for path in (
+        run.checkpoint,
+        run.last_state,
+        run.train_log,
+        run.thresholds,
+        run.saturation,
+        run.records,
+        run.traces,
+        run.predictions,
+    ):
+        path.unlink(missing_ok=True)
 
 
-def _parse(line: str, place: str) -> object:
+def _trace(line: str, place: str) -> Trace:
     try:
-        return json.loads(line)
+        return build(Trace, json.loads(line), lambda key: place)
     except json.JSONDecodeError:
-        raise MueError(f"{place} is not JSON", "delete the line, or the file and evaluate again") from None
+        raise DataError(f"{place} is not JSON", "evaluate again") from None
