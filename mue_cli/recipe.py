@@ -62,19 +62,18 @@ class TrainingSection:
 
 @dataclass(frozen=True)
 class ExitsSection:
-    """method: full, static, mue. thresholds: similarity above which a stream stops (Eq. 7-10); above 1 never.
-    When a threshold is absent it is read from the run's thresholds.yaml.
-    beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never cut short (the release: a third of them).
-    skipped_kv: where a skipped decoder layer's keys and values come from."""
+    """method: full, static or mue. image, text, joint, decoder: for mue, the similarity above which a stream stops (Eq. 7-10; above 1: never);
+    for static, the layer it stops after. Streams that are absent here are read from the run's thresholds.yaml. joint replaces image and text
+    when the model does not decompose. beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never cut short (release: a third)."""
 
     method: Literal["full", "static", "mue"] = "mue"
     image: float | None = None
     text: float | None = None
+    joint: float | None = None
     decoder: float | None = None
     beta: Fraction = 0.9
     tau: NonNegative = 1.0
     full_depth_steps: Natural = 0
-    skipped_kv: Literal["project"] = "project"
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,14 @@ from mue_cli.exits.observation import Rule
 from mue_cli.exits.similarity import Decay, SimilarityRule
 from mue_cli.exits.static import NeverRule, StaticRule
 
-METHODS = ("full", "static", "mue")
-"""Names that a recipe may give."""
-
 
 @dataclass(frozen=True)
 class Method:
-    """name: as in METHODS. decompose: cut the encoder's input into an image and a text stream. rules: by stream; absent means never.
-
-    skipped_kv: where the keys and values of a skipped decoder layer come from; see mue_cli.model.cache.
-    """
+    """decompose: cut the encoder's input into an image and a text stream. rules: by stream; absent means never."""
 
     name: str
     decompose: bool
     rules: Mapping[str, Rule] = field(default_factory=dict)
-    skipped_kv: str = "project"
 
     def rule(self, stream: str) -> Rule:
         """Return the rule of a stream."""
