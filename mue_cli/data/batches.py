@@ -1,13 +1,22 @@
-"""Examples and the batches made of them.
+"""Examples, the batches made of them, and the order in which batches come.
 
 Shape letters: B rows, L source tokens, T target positions, I image side in pixels.
 """
 
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mue_cli.data.images import preprocess
+from mue_cli.data.tasks import Task
 
 
 class Tokenizer(Protocol):
@@ -26,7 +35,8 @@ class Tokenizer(Protocol):
 class Example:
     """One row of a task. `references` are the captions it is scored against, or the one right answer.
 
-    source: the encoder's text, prompt included. target: what the decoder should say. image: RGB, decoded when read.
+    source: the encoder's text, prompt and leading space included. target: what the decoder should say, without a leading space.
+    image: RGB, decoded when read.
     """
 
     sample_id: str
@@ -53,3 +63,76 @@ class Batch:
     decoder_tokens: Tensor
     target_tokens: Tensor
     references: tuple[tuple[str, ...], ...]
+
+
+MakeBatch = Callable[[Sequence[Example]], Batch]
+
+
+def collate(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    image_size: int,
+    task: Task,
+    max_source_tokens: int = 80,
+    max_target_tokens: int = 20,
+) -> Batch:
+    """Return the batch of these examples.
+
+    max_source_tokens counts the source's text, max_target_tokens a caption's; bos and eos come on top. Images are resized to a square of
+    image_size. Raises ValueError when there is no example, or an answer is not one token.
+    """
+    if not examples:
+        raise ValueError("a batch needs at least one example")
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
+    sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in examples]
+    targets = [tokenizer.encode(f" {example.target}") for example in examples]
+    if task.answers:
+        decoded = [_prompt_and_answer(source, target, tokenizer) for source, target in zip(sources, targets, strict=True)]
+    else:
+        decoded = [([bos, *target[:max_target_tokens]], [*target[:max_target_tokens], eos]) for target in targets]
+    return Batch(
+        sample_ids=tuple(example.sample_id for example in examples),
+        image_ids=tuple(example.image_id for example in examples),
+        images=preprocess([example.image for example in examples], image_size),
+        source_tokens=_padded([[bos, *source, eos] for source in sources], tokenizer.pad_id),
+        decoder_tokens=_padded([row for row, _ in decoded], tokenizer.pad_id),
+        target_tokens=_padded([target for _, target in decoded], tokenizer.pad_id),
+        references=tuple(example.references for example in examples),
+    )
+
+
+def training_batches(
+    examples: Sequence[Example], make_batch: MakeBatch, batch_size: int, seed: int, start_step: int = 0
+) -> Iterator[Batch]:
+    """Yield batches without end: every example once per epoch, in an order drawn from (seed, epoch).
+
+    A batch may reach over the end of an epoch, so all have batch_size rows. With start_step = n the first n batches are left out, at no
+    cost, and the rest are the same.
+    """
+    rows = _shuffled_rows(len(examples), seed, start=start_step * batch_size)
+    while True:
+        yield make_batch([examples[row] for row in islice(rows, batch_size)])
+
+
+def evaluation_batches(examples: Sequence[Example], make_batch: MakeBatch, batch_size: int) -> Iterator[Batch]:
+    """Yield every example once, in order; the last batch may be smaller."""
+    for start in range(0, len(examples), batch_size):
+        yield make_batch([examples[row] for row in range(start, min(start + batch_size, len(examples)))])
+
+
+def _prompt_and_answer(prompt: list[int], answer: list[int], tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The decoder reads the prompt too (OFA's prev_output), and is asked only after its last token."""
+    if len(answer) != 1:
+        raise ValueError(f"the answer {tokenizer.decode(answer)!r} has {len(answer)} tokens; answers must have one")
+    return [tokenizer.bos_id, *prompt], [tokenizer.pad_id] * len(prompt) + answer
+
+
+def _padded(rows: list[list[int]], pad_id: int) -> Tensor:
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
+
+
+def _shuffled_rows(count: int, seed: int, start: int) -> Iterator[int]:
+    first_epoch, offset = divmod(start, count)
+    for epoch in itertools.count(first_epoch):
+        yield from np.random.default_rng([seed, epoch]).permutation(count)[offset:].tolist()
+        offset = 0

@@ -1,0 +1,73 @@
+"""Encoded bytes -> RGB picture -> model input, as OFA does it: bicubic resize to a square, (x / 255 - 0.5) / 0.5.
+
+Shape letters: B rows, I image side in pixels.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+from mue_cli.errors import DataError
+
+MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
+
+
+def decode_image(data: bytes, shrink_to: int | None = None) -> Image.Image:
+    """Return the picture as RGB; a file that ends too early gives what it has, EXIF rotation is ignored.
+
+    shrink_to: a JPEG may be decoded at a smaller scale, though not below this many pixels a side: quicker, for a look only.
+    Raises DataError when it is no image, damaged beyond reading, or has more than MAX_PIXELS pixels.
+    """
+    try:
+        with _truncated_files_allowed():
+            image = Image.open(io.BytesIO(data))
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"image of {image.width} x {image.height} pixels is too large to decode safely", hint="shrink it first")
+            if shrink_to is not None:
+                image.draft("RGB", (shrink_to, shrink_to))
+            return _to_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"image is too large to decode safely: {error}", hint="shrink it first") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:  # what Pillow's readers raise on damage
+        raise DataError(f"cannot decode image: {error}", hint="replace the file, or leave its rows out") from error
+
+
+def resize(image: Image.Image, size: int) -> Image.Image:
+    """Return the picture as `size` x `size` pixels; the aspect ratio is not kept."""
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def preprocess(images: Sequence[Image.Image], size: int) -> Tensor:
+    """Return the pictures as one float32 tensor (B, 3, I, I) in [-1, 1]."""
+    pixels = torch.from_numpy(np.stack([np.asarray(resize(image, size)) for image in images]))  # (B, I, I, 3) uint8
+    return pixels.permute(0, 3, 1, 2).float().contiguous().div_(255).sub_(0.5).div_(0.5)
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return the picture as PNG bytes: lossless and quick rather than small."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bit, which Pillow would clip at 255
+        pixels = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(np.clip(pixels >> 8, 0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
+@contextmanager
+def _truncated_files_allowed() -> Iterator[None]:
+    """Pillow has only a global switch for this; put it back afterwards."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
