@@ -1,0 +1,78 @@
+"""Where text goes in a figure so that nothing lies on anything else. Plain geometry, in pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))
+_DISTANCES = (1.0, 1.6, 2.4, 3.4, 4.6, 6.0, 7.6)
+_ROUNDS = 4
+# All in units of the label's own area that is covered.
+_COST_OF_A_LABEL_BELOW = 4.0
+_COST_OUTSIDE = 8.0
+_COST_OF_DISTANCE = 0.07
+
+
+@dataclass(frozen=True)
+class Box:
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def overlap(self, other: "Box") -> float:
+        """Return the area both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(width, 0.0) * max(height, 0.0)
+
+    @property
+    def area(self) -> float:
+        return (self.right - self.left) * (self.top - self.bottom)
+
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """Return the point of the box that is closest to (x, y)."""
+        return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
+
+
+Obstacle = tuple[Box, float]  # and how bad it is to cover it: 1 is a label's own area
+
+
+def around(x: float, y: float, radius: float) -> Box:
+    """Return the square about a point."""
+    return Box(x - radius, y - radius, x + radius, y + radius)
+
+
+def place_labels(
+    anchors: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], obstacles: Sequence[Obstacle], frame: Box, gap: float
+) -> list[Box]:
+    """Return a box for each label near its anchor, clear of obstacles and of the other labels, inside the frame where that is possible.
+
+    anchors: points the labels belong to. sizes: width and height of each. gap: distance of a label that has room beside its anchor.
+    """
+    boxes: list[Box] = []
+    for _ in range(_ROUNDS):
+        for i, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
+            others = boxes[:i] + boxes[i + 1 :]
+            boxes[i : i + 1] = [_best(anchor, size, obstacles, others, frame, gap)]
+    return boxes
+
+
+def _best(
+    anchor: tuple[float, float], size: tuple[float, float], obstacles: Sequence[Obstacle], others: Sequence[Box], frame: Box, gap: float
+) -> Box:
+    def cost(candidate: tuple[float, Box]) -> float:
+        distance, box = candidate
+        covered = sum(weight * box.overlap(obstacle) for obstacle, weight in obstacles)
+        covered += _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others)
+        return (covered + _COST_OUTSIDE * (box.area - box.overlap(frame))) / box.area + _COST_OF_DISTANCE * distance
+
+    candidates = [(distance, _beside(anchor, size, d, gap * distance)) for distance in _DISTANCES for d in _DIRECTIONS]
+    return min(candidates, key=cost)[1]
+
+
+def _beside(anchor: tuple[float, float], size: tuple[float, float], direction: tuple[int, int], distance: float) -> Box:
+    (x, y), (width, height), (right, up) = anchor, size, direction
+    diagonal = 0.7 if right and up else 1.0
+    left = x + right * diagonal * distance - width * (1 - right) / 2
+    bottom = y + up * diagonal * distance - height * (1 - up) / 2
+    return Box(left, bottom, left + width, bottom + height)
