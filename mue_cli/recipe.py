@@ -28,7 +28,6 @@ class DataSection:
     image_size: Count = 64
     max_source_tokens: Count = 80
     max_target_tokens: Count = 20
-    vocab_size: Count = 1000
 
 
 @dataclass(frozen=True)

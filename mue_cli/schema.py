@@ -90,7 +90,7 @@ def expected(kind: Any) -> str:
     return _NAMES.get(kind, "a mapping of keys to values")
 
 
-def did_you_mean(word: str, known: Iterable[str], what: str) -> str:
+def did_you_mean(word: str, known: Iterable[str], what: str = "choices") -> str:
     """Return a hint: the nearest known word, or all of them."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1)
