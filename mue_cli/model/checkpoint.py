@@ -38,7 +38,9 @@ def load(path: Path, device: torch.device | None = None) -> OFA:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or is cut short: {error}", hint="write it again with `mue finetune`") from error
+        raise CheckpointError(
+            f"{path} is no safetensors file, or is cut short: {error}", hint="write it again with `mue finetune`"
+        ) from error
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this program (format {header.get('format')!r}, expected {FORMAT!r})")
     model = OFA(_config(header, path))

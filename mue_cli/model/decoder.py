@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mue_cli.model.config import OFAConfig
-from mue_cli.model.layers import DecoderLayer
+from mue_cli.model.layers import DecoderLayer, drop_path_rates
 from mue_cli.model.positions import token_bucket_rows, token_buckets
 
 
@@ -34,7 +34,7 @@ class Decoder(nn.Module):
         )
         self.layers = nn.ModuleList(
             DecoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
-            for rate in torch.linspace(0, config.drop_path, num_layers).tolist()
+            for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mue_cli.model.config import OFAConfig
-from mue_cli.model.layers import EncoderLayer
+from mue_cli.model.layers import EncoderLayer, drop_path_rates
 from mue_cli.model.positions import Layout, image_bucket_rows, image_buckets, image_positions, token_bucket_rows, token_buckets
 from mue_cli.model.resnet import EXPANSION, ResNet
 
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         )
         self.layers = nn.ModuleList(
             EncoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
-            for rate in torch.linspace(0, config.drop_path, num_layers).tolist()
+            for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
 

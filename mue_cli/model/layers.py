@@ -22,6 +22,11 @@ def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
     return x * keep / (1.0 - rate)
 
 
+def drop_path_rates(largest: float, num_layers: int) -> list[float]:
+    """Return each layer's rate: 0 for the first, then rising in equal steps to the largest."""
+    return [largest * i / max(1, num_layers - 1) for i in range(num_layers)]
+
+
 def _norm(size: int, wanted: bool) -> nn.Module:
     return nn.LayerNorm(size) if wanted else nn.Identity()
 

@@ -1,7 +1,8 @@
 """Which row of a relative-position table belongs to a pair of positions, and which absolute position a patch has.
 
 OFA keeps positions out of the content: attention adds a learned absolute bias (query-position times key-position, shared by all layers) and a
-per-layer relative bias looked up here. Shape letters: L text tokens, P patches of an h x w grid.
+per-layer relative bias looked up here. The tables are constants and kept; they are made outside inference mode, so that training can use them.
+Shape letters: L text tokens, P patches of an h x w grid.
 """
 
 import math
@@ -38,6 +39,7 @@ def image_bucket_rows(buckets: int) -> int:
 
 
 @lru_cache(maxsize=128)
+@torch.inference_mode(False)
 def token_buckets(length: int, buckets: int, max_positions: int) -> Tensor:
     """Return (L, L) table rows for query i and key j: exact near the diagonal, logarithmic beyond buckets / 2."""
     offsets = [_token_bucket(offset, buckets, max_positions) for offset in range(1 - length, length)]
@@ -56,6 +58,7 @@ def _token_bucket(relative: int, buckets: int, max_positions: int) -> int:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def image_buckets(grid: tuple[int, int], buckets: int) -> Tensor:
     """Return (P, P) table rows for query and key patches of the grid, row-major."""
     row, column = _rows_and_columns(grid)

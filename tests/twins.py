@@ -1,0 +1,134 @@
+"""Slow and obvious versions of what the package does fast: one sample, no cache, no batch, biases rebuilt every time."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mue_cli.exits.similarity import decayed_threshold
+from mue_cli.model.encoder import Stream, joint_stream, separate_streams
+from mue_cli.model.ofa import OFA
+from mue_cli.model.positions import Layout
+
+BOS, PAD, EOS = 0, 1, 2
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()) / (a.norm() * b.norm()))
+
+
+def encode_stream(model: OFA, stream: Stream, threshold: float) -> tuple[Tensor, int]:
+    """Algorithm 1 on one sample without padding: (1, S, D) and its exit layer."""
+    hidden = stream.hidden
+    for i, layer in enumerate(model.encoder.layers):
+        bias = model.encoder.absolute_bias(stream.layout) + model.encoder.relative_bias(i, stream.layout)
+        after = layer(hidden, bias[None])
+        close = cosine(hidden, after) > threshold
+        hidden = after
+        if close and i + 1 < len(model.encoder.layers):
+            return hidden, i + 1
+    return hidden, len(model.encoder.layers)
+
+
+def encode(
+    model: OFA, image: Tensor, tokens: list[int], thresholds: dict[str, float], decompose: bool
+) -> tuple[Tensor, Layout, dict[str, int]]:
+    """Encode one picture (3, I, I) and its unpadded tokens."""
+    parts = model.encoder.embed(image[None], torch.tensor([tokens]))
+    streams = (separate_streams if decompose else joint_stream)(*parts)
+    walked = {stream.name: encode_stream(model, stream, thresholds.get(stream.name, math.inf)) for stream in streams}
+    hidden = model.encoder.join([walked[stream.name][0] for stream in streams])
+    return hidden, Layout(parts[0].layout.grid, len(tokens)), {name: exit_layer for name, (_, exit_layer) in walked.items()}
+
+
+@dataclass
+class Line:
+    """A hypothesis: its tokens, its score, and for every position what each layer was given (the exit state for layers not run)."""
+
+    tokens: list[int]
+    score: float = 0.0
+    inputs: list[list[Tensor]] = field(default_factory=list)
+
+
+class Decoder:
+    """One sample's decoder; every step recomputes keys, values and biases of the whole prefix."""
+
+    def __init__(
+        self, model: OFA, encoded: Tensor, layout: Layout, threshold: float, decay: tuple[float, float] | None, num_steps: int
+    ) -> None:
+        self.model, self.encoded, self.layout = model, encoded, layout
+        self.threshold, self.decay, self.num_steps = threshold, decay, num_steps
+
+    def threshold_at(self, step: int) -> float:
+        if self.threshold > 1.0 or self.decay is None:
+            return self.threshold
+        return decayed_threshold(self.threshold, step, self.num_steps, *self.decay)
+
+    def step(self, lines: list[Line]) -> tuple[list[Tensor], int]:
+        """Run the last token of every line; return its log-probabilities per line and the exit layer they share."""
+        decoder, num_layers = self.model.decoder, len(self.model.decoder.layers)
+        states = [decoder.embed(torch.tensor([[line.tokens[-1]]]))[0, 0] for line in lines]
+        for line in lines:
+            line.inputs.append([])
+        exit_layer = num_layers
+        for i in range(num_layers):
+            before = torch.stack(states)
+            for line, state in zip(lines, states, strict=True):
+                line.inputs[-1].append(state)
+            states = [self.layer(i, line) for line in lines]
+            if i + 1 < num_layers and cosine(before, torch.stack(states)) > self.threshold_at(len(lines[0].tokens)):
+                exit_layer = i + 1
+                break
+        for line, state in zip(lines, states, strict=True):
+            line.inputs[-1] += [state] * (num_layers - exit_layer)
+        return [torch.log_softmax(decoder.logits(state), 0) for state in states], exit_layer
+
+    def layer(self, i: int, line: Line) -> Tensor:
+        decoder, layer = self.model.decoder, self.model.decoder.layers[i]
+        length = len(line.inputs)
+        given = torch.stack([inputs[i] for inputs in line.inputs])[None]  # (1, t, D)
+        self_bias = decoder.absolute_self_bias(length) + decoder.relative_self_bias(i, length)
+        cross_bias = decoder.cross_bias(length, self.model.encoder.position_embedding(self.layout))
+        return layer(
+            given[:, -1:],
+            lambda keys, values: layer.self_keys_values(given),
+            layer.cross_keys_values(self.encoded),
+            self_bias[None, :, -1:],
+            cross_bias[None, :, -1:],
+        )[0, 0]
+
+
+def generate(
+    decoder: Decoder, beam: int, max_tokens: int, min_tokens: int, no_repeat_ngram: int, length_penalty: float
+) -> tuple[list[tuple[list[int], float]], list[int]]:
+    """Beam search spelled out: finished (tokens, score), best first, and the exit layer of every step."""
+    lines, finished, exits = [Line([BOS])], [], []
+    for position in range(max_tokens + 1):
+        log_probs, exit_layer = decoder.step(lines)
+        exits.append(exit_layer)
+        candidates = []
+        for number, (line, row) in enumerate(zip(lines, log_probs, strict=True)):
+            banned = {PAD}
+            if position < min_tokens:
+                banned.add(EOS)
+            if no_repeat_ngram:
+                n = no_repeat_ngram
+                ngrams = [tuple(line.tokens[k : k + n]) for k in range(len(line.tokens) - n + 1)]
+                ending = tuple(line.tokens[len(line.tokens) - n + 1 :])
+                banned |= {ngram[-1] for ngram in ngrams if ngram[:-1] == ending}
+            for token in range(len(row)):
+                allowed = token == EOS if position == max_tokens else token not in banned
+                if allowed:
+                    candidates.append((line.score + float(row[token]), number, token))
+        candidates.sort(key=lambda candidate: -candidate[0])
+        best = candidates[: 2 * beam]
+        for score, number, token in best[:beam]:
+            if token == EOS and len(finished) < beam:
+                words = lines[number].tokens[1:] + [EOS]
+                finished.append((words, score / len(words) ** length_penalty))
+        if len(finished) == beam or position == max_tokens:
+            break
+        going_on = [candidate for candidate in best if candidate[2] != EOS][:beam]
+        lines = [Line([*lines[n].tokens, token], score, list(lines[n].inputs)) for score, n, token in going_on]
+    return sorted(finished, key=lambda hypothesis: -hypothesis[1]), exits
