@@ -1,0 +1,121 @@
+"""COCO captions: the official 2014 and 2017 layouts, or Karpathy's splits of the 2014 photographs."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mue_cli.data.image_files import find_images, read_images, require_images
+from mue_cli.data.karpathy import list_in, read_json, read_karpathy, usable_captions
+from mue_cli.data.manifest import Manifest
+from mue_cli.data.rows import CaptionRow, Problems
+from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.errors import DataError
+
+SPLIT_FILE = "dataset_coco.json"
+IMAGE_NAMES = ("train2014", "val2014", "train2017", "val2017")
+YEARS = ("2017", "2014")
+LAYOUT = """needed in one folder:
+  annotations/captions_train2014.json, captions_val2014.json   from http://images.cocodataset.org/annotations/annotations_trainval2014.zip
+  train2014.zip, val2014.zip (or unpacked, or .tar)            from http://images.cocodataset.org/zips/
+  dataset_coco.json (Karpathy's splits, as papers use them)    from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
+the 2017 files do as well, and so does a part of them (val2017 alone); then run: mue prepare coco --source FOLDER"""
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What was read. notes: how splits were made where the files do not say."""
+
+    rows: dict[str, list[CaptionRow]]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def prepare_coco(source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None) -> Manifest:
+    """Read COCO from the folder `source` and write it to `root`.
+
+    Splits: Karpathy's where dataset_coco.json is there. Otherwise captions_train is train, and captions_val is halved into val and test by
+    a hash of the image id; a lone file is cut 80/10/10 by that hash. The manifest says which.
+    Raises DataError when files are missing or nothing is left.
+    """
+    problems = Problems()
+    captions = _read_captions(source, problems)
+    sources = find_images(source, IMAGE_NAMES)
+    require_images(sources, source, LAYOUT)
+    wanted = {row.image_id for rows in captions.rows.values() for row in rows}
+    return write_prepared(
+        root,
+        "coco",
+        images=read_images(sources, image_id_of_file, wanted, problems),
+        num_images=len(wanted),
+        train_tokenizer=train_tokenizer,
+        captions=captions.rows,
+        problems=problems,
+        sources={"captions": [str(path) for path in captions.files], "images": [str(path) for path in sources]},
+        notes=captions.notes,
+        progress=progress,
+    )
+
+
+def image_id_of_file(name: str) -> str | None:
+    """Return COCO's image id: the number that ends the file's stem ("COCO_val2014_000000000042.jpg" -> "42")."""
+    digits = re.search(r"(\d+)\.\w+$", name)
+    return str(int(digits[1])) if digits else None
+
+
+def hash_split(image_id: str, cuts: Sequence[tuple[str, int]]) -> str:
+    """Return a split that depends on the image id alone. cuts: (split, share in per cent), together 100."""
+    place = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8]) % 100
+    for split, share in cuts:
+        if place < share:
+            return split
+        place -= share
+    raise ValueError("the shares must sum to 100")
+
+
+def _read_captions(source: Path, problems: Problems) -> Captions:
+    karpathy = _find(source, SPLIT_FILE)
+    if karpathy is not None:
+        rows = read_karpathy(karpathy, lambda entry: str(int(str(entry["cocoid"]))), problems)
+        return Captions(rows, (karpathy,), ("Karpathy's splits; restval counts as train",))
+    for year in YEARS:
+        train, val = (_find(source, f"captions_{part}{year}.json") for part in ("train", "val"))
+        if train is not None and val is not None:
+            held_out = _cut(_read_official(val, problems), (("val", 50), ("test", 50)))
+            notes = (f"{val.name} halved into val and test by a hash of the image id",)
+            return Captions({"train": _read_official(train, problems), **held_out}, (train, val), notes)
+    for year in YEARS:
+        for part in ("val", "train"):
+            path = _find(source, f"captions_{part}{year}.json")
+            if path is not None:
+                rows = _cut(_read_official(path, problems), (("train", 80), ("val", 10), ("test", 10)))
+                return Captions(rows, (path,), (f"{path.name} alone: cut 80/10/10 into train, val and test by a hash of the image id",))
+    raise DataError(f"no captions found in {source}", hint=LAYOUT)
+
+
+def _find(source: Path, name: str) -> Path | None:
+    return next((path for path in (source / name, source / "annotations" / name) if path.is_file()), None)
+
+
+def _read_official(path: Path, problems: Problems) -> list[CaptionRow]:
+    captions: dict[str, list[object]] = {}
+    for number, entry in enumerate(list_in(read_json(path), "annotations", path)):
+        try:
+            image_id, caption = str(int(entry["image_id"])), entry["caption"]  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            problems.add(path.name, f"annotations[{number}]", "malformed entry")
+            continue
+        captions.setdefault(image_id, []).append(caption)
+    rows = [CaptionRow(image_id, usable_captions(texts)) for image_id, texts in captions.items()]
+    for row in rows:
+        if not row.captions:
+            problems.add(path.name, row.image_id, "no usable caption")
+    return [row for row in rows if row.captions]
+
+
+def _cut(rows: list[CaptionRow], cuts: Sequence[tuple[str, int]]) -> dict[str, list[CaptionRow]]:
+    parts: dict[str, list[CaptionRow]] = {split: [] for split, _ in cuts}
+    for row in rows:
+        parts[hash_split(row.image_id, cuts)].append(row)
+    return parts

@@ -1,0 +1,107 @@
+"""SNLI-VE (Xie et al., 2019): the official jsonl files and the Flickr30k photographs they speak of.
+
+A photograph is looked up by the digits that its file name starts with, so Flickr8k's files ("2181846120_3744ca3942.jpg") serve as well.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from mue_cli.data.image_files import find_images, is_archive, read_images, require_images
+from mue_cli.data.manifest import Manifest
+from mue_cli.data.rows import EntailmentRow, Problems
+from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.data.tasks import LABELS
+from mue_cli.errors import DataError
+
+FILES = {"train": "snli_ve_train.jsonl", "val": "snli_ve_dev.jsonl", "test": "snli_ve_test.jsonl"}
+IMAGE_NAMES = ("flickr30k-images", "flickr30k_images", "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
+LAYOUT = """needed in one folder:
+  snli_ve_train.jsonl, snli_ve_dev.jsonl, snli_ve_test.jsonl   from https://github.com/necla-ml/SNLI-VE
+  flickr30k-images/ (or .tar, .tar.gz, .zip)                   from https://shannon.cs.illinois.edu/DenotationGraph/
+photographs that lie elsewhere are named with --images; then run: mue prepare snli-ve --source FOLDER"""
+
+
+def prepare_snli_ve(
+    source: Path, root: Path, train_tokenizer: TrainTokenizer, images: Path | None = None, progress: Progress | None = None
+) -> Manifest:
+    """Read SNLI-VE from the folder `source` and write it to `root`.
+
+    images: folder or archive with the photographs; when None they are looked for in `source`. A missing file of a split is noted.
+    Raises DataError when all are missing, or nothing is left.
+    """
+    files = {split: source / name for split, name in FILES.items() if (source / name).is_file()}
+    if not files:
+        raise DataError(f"none of {', '.join(FILES.values())} is in {source}", hint=LAYOUT)
+    sources = _image_sources(source, images)
+    problems = Problems()
+    rows = {split: read_pairs(path, problems) for split, path in files.items()}
+    wanted = {row.image_id for pairs in rows.values() for row in pairs}
+    return write_prepared(
+        root,
+        "snli-ve",
+        images=read_images(sources, leading_digits, wanted, problems),
+        num_images=len(wanted),
+        train_tokenizer=train_tokenizer,
+        entailment=rows,
+        problems=problems,
+        sources={"pairs": [str(path) for path in files.values()], "images": [str(path) for path in sources]},
+        notes=[f"no {name}: no {split} split" for split, name in FILES.items() if split not in files],
+        progress=progress,
+    )
+
+
+def leading_digits(name: str) -> str | None:
+    """Return the Flickr id that a file name or id starts with, or None."""
+    digits = re.match(r"\d+", name)
+    return digits[0] if digits else None
+
+
+def read_pairs(path: Path, problems: Problems) -> list[EntailmentRow]:
+    """Return the pairs of one jsonl file; lines that cannot be used are listed as problems. Pair ids are made where absent or repeated."""
+    rows: list[EntailmentRow] = []
+    seen: set[str] = set()
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            row = _read_pair(line, f"{path.stem}-{number}", seen)
+            if isinstance(row, str):
+                problems.add(path.name, f"line {number}", row)
+            else:
+                seen.add(row.pair_id)
+                rows.append(row)
+    return rows
+
+
+def _read_pair(line: str, spare_id: str, seen: set[str]) -> EntailmentRow | str:
+    """A pair, or the reason why there is none."""
+    try:
+        entry = json.loads(line)
+        image_id = leading_digits(str(entry["Flickr30K_ID"]))
+        premise, hypothesis, label = entry.get("sentence1"), entry["sentence2"], entry["gold_label"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "malformed line"
+    if image_id is None:
+        return "no photograph named"
+    if label not in LABELS:
+        return "no gold label" if label == "-" else "unknown label"
+    if not isinstance(hypothesis, str) or not hypothesis.strip():
+        return "no hypothesis"
+    pair_id = str(entry.get("pairID") or spare_id)
+    has_premise = isinstance(premise, str) and bool(premise.strip())
+    return EntailmentRow(
+        image_id, f"{pair_id}-{spare_id}" if pair_id in seen else pair_id, premise if has_premise else None, hypothesis, label
+    )
+
+
+def _image_sources(source: Path, images: Path | None) -> list[Path]:
+    if images is None:
+        sources = find_images(source, IMAGE_NAMES)
+        require_images(sources, source, LAYOUT)
+        return sources
+    if is_archive(images):
+        return [images]
+    if not images.is_dir():
+        raise DataError(f"{images} is neither a folder nor an archive of images", hint=LAYOUT)
+    return find_images(images, IMAGE_NAMES) or [images]
