@@ -191,11 +191,15 @@ class SimilarityProbe:
     def __init__(self) -> None:
         self._walk: list[torch.Tensor] = []
         self._rows: list[torch.Tensor] = []
+        self.steps: list[int] = []
+        """The decoding step of each row, from 1; 0 outside generation."""
 
     def __call__(self, observation: Observation, rows: Rows) -> None:
         if observation.layer == 1 and self._walk:
             self._rows.append(torch.stack(self._walk, 1))
             self._walk = []
+        if observation.layer == 1:
+            self.steps += [observation.step or 0] * len(observation.after)
         self._walk.append(similarity(observation.before, observation.after, observation.padding_mask))
 
     def similarities(self) -> np.ndarray:
@@ -203,10 +207,17 @@ class SimilarityProbe:
         return torch.cat([*self._rows, torch.stack(self._walk, 1)]).cpu().numpy()
 
 
-def similarity_profile(
-    subject: Subject, decompose: bool, batches: Iterable[Batch], progress: Progress | None = None
-) -> tuple[dict[str, np.ndarray], list[Prediction]]:
-    """Run the full model and return its similarities, stream -> (rows, N), with its predictions."""
+@dataclass(frozen=True)
+class Similarities:
+    """streams: stream -> (rows, N). steps: the decoding step of each of the decoder's rows. predictions: of the full model."""
+
+    streams: Mapping[str, np.ndarray]
+    steps: Sequence[int]
+    predictions: Sequence[Prediction]
+
+
+def measure_similarities(subject: Subject, decompose: bool, batches: Iterable[Batch], progress: Progress | None = None) -> Similarities:
+    """Run the full model and return the similarity after every layer (Eq. 7-10)."""
     probes = {stream: SimilarityProbe() for stream in (("image", "text") if decompose else ("joint",))} | {"decoder": SimilarityProbe()}
     predictions = predict(subject, full(decompose), batches, probes, progress)
-    return {stream: probe.similarities() for stream, probe in probes.items()}, predictions
+    return Similarities({stream: probe.similarities() for stream, probe in probes.items()}, probes["decoder"].steps, predictions)

@@ -3,10 +3,12 @@
 | file | written by | holds |
 | --- | --- | --- |
 | recipe.yaml | finetune | the whole recipe, defaults and overrides included |
+| tokenizer.json | finetune | the vocabulary that the weights know, copied from the prepared data |
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach |
+| calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
@@ -17,6 +19,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.trace import Trace
@@ -24,6 +27,8 @@ from mue_cli.files import replacing, write_text
 from mue_cli.recipe import Recipe, dump, read_yaml, to_yaml
 from mue_cli.reports.record import Record, read_records
 from mue_cli.schema import Count, Fraction, build
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,10 @@ class Run:
     @property
     def recipe(self) -> Path:
         return self.folder / "recipe.yaml"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
 
     @property
     def checkpoint(self) -> Path:
@@ -52,6 +61,10 @@ class Run:
     @property
     def thresholds(self) -> Path:
         return self.folder / "thresholds.yaml"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.jsonl"
 
     @property
     def saturation(self) -> Path:
@@ -85,6 +98,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction."""
+
+    thresholds: Mapping[str, float]
+    score: float
+    reduction: float
+
+
+@dataclass(frozen=True)
 class Thresholds:
     """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
 
@@ -106,6 +128,24 @@ def write_recipe(run: Run, recipe: Recipe) -> None:
     write_text(run.recipe, dump(recipe))
 
 
+def keep_tokenizer(run: Run, source: Path) -> None:
+    """Copy the vocabulary: data prepared anew may get another one, and the weights would not know it."""
+    write_text(run.tokenizer, source.read_text(encoding="utf-8"))
+
+
+def append_line(path: Path, values: Mapping[str, object]) -> None:
+    """Add one JSON line to a log of the run: train.jsonl, calibration.jsonl."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(values)) + "\n")
+
+
+def cut_log(run: Run, last_step: int) -> None:
+    """Drop the lines of train.jsonl after a step, where training goes on from there."""
+    if run.train_log.exists():
+        lines = run.train_log.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(run.train_log, "".join(lines[:last_step]))
+
+
 def write_thresholds(run: Run, thresholds: Thresholds) -> None:
     """Write thresholds.yaml."""
     write_text(run.thresholds, to_yaml(asdict(thresholds)))
@@ -115,6 +155,11 @@ def read_thresholds(run: Run) -> Thresholds:
     """Return what `mue calibrate` found. Raises MissingStepError before it was run, RecipeError for a file edited into nonsense."""
     path = run.need(run.thresholds, "calibrate")
     return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+
+
+def read_tried(run: Run) -> tuple[Tried, ...]:
+    """Return every setting that the last calibration ran, the full model first. Raises MissingStepError before the first."""
+    return _read_lines(Tried, run.need(run.calibration, "calibrate"), "calibrate again")
 
 
 def records(run: Run) -> list[Record]:
@@ -130,9 +175,7 @@ def write_traces(run: Run, traces: Iterable[Trace]) -> None:
 
 def read_traces(run: Run) -> tuple[Trace, ...]:
     """Return the traces of the last evaluation. Raises MissingStepError before the first."""
-    path = run.need(run.traces, "evaluate")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(_trace(line, f"line {number} of `{path}`") for number, line in enumerate(lines, start=1))
+    return _read_lines(Trace, run.need(run.traces, "evaluate"), "evaluate again")
 
 
 def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:
@@ -143,10 +186,12 @@ def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> 
 def clear(run: Run) -> None:
     """Remove what belongs to an earlier training: weights, thresholds, records, traces, answers. Figures stay until they are drawn anew."""
     for path in (
+        run.tokenizer,
         run.checkpoint,
         run.last_state,
         run.train_log,
         run.thresholds,
+        run.calibration,
         run.saturation,
         run.records,
         run.traces,
@@ -155,8 +200,13 @@ def clear(run: Run) -> None:
         path.unlink(missing_ok=True)
 
 
-def _trace(line: str, place: str) -> Trace:
+def _read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(_read_line(kind, line, f"line {number} of `{path}`", hint) for number, line in enumerate(lines, start=1))
+
+
+def _read_line(kind: type[T], line: str, place: str, hint: str) -> T:
     try:
-        return build(Trace, json.loads(line), lambda key: place)
+        return build(kind, json.loads(line), lambda key: place)
     except json.JSONDecodeError:
-        raise DataError(f"{place} is not JSON", "evaluate again") from None
+        raise DataError(f"{place} is not JSON", hint) from None

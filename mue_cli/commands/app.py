@@ -1,0 +1,50 @@
+"""The command line's table of contents."""
+
+from typing import Annotated
+
+import typer
+
+from mue_cli import __version__
+from mue_cli.commands import calibrate, demo, evaluate, finetune, plot, prepare
+from mue_cli.commands.display import answer, friendly
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Dynamic early exiting in unified vision-language models: MuE on OFA.",
+    epilog="Start with: mue demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings=SETTINGS,
+)
+prepare_app = typer.Typer(help="Make a data set that the other commands read.", no_args_is_help=True, context_settings=SETTINGS)
+plot_app = typer.Typer(help="Draw the paper's figures from your own runs.", no_args_is_help=True, context_settings=SETTINGS)
+
+prepare_app.command("shapes", epilog=prepare.SHAPES_EXAMPLES)(friendly(prepare.shapes))
+prepare_app.command("coco", epilog=prepare.COCO_EXAMPLES)(friendly(prepare.coco))
+prepare_app.command("flickr8k", epilog=prepare.FLICKR8K_EXAMPLES)(friendly(prepare.flickr8k))
+prepare_app.command("snli-ve", epilog=prepare.SNLI_VE_EXAMPLES)(friendly(prepare.snli_ve))
+app.add_typer(prepare_app, name="prepare")
+app.command("finetune", epilog=finetune.EXAMPLES)(friendly(finetune.finetune))
+app.command("calibrate", epilog=calibrate.EXAMPLES)(friendly(calibrate.calibrate))
+app.command("evaluate", epilog=evaluate.EXAMPLES)(friendly(evaluate.evaluate))
+plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.saturation))
+plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))
+app.add_typer(plot_app, name="plot")
+app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        answer(f"mue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options before the command."""

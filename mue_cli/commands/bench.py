@@ -1,0 +1,110 @@
+"""The objects that finetune, calibrate, evaluate and plot work with, built from a recipe and its run folder.
+
+Imported by commands inside their functions only: it brings torch along.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mue_cli import build
+from mue_cli.commands.display import progress
+from mue_cli.data.batches import Batch, Example, collate, evaluation_batches, training_batches
+from mue_cli.data.prepared import PreparedData
+from mue_cli.data.tasks import TASKS, Task
+from mue_cli.errors import RecipeError
+from mue_cli.evaluation import Similarities, Subject, measure_similarities
+from mue_cli.inference.positions import PositionTables
+from mue_cli.model import checkpoint
+from mue_cli.model.ofa import OFA
+from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.recipe import Recipe, SearchSection
+from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.runs import Run, read_thresholds
+
+
+@dataclass(frozen=True)
+class Bench:
+    """tokenizer: the prepared data's before training, the run's own afterwards."""
+
+    recipe: Recipe
+    run: Run
+    task: Task
+    prepared: PreparedData
+    tokenizer: Tokenizer
+    device: torch.device
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Make a batch of examples."""
+        data = self.recipe.data
+        return collate(examples, self.tokenizer, data.image_size, self.task, data.max_source_tokens, data.max_target_tokens)
+
+    def training_batches(self, start_step: int) -> Iterator[Batch]:
+        """Yield shuffled batches of `train` without end, every caption a sample."""
+        examples = self.prepared.examples(self.task, "train", per_caption=True, image_size=self.recipe.data.image_size)
+        return training_batches(examples, self.collate, self.recipe.training.batch_size, self.recipe.seed, start_step)
+
+    def split(self, name: str, samples: int | None, batch_size: int | None = None) -> "SplitBatches":
+        """Return the first `samples` examples of a split (None: all) as batches that can be walked again and again."""
+        examples = self.prepared.examples(self.task, name, image_size=self.recipe.data.image_size)
+        return SplitBatches(self, examples[:samples] if samples is not None else examples, batch_size or self.recipe.evaluation.batch_size)
+
+    def subject(self, model: OFA, search: SearchSection | None = None) -> Subject:
+        """Return the model ready for evaluation, with position biases of its weights as they are now."""
+        return Subject(model, self.tokenizer, self.task, search or self.recipe.search, PositionTables(model))
+
+    def trained_subject(self) -> Subject:
+        """Return the run's checkpoint ready for evaluation. Raises MissingStepError before `mue finetune`."""
+        return self.subject(checkpoint.load(self.run.need(self.run.checkpoint, "finetune"), self.device))
+
+    def similarities(self, subject: Subject) -> Similarities:
+        """Run the full model on the calibration samples of `val`; write the similarities to saturation.npz and return them."""
+        batches = self.split("val", self.recipe.calibration.samples)
+        with progress("similarities") as report:
+            found = measure_similarities(subject, self.recipe.model.decompose, batches, lambda done, _: report(done, len(batches.examples)))
+        about = {"recipe": self.recipe.name, "dataset": self.prepared.manifest.name, "split": "val"}
+        SimilarityProfile(found.streams, about).save(self.run.saturation)
+        return found
+
+    def thresholds(self, method: str) -> dict[str, float]:
+        """Return a threshold (mue) or exit layer (static) per stream: the recipe's own, for mue else those of thresholds.yaml.
+
+        Raises MissingStepError before `mue calibrate`, RecipeError for `static` without whole layers.
+        """
+        if method == "full":
+            return {}
+        stated = build.fixed_thresholds(self.recipe.exits)
+        wanted = build.streams(self.recipe)
+        if method == "static" and not all(stated.get(stream, 0) >= 1 and float(stated[stream]).is_integer() for stream in wanted):
+            example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
+            raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
+        if method == "mue" and not stated.keys() >= set(wanted):
+            stated = {**read_thresholds(self.run).thresholds, **stated}
+        return {stream: stated[stream] for stream in wanted if stream in stated}
+
+
+@dataclass(frozen=True)
+class SplitBatches(Iterable[Batch]):
+    """Batches of some examples in order, made anew each time they are walked."""
+
+    bench: Bench
+    examples: Sequence[Example]
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        return evaluation_batches(self.examples, self.bench.collate, self.batch_size)
+
+
+def before_training(recipe: Recipe, run: Run, device: str) -> Bench:
+    """Return the bench of `mue finetune`. Raises MissingStepError before `mue prepare`."""
+    prepared = build.data(recipe)
+    return Bench(recipe, run, TASKS[recipe.task], prepared, build.tokenizer(prepared), build.device(device))
+
+
+def after_training(recipe: Recipe, run: Run, device: str) -> Bench:
+    """Return the bench of the commands that use a checkpoint. Raises MissingStepError before `mue prepare` or `mue finetune`."""
+    prepared = build.data(recipe)
+    run.need(run.checkpoint, "finetune")
+    tokenizer = Tokenizer.load(run.need(run.tokenizer, "finetune"))
+    return Bench(recipe, run, TASKS[recipe.task], prepared, tokenizer, build.device(device))

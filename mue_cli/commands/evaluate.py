@@ -1,0 +1,183 @@
+"""`mue evaluate`: scores and costs of a method, beside those of the full model."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mue_cli.commands.display import answer, answer_json, progress, say
+from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+
+if TYPE_CHECKING:
+    from mue_cli.commands.bench import Bench
+    from mue_cli.evaluation import Prediction, Subject
+    from mue_cli.exits.methods import Method
+    from mue_cli.reports.record import Record
+
+EXAMPLES = """Examples
+
+mue evaluate
+
+mue evaluate --method full --split val
+
+mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json"""
+
+NOTABLE_DIFFERENCE = 0.10
+"""Expected and measured reductions further apart than this are explained in words."""
+
+MethodOption = Annotated[
+    Literal["full", "static", "mue"] | None, typer.Option(help="Who may stop early.", show_default="the recipe's exits.method")
+]
+
+
+def evaluate(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    method: MethodOption = None,
+    split: SplitOption = "test",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
+
+    The full model runs on the same samples, unless this run already has its record. Reads checkpoint.safetensors, for mue also
+    thresholds.yaml, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this
+    evaluation.
+    """
+    from mue_cli import runs
+    from mue_cli.commands.bench import after_training
+
+    here = experiment(recipe, overrides, run)
+    bench = after_training(here.recipe, here.run, device)
+    name = method or here.recipe.exits.method
+    settings = _settings(bench, name)
+    subject = bench.trained_subject()
+    record, predictions = _evaluate(bench, subject, name, split, settings)
+    full = record if name == "full" else _full_record(bench, subject, split, record.num_samples)
+    runs.write_traces(here.run, [prediction.trace for prediction in predictions])
+    runs.write_predictions(here.run, [_result(prediction, bound=bool(bench.task.answers)) for prediction in predictions])
+    if as_json:
+        files = {"predictions": str(here.run.predictions), "traces": str(here.run.traces), "records": str(here.run.records)}
+        answer_json({"record": asdict(record), "full": asdict(full), "files": files})
+        return
+    show(full, record)
+    say(f"answers: {here.run.predictions}   exits: {here.run.traces}")
+
+
+def show(full: "Record", record: "Record") -> None:
+    """Print scores and costs of a method beside those of the full model, and say so when the clock disagrees with the layers."""
+    from mue_cli.reports.tables import Column, Table, compare, to_text
+
+    records = [record] if record.method == "full" else [full, record]
+    answer(to_text(compare(records)))
+    columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
+    answer(to_text(Table(columns, tuple((name, *(each.scores.get(name) for each in records)) for name in record.scores))))
+    for metric, reason in record.left_out.items():
+        say(f"{metric} is left out: {reason}")
+    for sentence in disagreement(record):
+        answer(sentence)
+
+
+def disagreement(record: "Record") -> list[str]:
+    """Return a sentence when measured and expected reduction differ by more than ten points, nothing otherwise."""
+    expected, measured = record.costs["expected"], record.costs.get("measured")
+    if measured is None or abs(expected - measured) <= NOTABLE_DIFFERENCE:
+        return []
+    figures = f"{100 * measured:.1f} % of the time is saved, {100 * expected:.1f} % of the layers"
+    if measured < expected:
+        why = "Eq. 14 counts layers alone; the ResNet, the output head and small batches cost time too"
+        return [f"the clock shows less than the layers say: {figures}. {why}."]
+    why = "Eq. 14 weighs encoder and decoder alike; here the layers that were left out cost more than that"
+    return [f"the clock shows more than the layers say: {figures}. {why}."]
+
+
+def _evaluate(bench: "Bench", subject: "Subject", name: str, split: str, settings: dict[str, object]) -> "tuple[Record, list[Prediction]]":
+    """Run a method over a split, score it, time it, and add the record to the run."""
+    from mue_cli import build
+    from mue_cli.evaluation import costs, predict, score
+    from mue_cli.reports.record import Record, append_record
+
+    recipe = bench.recipe
+    method = build.method(recipe, name, bench.thresholds(name))
+    batches = bench.split(split, recipe.evaluation.samples)
+    total = len(batches.examples)
+    with progress(f"evaluate {name}") as report:
+        predictions = predict(subject, method, batches, progress=lambda done, _: report(done, total))
+    with progress("score") as report:
+        scores = score(bench.task, predictions, report)
+    for note in scores.notes:
+        say(f"note: {note}")
+    spent = costs(subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)
+    record = Record(
+        recipe=recipe.name,
+        task=recipe.task,
+        dataset=bench.prepared.manifest.name,
+        split=split,
+        method=name,
+        seed=recipe.seed,
+        num_samples=total,
+        metric=bench.task.metric,
+        scores=scores.values,
+        costs={**spent, **_measure(bench, subject, method, split)},
+        settings=settings,
+        left_out=scores.left_out,
+        versions=_versions(),
+    )
+    append_record(bench.run.records, record)
+    return record, predictions
+
+
+def _measure(bench: "Bench", subject: "Subject", method: "Method", split: str) -> dict[str, float]:
+    """Time the method against `full` one sample at a time, turn by turn; nothing for `full` itself or without samples to time."""
+    from mue_cli.evaluation import time_against_full
+
+    samples = bench.recipe.evaluation.timed_samples
+    if method.name == "full" or samples == 0:
+        return {}
+    with progress("time against full") as report:
+        pair = time_against_full(subject, method, list(bench.split(split, samples, batch_size=1)), progress=report)
+    return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
+
+
+def _full_record(bench: "Bench", subject: "Subject", split: str, num_samples: int) -> "Record":
+    """Return the run's record of the full model on the same samples; evaluate it when there is none."""
+    from mue_cli.reports.record import read_records
+
+    settings = _settings(bench, "full")
+    for record in reversed(read_records(bench.run.records)):
+        found = (record.method, record.split, record.num_samples, record.dataset, dict(record.settings))
+        if found == ("full", split, num_samples, bench.prepared.manifest.name, settings):
+            return record
+    return _evaluate(bench, subject, "full", split, settings)[0]
+
+
+def _settings(bench: "Bench", name: str) -> dict[str, object]:
+    """Return what a reader of the record needs to know about the method, as JSON would give it back."""
+    from mue_cli import build
+
+    recipe = bench.recipe
+    settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(bench.device)}
+    if not bench.task.answers:
+        settings["search"] = asdict(recipe.search)
+    if name != "full":
+        settings["thresholds"] = bench.thresholds(name)
+    if name == "mue" and build.decay(recipe) is not None:
+        exits = recipe.exits
+        settings |= {"beta": exits.beta, "tau": exits.tau, "full_depth_steps": exits.full_depth_steps}
+    return settings
+
+
+def _result(prediction: "Prediction", bound: bool) -> dict[str, object]:
+    """Return one line of predictions.json: COCO's result form for captions, the answer of a pair otherwise."""
+    image_id = int(prediction.image_id) if prediction.image_id.isdecimal() else prediction.image_id
+    if bound:
+        return {"sample_id": prediction.sample_id, "image_id": image_id, "answer": prediction.text}
+    return {"image_id": image_id, "caption": prediction.text}
+
+
+def _versions() -> dict[str, str]:
+    from mue_cli import __version__
+    from mue_cli.data.manifest import library_versions
+
+    return {"mue": __version__, **library_versions()}

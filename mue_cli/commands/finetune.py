@@ -1,0 +1,141 @@
+"""`mue finetune`: train a model with several exits."""
+
+import pickle
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mue_cli.commands.display import answer, answer_json, keeping, progress, say
+from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SeedOption, SetOption, experiment
+from mue_cli.errors import CheckpointError, MueError, RecipeError
+
+if TYPE_CHECKING:
+    from mue_cli.commands.bench import Bench
+    from mue_cli.recipe import Recipe
+    from mue_cli.runs import Run
+
+EXAMPLES = """Examples
+
+mue finetune
+
+mue finetune --recipe shapes-entailment --device cuda
+
+mue finetune --set training.steps=2000 --run runs/longer
+
+mue finetune --run runs/longer --resume"""
+
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where the last training of this run stopped.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Train anew although the run has a checkpoint; its results are removed.")]
+
+
+def finetune(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model with several exits: every decoder layer learns to answer (Eq. 12-13).
+
+    Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
+    greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
+    """
+    from mue_cli import runs
+    from mue_cli.commands.bench import before_training
+
+    here = experiment(recipe, overrides, run, seed, trained=resume)
+    state = _state_to_resume(here.recipe, here.run) if resume else None
+    if state is None and here.run.checkpoint.exists() and not force:
+        hint = f"{here.run.command('finetune')} --resume goes on, --force trains anew, --run FOLDER keeps both"
+        raise MueError(f"`{here.run.folder}` already has a checkpoint", hint)
+    bench = before_training(here.recipe, here.run, device)
+    if state is None:
+        runs.clear(here.run)
+        runs.write_recipe(here.run, here.recipe)
+        runs.keep_tokenizer(here.run, bench.prepared.tokenizer_path)
+    best = _train(bench, state)
+    metric = bench.task.metric
+    if as_json:
+        answer_json({"metric": metric, "score": best, "checkpoint": str(here.run.checkpoint), "recipe": asdict(here.recipe)})
+    else:
+        answer(f"{here.run.checkpoint}: best {metric} {best:.1f} on {here.recipe.training.validation_samples} validation samples")
+        say(f"next: {here.run.command('calibrate')}")
+
+
+def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
+    """Return where the last training stopped, None when it left nothing. Raises RecipeError when the model has changed since."""
+    import torch
+
+    from mue_cli.recipe import load
+    from mue_cli.runs import cut_log
+
+    if not run.last_state.exists():
+        say(f"nothing to resume in `{run.folder}`: starting from the first step")
+        return None
+    began = load(run.recipe)
+    if (began.model, began.training.freeze_resnet) != (recipe.model, recipe.training.freeze_resnet):
+        raise RecipeError(f"the model differs from the one in `{run.recipe}`", "--resume cannot change it; take another --run folder")
+    try:
+        state = torch.load(run.last_state, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"cannot read `{run.last_state}`: {str(error).splitlines()[0]}", "train anew with --force") from None
+    cut_log(run, state["step"])
+    say(f"going on after step {state['step']} of {recipe.training.steps}")
+    return dict(state)
+
+
+def _train(bench: "Bench", state: dict[str, Any] | None) -> float:
+    """Train to the end and return the best validation score."""
+    import torch
+
+    from mue_cli import build
+    from mue_cli.evaluation import predict, quick_score
+    from mue_cli.exits.methods import full
+    from mue_cli.files import replacing
+    from mue_cli.model import checkpoint
+    from mue_cli.runs import append_line
+    from mue_cli.training.loop import Hooks, StepReport, finetune
+
+    recipe, run = bench.recipe, bench.run
+    model = build.new_model(recipe, bench.tokenizer.vocab_size).to(bench.device)
+    batches = bench.split("val", recipe.training.validation_samples)
+    score = quick_score(bench.task, batches)
+    best = f"best {bench.task.metric} {state['best']:.1f}" if state else ""
+
+    def validate() -> float:
+        return score(predict(bench.subject(model, replace(recipe.search, beam=1)), full(recipe.model.decompose), batches))
+
+    def keep_best(step: int, value: float) -> None:
+        nonlocal best
+        checkpoint.save(model, run.checkpoint)
+        best = f"best {bench.task.metric} {value:.1f} at step {step}"
+
+    def keep_state(values: dict[str, object]) -> None:
+        with replacing(run.last_state) as temporary:
+            torch.save(values, temporary)
+
+    def kept() -> str:
+        return (
+            f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
+            if best
+            else "before the first validation: nothing was kept"
+        )
+
+    with progress("finetune") as report, keeping(kept):
+
+        def show(step: StepReport) -> None:
+            append_line(run.train_log, asdict(step))
+            rate = recipe.training.batch_size / step.seconds
+            report(
+                step.step,
+                step.num_steps,
+                f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s  {best}".rstrip(),
+            )
+
+        answers = bench.subject(model).answer_ids if bench.task.answers else None
+        hooks = Hooks(validate, show, keep_best, keep_state)
+        return finetune(model, bench.training_batches, recipe.training, recipe.model.decompose, hooks, answers, state)

@@ -1,0 +1,83 @@
+"""Options that several commands share, and the recipe and run folder that they mean together."""
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from mue_cli.recipe import Recipe
+    from mue_cli.runs import Run
+
+DEFAULT_RECIPE = "shapes-caption"
+TRAINED_SECTIONS = ("data", "model", "training")
+"""Sections that describe the checkpoint: after training they are read from the run folder."""
+
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", "-r", metavar="NAME|FILE", show_default=f"the run's own, else {DEFAULT_RECIPE}", help="Recipe: a name or a YAML file."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Replace one value of the recipe. May be repeated."),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="FOLDER", show_default="runs/<recipe name>", help="Run folder: what commands read and write."),
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU when there is one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+SeedOption = Annotated[int | None, typer.Option(min=0, show_default="the recipe's", help="Seed of all that is random.")]
+SplitOption = Annotated[str, typer.Option(metavar="NAME", help="Part of the data: train, val or test.")]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe and the folder of its results."""
+
+    recipe: "Recipe"
+    run: "Run"
+
+
+def experiment(
+    recipe: str | None, overrides: list[str] | None, folder: Path | None, seed: int | None = None, trained: bool = True
+) -> Experiment:
+    """Return what the shared options mean.
+
+    trained: after training, task, data, model and training come from the run's recipe.yaml, since they describe its checkpoint; `--set`
+    still replaces single values. Raises RecipeError.
+    """
+    from mue_cli.recipe import load
+    from mue_cli.runs import Run
+
+    settings = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
+    own = folder / "recipe.yaml" if folder else None
+    name = recipe or (str(own) if own and own.is_file() else DEFAULT_RECIPE)
+    found = load(name, settings)
+    run = Run(folder or Path("runs") / found.name, _arguments(recipe, settings, folder))
+    if trained and run.recipe.is_file():
+        found = _with_trained_sections(found, run, settings)
+    return Experiment(found, run)
+
+
+def _with_trained_sections(recipe: "Recipe", run: "Run", settings: list[str]) -> "Recipe":
+    from mue_cli.errors import RecipeError
+    from mue_cli.recipe import load
+
+    made = load(run.recipe, [setting for setting in settings if setting.split(".")[0] in TRAINED_SECTIONS])
+    if made.task != recipe.task:
+        raise RecipeError(
+            f"`{run.folder}` was trained for the task {made.task}, the recipe `{recipe.name}` is for {recipe.task}", "leave out --recipe"
+        )
+    return replace(recipe, data=made.data, model=made.model, training=made.training)
+
+
+def _arguments(recipe: str | None, settings: list[str], folder: Path | None) -> str:
+    """Return the options that make another command mean the same run."""
+    words = ["--recipe", recipe or DEFAULT_RECIPE] if recipe or folder is None else []
+    words += [word for setting in settings for word in ("--set", setting)]
+    return shlex.join([*words, *(("--run", str(folder)) if folder else ())])

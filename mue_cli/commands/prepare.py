@@ -1,0 +1,167 @@
+"""`mue prepare`: files in, one prepared folder out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mue_cli.commands.display import Report, answer, answer_json, keeping, percent, progress
+from mue_cli.commands.options import JsonOption
+
+if TYPE_CHECKING:
+    from mue_cli.data.manifest import Manifest
+
+SHAPES_EXAMPLES = """Examples
+
+mue prepare shapes
+
+mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"""
+
+COCO_EXAMPLES = """Examples
+
+mue prepare coco
+
+mue prepare coco --source ~/coco --out data/coco"""
+
+FLICKR8K_EXAMPLES = """Examples
+
+mue prepare flickr8k
+
+mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"""
+
+SNLI_VE_EXAMPLES = """Examples
+
+mue prepare snli-ve
+
+mue prepare snli-ve --source ~/snli_ve --images ~/flickr30k-images.tar"""
+
+OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; earlier prepared data there is replaced.")]
+SourceOption = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="Folder with the downloaded files.")]
+VocabularyOption = Annotated[int, typer.Option("--vocab-size", min=300, help="Tokens to learn from the training texts, at most.")]
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", metavar="FOLDER|ARCHIVE", show_default="looked for in the source", help="The photographs.")
+]
+
+
+def shapes(
+    out: OutOption = Path("data/shapes"),
+    train: Annotated[int, typer.Option(min=1, help="Scenes to train on.")] = 8000,
+    val: Annotated[int, typer.Option(min=1, help="Scenes to validate and calibrate on.")] = 400,
+    test: Annotated[int, typer.Option(min=1, help="Scenes to test on.")] = 400,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of the pictures in pixels.")] = 64,
+    vocab_size: VocabularyOption = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw scenes of coloured shapes, with captions and with sentences that are true, false or undecidable.
+
+    Reads nothing. Writes pictures, texts, a vocabulary and manifest.json to data/shapes. The same numbers give the same data.
+    """
+    from mue_cli.data.shapes import prepare_shapes
+
+    with _preparing("shapes", out) as report:
+        manifest = prepare_shapes(out, _learn_vocabulary(vocab_size), seed, train, val, test, image_size, progress=report)
+    _show(manifest, out, as_json)
+
+
+def coco(
+    source: SourceOption = Path("downloads/coco"),
+    out: OutOption = Path("data/coco"),
+    vocab_size: VocabularyOption = 10000,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when dataset_coco.json is there.
+
+    Reads downloads/coco. Writes pictures, captions, a vocabulary and manifest.json to data/coco; problems.jsonl there lists what was left
+    out. Without the files it says what to download from where.
+    """
+    from mue_cli.data.coco import prepare_coco
+
+    with _preparing("coco", out) as report:
+        manifest = prepare_coco(source, out, _learn_vocabulary(vocab_size), progress=report)
+    _show(manifest, out, as_json)
+
+
+def flickr8k(
+    source: SourceOption = Path("downloads/flickr8k"),
+    out: OutOption = Path("data/flickr8k"),
+    vocab_size: VocabularyOption = 4000,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder or an archive.
+
+    Reads downloads/flickr8k. Writes pictures, captions, a vocabulary and manifest.json to data/flickr8k; problems.jsonl there lists
+    what was left out. Without the files it says what to download from where.
+    """
+    from mue_cli.data.flickr8k import prepare_flickr8k
+
+    with _preparing("flickr8k", out) as report:
+        manifest = prepare_flickr8k(source, out, _learn_vocabulary(vocab_size), progress=report)
+    _show(manifest, out, as_json)
+
+
+def snli_ve(
+    source: SourceOption = Path("downloads/snli-ve"),
+    images: ImagesOption = None,
+    out: OutOption = Path("data/snli-ve"),
+    vocab_size: VocabularyOption = 10000,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs.
+
+    Reads downloads/snli-ve. Writes pictures, sentence pairs, a vocabulary and manifest.json to data/snli-ve; problems.jsonl there lists
+    what was left out. Without the files it says what to download from where.
+    """
+    from mue_cli.data.snli_ve import prepare_snli_ve
+
+    with _preparing("snli-ve", out) as report:
+        manifest = prepare_snli_ve(source, out, _learn_vocabulary(vocab_size), images, progress=report)
+    _show(manifest, out, as_json)
+
+
+@contextmanager
+def _preparing(dataset: str, out: Path) -> Iterator[Report]:
+    """Show progress; on Ctrl-C say that the folder is as it was."""
+    with keeping(lambda: f"`{out}` is as it was before"), progress(f"prepare {dataset}") as report:
+        yield report
+
+
+def _learn_vocabulary(size: int) -> Callable[[Iterable[str], Path], None]:
+    """Return the function that learns a vocabulary from texts and writes it."""
+    from mue_cli.data.tasks import WHOLE_WORDS
+    from mue_cli.model.tokenizer import Tokenizer
+
+    def learn(texts: Iterable[str], path: Path) -> None:
+        Tokenizer.train(texts, size, WHOLE_WORDS).save(path)
+
+    return learn
+
+
+def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
+    """Print what is in the folder, and what was left out."""
+    from mue_cli.reports.tables import Column, Table, to_text
+
+    if as_json:
+        answer_json({"folder": str(out), **asdict(manifest)})
+        return
+    rows = tuple(
+        (task, split, counts.get("images"), counts.get("captions", counts.get("pairs")))
+        for task, splits in manifest.counts.items()
+        for split, counts in splits.items()
+    )
+    columns = (Column("task"), Column("split"), Column("images", ",d"), Column("captions or pairs", ",d"))
+    answer(to_text(Table(columns, rows)))
+    if manifest.text_only_accuracy is not None:
+        answer(f"entailment without looking (text alone, test): {percent(manifest.text_only_accuracy)} right")
+    for note in manifest.notes:
+        answer(f"note: {note}")
+    if manifest.images_in_several_splits:
+        answer(f"note: {manifest.images_in_several_splits} images are in more than one split")
+    if manifest.problems:
+        answer(
+            "left out: " + ", ".join(f"{count} x {reason}" for reason, count in manifest.problems.items()) + f" ({out / 'problems.jsonl'})"
+        )
+    answer(str(out))
