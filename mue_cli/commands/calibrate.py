@@ -133,6 +133,4 @@ def _show(found: "Thresholds") -> None:
     share = f", {found.score / found.full_score:.1%}" if found.full_score else ""
     answer("  ".join(f"{stream} {value:.4f}{' (never)' if value > 1 else ''}" for stream, value in found.thresholds.items()))
     answer(f"expected reduction {found.achieved:.1%}, wanted {found.target:.1%}")
-    answer(
-        f"{found.metric} {found.score:.1f} of the full model's {found.full_score:.1f} ({kept:.1%}) on {found.samples} samples of {found.split}"
-    )
+    answer(f"{found.metric} {found.score:.1f} (full model {found.full_score:.1f}{share}) on {found.samples} samples of {found.split}")

@@ -60,7 +60,8 @@ def tradeoff(
 ) -> None:
     """Draw the score against the expected time reduction (Fig. 1 and 4), the paper's published points beside ours.
 
-    Reads records.jsonl, and calibration.jsonl when it is there: the settings that were tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
+    Reads records.jsonl, and calibration.jsonl when it is there: the settings that were tried. Writes plots/tradeoff.png and
+    plots/tradeoff.svg in the run folder.
     """
     from mue_cli import runs
     from mue_cli.errors import MissingStepError
