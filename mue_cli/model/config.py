@@ -18,6 +18,8 @@ class OFAConfig:
     attn_scale_factor: content and position logits are summed, so each is scaled by (head_dim * factor) ** -0.5.
     normformer: extra norms in each block, and a learned scale per attention head.
     drop_path: largest stochastic-depth rate over the layers (0 at the first, linear).
+    init_std: deviation of fresh linear weights. OFA's 0.02 suits its widths; narrow models start with nearly uniform attention from it and
+        learn slowly, so the small presets start wider.
     """
 
     vocab_size: int
@@ -34,6 +36,7 @@ class OFAConfig:
     attn_scale_factor: float = 2.0
     dropout: float = 0.1
     drop_path: float = 0.0
+    init_std: float = 0.02
     normformer: bool = True
     embedding_norms: bool = True
     type_embedding: bool = True
@@ -65,10 +68,23 @@ _SIZES: dict[str, dict[str, object]] = {
         num_decoder_layers=6,
         resnet_blocks=(1, 1, 1),
         resnet_width=16,
+        max_positions=128,
+        token_buckets=32,
+        image_buckets=16,
         dropout=0.0,
+        init_std=0.1,
     ),
     "micro": dict(
-        embed_dim=192, ffn_dim=768, num_heads=3, num_encoder_layers=6, num_decoder_layers=6, resnet_blocks=(2, 2, 2), resnet_width=32
+        embed_dim=192,
+        ffn_dim=768,
+        num_heads=3,
+        num_encoder_layers=6,
+        num_decoder_layers=6,
+        resnet_blocks=(2, 2, 2),
+        resnet_width=32,
+        max_positions=256,
+        token_buckets=64,
+        init_std=0.07,
     ),
 }
 

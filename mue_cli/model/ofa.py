@@ -14,7 +14,7 @@ from mue_cli.model.decoder import Decoder
 from mue_cli.model.encoder import Encoder, Stream, join_padding, joint_stream, separate_streams, with_padding
 from mue_cli.model.positions import Layout
 
-INIT_STD = 0.02
+EMBEDDING_STD = 0.02
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class OFA(nn.Module):
         embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim)
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)
-        self.apply(_initialise)
+        self.apply(lambda module: _initialise(module, config.init_std))
 
     def encode(self, images: Tensor, tokens: Tensor, decompose: bool, image_mask: Tensor | None = None) -> EncoderOutput:
         """Run every encoder layer on (B, 3, I, I) images and (B, L) tokens, keeping all states."""
@@ -72,11 +72,12 @@ class OFA(nn.Module):
         return self.decode(decoder_tokens, self.encode(images, source_tokens, decompose))[1:]
 
 
-def _initialise(module: nn.Module) -> None:
-    """Draw weights as OFA does (BERT's initialisation): normal with deviation 0.02, zero biases, He for convolutions."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=INIT_STD)
+def _initialise(module: nn.Module, linear_std: float) -> None:
+    """Draw weights as OFA does (BERT's initialisation): normal, zero biases; He for convolutions."""
     if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=linear_std)
         nn.init.zeros_(module.bias)
-    if isinstance(module, nn.Conv2d):
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=EMBEDDING_STD)
+    elif isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
