@@ -46,14 +46,16 @@ def calibrate(
     Reads checkpoint.safetensors and the prepared data. Writes thresholds.yaml, calibration.jsonl (every setting that was tried) and
     saturation.npz to the run folder. A target out of reach is an error that states the largest reachable one.
     """
-    from mue_cli.commands.bench import after_training
-    from mue_cli.runs import Thresholds, write_thresholds
-
     here = experiment(recipe, overrides, run)
     target = here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
     if not 0.0 < target < 1.0:
         raise MueError(f"the target reduction is {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")
     _refuse_fixed_thresholds(here.recipe)
+
+    # Below the recipe, because torch takes seconds to import and a typo should not.
+    from mue_cli.commands.bench import after_training
+    from mue_cli.runs import Thresholds, write_thresholds
+
     bench = after_training(here.recipe, here.run, device)
     with keeping(lambda: f"`{here.run.thresholds}` is as it was before"):
         found, samples = _search(bench, target)

@@ -4,7 +4,7 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from mue_cli.errors import MueError
 
@@ -37,16 +36,6 @@ def answer(text: str) -> None:
 def answer_json(document: object) -> None:
     """Print the one document of `--json`."""
     print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
-
-
-def answer_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table on stdout: the first column left, the others right aligned."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
 
 
 def show_error(error: MueError) -> None:
@@ -125,8 +114,3 @@ def percent(fraction: float | None) -> str:
 
 def _talk() -> Console:
     return Console(stderr=True)
-
-
-def numbers(values: Mapping[str, float]) -> str:
-    """Return `name 1.23` pairs in one line."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

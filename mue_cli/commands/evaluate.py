@@ -45,10 +45,11 @@ def evaluate(
     thresholds.yaml, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this
     evaluation.
     """
+    here = experiment(recipe, overrides, run)
+    # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
     from mue_cli.commands.bench import after_training
 
-    here = experiment(recipe, overrides, run)
     bench = after_training(here.recipe, here.run, device)
     name = method or here.recipe.exits.method
     settings = _settings(bench, name)

@@ -44,10 +44,11 @@ def finetune(
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
     greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
     """
+    here = experiment(recipe, overrides, run, seed, trained=resume)
+    # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
     from mue_cli.commands.bench import before_training
 
-    here = experiment(recipe, overrides, run, seed, trained=resume)
     state = _state_to_resume(here.recipe, here.run) if resume else None
     if state is None and here.run.checkpoint.exists() and not force:
         hint = f"{here.run.command('finetune')} --resume goes on, --force trains anew, --run FOLDER keeps both"

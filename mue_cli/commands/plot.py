@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mue_cli.commands.display import answer, answer_json
 from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+from mue_cli.errors import MissingStepError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +38,13 @@ def saturation(
     Reads saturation.npz, or measures it with checkpoint.safetensors on val and writes it; thresholds.yaml is drawn in when it is there.
     Writes plots/saturation.png and plots/saturation.svg in the run folder.
     """
+    here = experiment(recipe, overrides, run)
+    # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli.commands.bench import after_training
     from mue_cli.reports import plots
     from mue_cli.reports.profile import SimilarityProfile
     from mue_cli.runs import read_thresholds
 
-    here = experiment(recipe, overrides, run)
     if not here.run.saturation.exists():
         bench = after_training(here.recipe, here.run, device)
         bench.similarities(bench.trained_subject())
@@ -64,14 +66,14 @@ def tradeoff(
     plots/tradeoff.svg in the run folder.
     """
     from mue_cli import runs
-    from mue_cli.errors import MissingStepError
-    from mue_cli.reports import plots
 
     here = experiment(recipe, overrides, run)
     records = _newest([record for record in runs.records(here.run) if record.split == split])
     if not records:
         hint = f"run: {here.run.command('evaluate')} --split {split}"
         raise MissingStepError(f"no record of the split `{split}` in `{here.run.records}`", hint)
+    from mue_cli.reports import plots
+
     _show(plots.tradeoff(records, here.run.plots / "tradeoff", _searches(here.run)), as_json)
 
 

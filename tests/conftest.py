@@ -1,0 +1,89 @@
+"""A tiny experiment that went through every command, made once for all tests that look at commands."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+from mue_cli.commands.app import app
+from mue_cli.runs import Run
+
+# Models here are tiny: one thread is as fast as many, and far faster on a machine that is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TINY = (
+    "data.image_size=32",
+    "model.config.embed_dim=24",
+    "model.config.ffn_dim=24",
+    "model.config.resnet_width=4",
+    "training.steps=4",
+    "training.batch_size=4",
+    "training.validate_every=2",
+    "training.validation_samples=4",
+    "search.beam=2",
+    "search.max_tokens=4",
+    "evaluation.samples=4",
+    "evaluation.timed_samples=2",
+    "calibration.samples=4",
+    "calibration.max_evaluations=5",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line gave back."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_mue(*words: object) -> Answer:
+    """Run one command line in this process, without Java (METEOR takes seconds to start); an unexpected exception comes through."""
+    result = typer.testing.CliRunner().invoke(app, [str(word) for word in words], env={"PATH": ""})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="session")
+def mue() -> Callable[..., Answer]:
+    """Return the function that runs a command line."""
+    return run_mue
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of a few prepared scenes."""
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    answer = run_mue("prepare", "shapes", "--out", folder, "--train", 24, "--val", 6, "--test", 6, "--image-size", 32, "--vocab-size", 320)
+    assert answer.code == 0, answer.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_data: Path) -> list[str]:
+    """Return the options that make a recipe tiny."""
+    return [word for setting in (*TINY, f"data.root={tiny_data}") for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="session")
+def tiny_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+    """Return what a demo of the entailment task said, and its folder. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("demo")
+    changes = (*TINY, "calibration.target_reduction=0.2", "evaluation.samples=12")
+    options = [word for setting in changes for word in ("--set", setting)]
+    return run_mue("demo", "--task", "entailment", "--out", folder, "--scenes", 24, *options), folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return the run folder of a model that was trained, calibrated and evaluated. Tests must not change it."""
+    run = Run(tmp_path_factory.mktemp("runs") / "tiny")
+    for words in (["finetune", *tiny_settings], ["calibrate", "--target-reduction", 0.2], ["evaluate"]):
+        answer = run_mue(*words, "--run", run.folder)
+        assert answer.code == 0, answer.stderr
+    return run

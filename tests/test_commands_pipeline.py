@@ -1,0 +1,239 @@
+"""The commands one after the other on a tiny experiment: what each says and leaves behind."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mue_cli import recipe as recipes
+from mue_cli import runs
+from mue_cli.runs import Run
+
+
+@pytest.fixture
+def copied_run(tiny_run: Run, tmp_path: Path) -> Run:
+    """Return a run folder that a test may change."""
+    shutil.copytree(tiny_run.folder, tmp_path / "copied")
+    return Run(tmp_path / "copied")
+
+
+def test_prepared_folder_says_what_is_inside(mue, tmp_path: Path) -> None:
+    words = ["--train", 12, "--val", 3, "--test", 3, "--vocab-size", 320, "--image-size", 32]
+    answer = mue("prepare", "shapes", "--out", tmp_path / "shapes", *words)
+    assert answer.code == 0
+    assert "caption     test        3                 15" in answer.stdout
+    assert "entailment without looking" in answer.stdout
+    assert answer.stdout.splitlines()[-1] == str(tmp_path / "shapes")
+
+
+def test_prepare_json_is_one_document_and_nothing_else(mue, tmp_path: Path) -> None:
+    words = ["--train", 12, "--val", 3, "--test", 3, "--vocab-size", 320, "--image-size", 32, "--json"]
+    document = json.loads(mue("prepare", "shapes", "--out", tmp_path / "shapes", *words).stdout)
+    assert document["counts"]["caption"]["val"] == {"images": 3, "captions": 15}
+
+
+def test_run_folder_holds_all_that_was_promised(tiny_run: Run) -> None:
+    promised = {"recipe.yaml", "tokenizer.json", "checkpoint.safetensors", "last.pt", "train.jsonl"}
+    promised |= {"thresholds.yaml", "calibration.jsonl", "saturation.npz", "records.jsonl", "traces.jsonl", "predictions.json"}
+    assert {path.name for path in tiny_run.folder.iterdir()} == promised
+
+
+def test_recipe_in_the_run_folder_holds_the_overrides(tiny_run: Run) -> None:
+    assert recipes.load(tiny_run.recipe).training.steps == 4
+
+
+def test_train_log_has_a_line_per_step_with_a_score_where_it_validated(tiny_run: Run) -> None:
+    lines = [json.loads(line) for line in tiny_run.train_log.read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert [line["score"] is not None for line in lines] == [False, True, False, True]
+
+
+def test_thresholds_reach_the_target(tiny_run: Run) -> None:
+    found = runs.read_thresholds(tiny_run)
+    assert set(found.thresholds) == {"image", "text", "decoder"}
+    assert (found.target, found.metric, found.split, found.samples) == (0.2, "CIDEr", "val", 4)
+    assert found.achieved >= 0.2
+
+
+def test_calibration_logs_every_setting_it_ran_the_full_model_first(tiny_run: Run) -> None:
+    tried = runs.read_tried(tiny_run)
+    assert 2 <= len(tried) <= 5
+    assert tried[0].reduction == 0.0
+
+
+def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> None:
+    records = {record.method: record for record in runs.records(tiny_run)}
+    assert set(records) == {"full", "mue"}
+    assert records["full"].costs["expected"] == 0.0
+    assert "measured" in records["mue"].costs and "flops" in records["mue"].costs
+    assert records["mue"].settings["thresholds"] == runs.read_thresholds(tiny_run).thresholds
+
+
+def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
+    predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
+    assert [set(prediction) for prediction in predictions] == [{"image_id", "caption"}] * 4
+    assert [trace.sample_id for trace in runs.read_traces(tiny_run)] == [prediction["image_id"] for prediction in predictions]
+
+
+def test_evaluation_that_was_repeated_reuses_the_full_models_record(mue, copied_run: Run) -> None:
+    mue("evaluate", "--run", copied_run.folder)
+    assert [record.method for record in runs.records(copied_run)].count("full") == 1
+
+
+def test_evaluate_prints_three_reductions_side_by_side(mue, copied_run: Run) -> None:
+    answer = mue("evaluate", "--run", copied_run.folder)
+    header = next(line for line in answer.stdout.splitlines() if line.startswith("method"))
+    assert header.split()[3:7] == ["CIDEr", "expected", "FLOPs", "measured"]
+
+
+def test_evaluate_json_is_one_document_and_nothing_else(mue, copied_run: Run) -> None:
+    document = json.loads(mue("evaluate", "--run", copied_run.folder, "--json").stdout)
+    assert (document["record"]["method"], document["full"]["method"]) == ("mue", "full")
+
+
+def test_static_method_leaves_at_the_layers_of_the_recipe(mue, copied_run: Run) -> None:
+    words = ["--set", "exits.image=2", "--set", "exits.text=3", "--set", "exits.decoder=4"]
+    record = json.loads(mue("evaluate", "--run", copied_run.folder, "--method", "static", *words, "--json").stdout)["record"]
+    assert [record["costs"][f"{stream}_layers"] for stream in ("image", "text", "decoder")] == [2.0, 3.0, 4.0]
+
+
+def test_static_method_without_layers_says_how_to_give_them(mue, tiny_run: Run) -> None:
+    answer = mue("evaluate", "--run", tiny_run.folder, "--method", "static")
+    assert answer.code == 2
+    assert "error: the method static needs an exit layer for each of image, text, decoder" in answer.stderr
+    assert "hint: for example --set exits.image=3" in answer.stderr
+
+
+def test_plot_saturation_prints_the_paths_of_its_figures(mue, copied_run: Run) -> None:
+    answer = mue("plot", "saturation", "--run", copied_run.folder)
+    paths = [Path(line) for line in answer.stdout.splitlines()]
+    assert paths == [copied_run.plots / "saturation.png", copied_run.plots / "saturation.svg"]
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_plot_saturation_measures_by_itself_what_calibrate_did_not(mue, copied_run: Run) -> None:
+    copied_run.saturation.unlink()
+    document = json.loads(mue("plot", "saturation", "--run", copied_run.folder, "--json").stdout)
+    assert document == {"figures": [str(copied_run.plots / "saturation.png"), str(copied_run.plots / "saturation.svg")]}
+    assert copied_run.saturation.exists()
+
+
+def test_plot_of_a_split_that_was_not_evaluated_names_the_command(mue, tiny_run: Run) -> None:
+    answer = mue("plot", "tradeoff", "--run", tiny_run.folder, "--split", "val")
+    assert answer.code == 2
+    assert f"hint: run: mue evaluate --run {tiny_run.folder} --split val" in answer.stderr
+
+
+def test_finetune_does_not_overwrite_a_checkpoint_unasked(mue, tiny_run: Run) -> None:
+    answer = mue("finetune", "--run", tiny_run.folder)
+    assert answer.code == 2
+    assert "already has a checkpoint" in answer.stderr and "--resume" in answer.stderr and "--force" in answer.stderr
+
+
+def test_force_trains_anew_and_removes_what_belonged_to_the_old_weights(mue, copied_run: Run) -> None:
+    assert mue("finetune", "--run", copied_run.folder, "--force", "--set", "training.steps=2").code == 0
+    assert not copied_run.thresholds.exists() and not copied_run.records.exists()
+
+
+def test_resume_goes_on_from_the_last_validation(mue, copied_run: Run) -> None:
+    answer = mue("finetune", "--run", copied_run.folder, "--resume", "--set", "training.steps=6")
+    assert answer.code == 0
+    assert "going on after step 4 of 6" in answer.stderr
+    assert [json.loads(line)["step"] for line in copied_run.train_log.read_text(encoding="utf-8").splitlines()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resume_cannot_change_the_model(mue, tiny_run: Run) -> None:
+    answer = mue("finetune", "--run", tiny_run.folder, "--resume", "--set", "model.config.embed_dim=48")
+    assert answer.code == 2 and "--resume cannot change it" in answer.stderr
+
+
+def test_interrupted_training_keeps_the_best_checkpoint_and_says_so(mue, tiny_settings, tmp_path: Path, monkeypatch) -> None:
+    from mue_cli.training import loop
+
+    def stop_at_step_four(report: loop.StepReport) -> None:
+        if report.step == 4:
+            raise KeyboardInterrupt
+
+    made = loop.StepReport
+    monkeypatch.setattr(loop, "StepReport", lambda *values: (report := made(*values), stop_at_step_four(report))[0])
+    answer = mue("finetune", *tiny_settings, "--set", "training.steps=9", "--run", tmp_path / "run")
+    assert answer.code == 130
+    assert f"stopped: kept {tmp_path / 'run' / 'checkpoint.safetensors'}" in answer.stderr
+    assert "--resume" in answer.stderr
+    assert Run(tmp_path / "run").checkpoint.exists()
+
+
+def test_target_out_of_reach_states_the_largest_reachable_one(mue, copied_run: Run) -> None:
+    answer = mue("calibrate", "--run", copied_run.folder, "--target-reduction", 0.99)
+    assert answer.code == 2
+    assert "cannot be reached" in answer.stderr and "saves 83.3%" in answer.stderr
+
+
+@pytest.mark.parametrize("target", ["0", "1", "40"])
+def test_target_that_is_no_fraction_gets_a_hint(mue, tiny_run: Run, target: str) -> None:
+    answer = mue("calibrate", "--run", tiny_run.folder, "--target-reduction", target)
+    assert answer.code == 2
+    assert "hint: 0.4 stands for 40 %" in answer.stderr
+
+
+def test_calibrate_refuses_thresholds_that_the_recipe_fixes(mue, tiny_run: Run) -> None:
+    answer = mue("calibrate", "--run", tiny_run.folder, "--set", "exits.image=0.9")
+    assert answer.code == 2 and "fixes `exits.image` itself" in answer.stderr
+
+
+def test_run_of_another_task_is_refused(mue, tiny_run: Run) -> None:
+    answer = mue("evaluate", "--run", tiny_run.folder, "--recipe", "shapes-entailment")
+    assert answer.code == 2 and "was trained for the task caption" in answer.stderr
+
+
+def test_commands_after_training_keep_the_model_of_the_run(mue, copied_run: Run) -> None:
+    answer = mue("evaluate", "--run", copied_run.folder, "--recipe", "shapes-caption", "--set", "evaluation.samples=2", "--json")
+    assert json.loads(answer.stdout)["record"]["num_samples"] == 2
+
+
+def test_evaluate_says_which_metrics_are_left_out_and_why(mue, copied_run: Run) -> None:
+    answer = mue("evaluate", "--run", copied_run.folder)
+    assert "METEOR is left out: METEOR needs Java" in answer.stderr
+
+
+def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
+    answer, _ = tiny_demo
+    assert answer.code == 0, answer.stderr
+    shown = [line.removeprefix("$ ").split(" --")[0] for line in answer.stderr.splitlines() if line.startswith("$ ")]
+    commands = ["prepare shapes", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"]
+    assert shown == [f"mue {command}" for command in commands]
+
+
+def test_demo_ends_with_the_table_and_the_paths_of_the_figures(tiny_demo) -> None:
+    answer, folder = tiny_demo
+    closing = answer.stdout.split("done in ")[1].splitlines()
+    assert closing[2].split()[3:7] == ["accuracy", "expected", "FLOPs", "measured"]
+    assert [line.split()[0] for line in closing[4:6]] == ["full", "mue"]
+    plots = folder / "runs" / "shapes-entailment" / "plots"
+    names = ["saturation.png", "saturation.svg", "tradeoff.png", "tradeoff.svg"]
+    assert closing[-4:] == [str(plots / name) for name in names]
+    assert all((plots / name).stat().st_size > 1000 for name in names)
+
+
+def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
+    from mue_cli.commands.demo import lines
+
+    _, folder = tiny_demo
+    assert ["--resume" in words for words in lines("shapes-entailment", folder, True, None, [])][:2] == [False, True]
+    answer = mue("finetune", "--run", folder / "runs" / "shapes-entailment", "--resume")
+    assert answer.code == 0 and "going on after step 4 of 4" in answer.stderr
+
+
+def test_demo_on_its_own_needs_no_options(mue) -> None:
+    from mue_cli.commands.demo import lines
+
+    commands = ["prepare shapes", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"]
+    assert [" ".join(words) for words in lines("shapes-caption", None, False, None, [])] == commands
+
+
+def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
+    _, folder = tiny_demo
+    predictions = json.loads((folder / "runs" / "shapes-entailment" / "predictions.json").read_text(encoding="utf-8"))
+    assert len(predictions) == 12
+    assert all(prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"] for prediction in predictions)
