@@ -1,7 +1,7 @@
 """Analytic costs against two independent sources: the released sizes worked out elsewhere, and PyTorch's counter on the real modules."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -23,11 +23,19 @@ from mue_cli.cost.flops import (
     resnet_macs,
     trace_flops,
 )
+from mue_cli.exits.methods import Method, full, mue, static
+from mue_cli.exits.observation import Observation
+from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
+from mue_cli.inference.answer import answer
+from mue_cli.inference.encode import encode
+from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.search import generate
 from mue_cli.model.config import OFAConfig, preset
 from mue_cli.model.encoder import joint_stream, separate_streams
 from mue_cli.model.layers import DecoderLayer
 from mue_cli.model.ofa import OFA
+from mue_cli.recipe import SearchSection
 
 GIGA = 1e9
 SMALL = preset(
@@ -210,6 +218,70 @@ def test_decoder_matches_pytorchs_counter(model: OFA, exits: tuple[int, ...], hy
     trace = Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, exits, len(exits), hypotheses, num_positions)
     counted = trace_flops(trace, SMALL, 64)
     assert counted.cross_kv + counted.decoder + counted.head == real
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A rule that lets every row go after a layer that is laid down for each decoding step."""
+
+    layers: tuple[int, ...]
+    can_fire: bool = True
+
+    def __call__(self, observation: Observation) -> Tensor:
+        leaves = observation.layer >= self.layers[(observation.step or 1) - 1]
+        return torch.full((len(observation.after),), leaves)
+
+
+SCRIPT = Scripted((1, 2, 1, 4, 2, 3))
+
+
+def inputs() -> tuple[Tensor, Tensor]:
+    return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)), torch.tensor([[0, 5, 6, 7, 8, 9, 2]])
+
+
+@pytest.mark.parametrize(
+    ("method", "beam"),
+    [
+        (full(True), 1),
+        (Method("scripted", True, {"image": StaticRule(2), "text": StaticRule(1), "decoder": SCRIPT}), 1),
+        (Method("scripted", False, {"joint": StaticRule(2), "decoder": SCRIPT}), 2),
+        (mue({"image": -1.0, "text": -1.0, "decoder": -1.0}, True, None), 2),
+    ],
+    ids=["full", "streams", "joint-beam", "similarity"],
+)
+def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Method, beam: int) -> None:
+    tables, traces = PositionTables(model), []
+
+    def caption() -> None:
+        encoded = encode(model, tables, method, *inputs())
+        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5))[0]
+        exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
+        tokens = {stream: count[0] for stream, count in encoded.num_tokens.items()}
+        steps = tuple(result.exit_layers)
+        traces.append(Trace("a", exits, tokens, steps, len(result.best.tokens), tuple(result.num_hypotheses)))
+
+    caption()  # builds the position tables
+    real = counted_flops(caption)
+    counted = trace_flops(traces[-1], SMALL, 64)
+    assert counted.total == real
+    if method.name == "scripted":
+        assert traces[-1].decoder_exits == SCRIPT.layers
+
+
+@pytest.mark.parametrize("method", [full(True), static({"image": 1, "text": 3, "decoder": 2}, True)], ids=["full", "static"])
+def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None:
+    tables, traces = PositionTables(model), []
+
+    def reply() -> None:
+        encoded = encode(model, tables, method, *inputs())
+        result = answer(model, tables, method, encoded, torch.tensor([[0, 5, 6, 7, 8]]), [10, 11, 12])[0]
+        exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
+        tokens = {stream: count[0] for stream, count in encoded.num_tokens.items()}
+        traces.append(Trace("a", exits, tokens, (result.exit_layer,), 1, (1,), result.num_positions))
+
+    reply()
+    assert trace_flops(traces[-1], SMALL, 64).total == counted_flops(reply)
+    assert traces[-1].num_positions == 5
 
 
 def test_skipped_layers_cost_their_projection_only_when_a_later_step_enters_them() -> None:
