@@ -61,9 +61,10 @@ class TrainingSection:
 
 @dataclass(frozen=True)
 class ExitsSection:
-    """method: full, static or mue. image, text, joint, decoder: for mue, the similarity above which a stream stops (Eq. 7-10; above 1: never);
-    for static, the layer it stops after. Streams that are absent here are read from the run's thresholds.yaml. joint replaces image and text
-    when the model does not decompose. beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never cut short (release: a third)."""
+    """method: full, static or mue. image, text, joint, decoder: for mue, the similarity above which a stream stops (Eq. 7-10; above 1
+    it never does); for static, the layer it stops after. Streams that are absent here are read from the run's thresholds.yaml. joint
+    replaces image and text when the model does not decompose. beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never
+    cut short (the release: a third of them)."""
 
     method: Literal["full", "static", "mue"] = "mue"
     image: float | None = None
