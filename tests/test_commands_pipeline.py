@@ -200,7 +200,7 @@ def test_evaluate_says_which_metrics_are_left_out_and_why(mue, copied_run: Run) 
 def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
     answer, _ = tiny_demo
     assert answer.code == 0, answer.stderr
-    shown = [line.removeprefix("$ ").split(" --")[0] for line in answer.stderr.splitlines() if line.startswith("$ ")]
+    shown = [line.removeprefix("$ ").split(" --")[0] for line in answer.stdout.splitlines() if line.startswith("$ ")]
     commands = ["prepare shapes", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"]
     assert shown == [f"mue {command}" for command in commands]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mue_cli.commands.display import answer, say
+from mue_cli.commands.display import answer
 from mue_cli.commands.evaluate import show
 from mue_cli.commands.options import DEFAULT_RECIPE
 
@@ -72,8 +72,7 @@ def _run(words: list[str]) -> None:
     """Print one command line and run it as if it had been typed. Raises typer.Exit when it fails."""
     from mue_cli.commands.app import app
 
-    say("")
-    say(f"$ mue {shlex.join(words)}")
+    answer(f"\n$ mue {shlex.join(words)}")
     code = app(words, standalone_mode=False)
     if code:
         raise typer.Exit(code)

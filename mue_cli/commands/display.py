@@ -29,8 +29,8 @@ def say(text: str) -> None:
 
 
 def answer(text: str) -> None:
-    """Print one line of the answer on stdout, never wrapped."""
-    print(text)
+    """Print one line of the answer on stdout, never wrapped, in order with the talk on stderr."""
+    print(text, flush=True)
 
 
 def answer_json(document: object) -> None:
