@@ -83,13 +83,15 @@ def _newest(records: "list[Record]") -> "list[Record]":
 
 
 def _searches(run: "Run") -> "list[Search]":
-    """Return what `mue calibrate` tried; nothing when it was not run or did not end."""
+    """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full model that scored nothing."""
     from mue_cli.reports.curves import Search
     from mue_cli.runs import read_thresholds, read_tried
 
     if not (run.thresholds.exists() and run.calibration.exists()):
         return []
     found = read_thresholds(run)
+    if found.full_score <= 0:
+        return []
     return [Search("mue", found.split, found.samples, found.full_score, [(point.reduction, point.score) for point in read_tried(run)])]
 
 
