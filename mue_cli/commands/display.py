@@ -92,16 +92,17 @@ def progress(label: str) -> Iterator[Report]:
 
 def _lines(label: str) -> Report:
     """Return a report function that prints a line at the start, at the end and every SECONDS_BETWEEN_LINES."""
-    start = time.monotonic()
+    first: tuple[float, int] | None = None
     printed = float("-inf")
 
     def report(done: int, total: int, note: str = "") -> None:
-        nonlocal printed
+        nonlocal first, printed
         now = time.monotonic()
+        began, done_before = first = first or (now, done)
         if now - printed < SECONDS_BETWEEN_LINES and done < total:
             return
         printed = now
-        left = f"{(now - start) / done * (total - done):.0f} s left" if done else ""
+        left = f"{(now - began) / (done - done_before) * (total - done):.0f} s left" if done > done_before else ""
         say("  ".join(part for part in (label, f"{done}/{total}", note, left) if part))
 
     return report
