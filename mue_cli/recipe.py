@@ -21,10 +21,12 @@ _DATASETS: Mapping[str, tuple[str, ...]] = {"caption": ("shapes", "coco", "flick
 
 @dataclass(frozen=True)
 class DataSection:
-    """dataset: shapes, coco, flickr8k or snli-ve. root: folder that `mue prepare` wrote (default: data/<dataset>)."""
+    """dataset: shapes, coco, flickr8k or snli-ve. root: folder that `mue prepare` wrote (default: data/<dataset>).
+    prompt: ofa asks OFA's questions; bare gives the sentence alone, which a small model from nothing learns from much sooner."""
 
     dataset: Literal["shapes", "coco", "flickr8k", "snli-ve"] = "shapes"
     root: str | None = None
+    prompt: Literal["ofa", "bare"] = "ofa"
     image_size: Count = 64
     max_source_tokens: Count = 80
     max_target_tokens: Count = 20
@@ -44,7 +46,8 @@ class ModelSection:
 @dataclass(frozen=True)
 class TrainingSection:
     """layer_loss: mean (Eq. 13), sum (the release) or last (no multiple exits). warmup: fraction of the steps.
-    drop_path and dropout come with the model's config."""
+    last_layer_first: share of the steps, at the start, that train the last layer alone; what OFA's pre-training is to MuE, for a model that
+    starts from nothing. drop_path and dropout come with the model's config."""
 
     steps: Count = 1000
     batch_size: Count = 32
@@ -54,6 +57,7 @@ class TrainingSection:
     clip_norm: Positive = 1.0
     label_smoothing: Fraction = 0.0
     layer_loss: Literal["mean", "sum", "last"] = "mean"
+    last_layer_first: Fraction = 0.0
     validate_every: Count = 250
     validation_samples: Count = 200
     freeze_resnet: bool = False

@@ -11,7 +11,7 @@ import torch
 from mue_cli import build
 from mue_cli.commands.display import progress
 from mue_cli.data.batches import Batch, Example, collate, evaluation_batches, training_batches
-from mue_cli.data.prepared import PreparedData
+from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation import Similarities, Subject, measure_similarities
@@ -42,13 +42,17 @@ class Bench:
 
     def training_batches(self, start_step: int) -> Iterator[Batch]:
         """Yield shuffled batches of `train` without end, every caption a sample."""
-        examples = self.prepared.examples(self.task, "train", per_caption=True, image_size=self.recipe.data.image_size)
+        examples = self._examples("train", per_caption=True)
         return training_batches(examples, self.collate, self.recipe.training.batch_size, self.recipe.seed, start_step)
 
     def split(self, name: str, samples: int | None, batch_size: int | None = None) -> "SplitBatches":
         """Return the first `samples` examples of a split (None: all) as batches that can be walked again and again."""
-        examples = self.prepared.examples(self.task, name, image_size=self.recipe.data.image_size)
+        examples = self._examples(name)
         return SplitBatches(self, examples[:samples] if samples is not None else examples, batch_size or self.recipe.evaluation.batch_size)
+
+    def _examples(self, split: str, per_caption: bool = False) -> Examples:
+        data = self.recipe.data
+        return self.prepared.examples(self.task, split, per_caption, data.image_size, bare=data.prompt == "bare")
 
     def subject(self, model: OFA, search: SearchSection | None = None) -> Subject:
         """Return the model ready for evaluation, with position biases of its weights as they are now."""

@@ -99,11 +99,12 @@ class PreparedData:
         """Return the splits that hold rows of this task; none when the data does not serve it."""
         return tuple(self.manifest.counts.get(task.name, {}))
 
-    def examples(self, task: Task, split: str, per_caption: bool = False, image_size: int | None = None) -> Examples:
+    def examples(self, task: Task, split: str, per_caption: bool = False, image_size: int | None = None, bare: bool = False) -> Examples:
         """Return the examples of a split, in stored order.
 
         per_caption: of an image with five captions make five examples, each with one of them as its target and all as references;
             otherwise one, whose target is the first. Entailment has one example per pair either way.
+        bare: entailment asks without OFA's words around the sentence.
         image_size: deliver pictures already resized to this side, and keep them decoded if the split's all fit in 512 MiB.
         """
         table = self._table(task, split)
@@ -112,7 +113,7 @@ class PreparedData:
             read: Callable[[int], TextRow] = partial(_caption_row, table, last)
             count = int(last[-1]) if last is not None else len(table)
         else:
-            read, count = partial(_entailment_row, table), len(table)
+            read, count = partial(_entailment_row, table, bare), len(table)
         num_used = self.manifest.counts[task.name][split]["images"]
         return Examples(read, Images(_open(self.root / IMAGES)["image"], image_size, num_used), range(count))
 
@@ -148,8 +149,8 @@ def _caption_row(table: pa.Table, last: np.ndarray | None, number: int) -> TextR
     return TextRow(table["image"][row].as_py(), sample_id, image_id, CAPTION_PROMPT, caption_target(captions[chosen]), captions)
 
 
-def _entailment_row(table: pa.Table, number: int) -> TextRow:
+def _entailment_row(table: pa.Table, bare: bool, number: int) -> TextRow:
     row = {name: table[name][number].as_py() for name in table.column_names}
     answer = LABELS[row["label"]]
-    source = entailment_source(row["premise"], row["hypothesis"])
+    source = entailment_source(row["premise"], row["hypothesis"], bare)
     return TextRow(row["image"], row["pair_id"], row["image_id"], source, answer, (answer,))

@@ -39,8 +39,10 @@ def clean_generated(text: str) -> str:
     return " ".join(text.translate(_NO_PUNCTUATION).split())
 
 
-def entailment_source(premise: str | None, hypothesis: str) -> str:
-    """Return the question about a hypothesis, beside a text premise where there is one."""
+def entailment_source(premise: str | None, hypothesis: str, bare: bool = False) -> str:
+    """Return OFA's question about a hypothesis, beside a text premise where there is one. bare: the texts alone, without OFA's words."""
+    if bare:
+        return "".join(f" {_question_text(text)}" for text in (premise, hypothesis) if text is not None)
     if premise is None:
         return f' does the image describe " {_question_text(hypothesis)} "?'
     return f' can image and text1 " {_question_text(premise)} " imply text2 " {_question_text(hypothesis)} "?'

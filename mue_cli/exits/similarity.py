@@ -1,7 +1,8 @@
-"""MuE's rule: a row leaves once a layer hardly changes its state (Eq. 7-10, Algorithm 1), with the decay of Eq. 11 in generation.
+"""MuE's rule: a row leaves once a layer hardly changes its state (Eq. 7-10, Algorithm 1), with Eq. 11's decay in generation.
 
-Paper: cosine similarity of a layer's output and the layer before. Release: one similarity for the whole batch, padding and all beams included.
-Here: one per sample, over its non-padding positions (a beam's hypotheses together), because a sample's exit must not depend on its neighbours.
+Paper: cosine similarity of a layer's output and the layer before.
+Release: one similarity for the whole batch, padding and all beams included.
+Here: one per sample, over its non-padding positions (a beam's hypotheses together), because its exit must not depend on its neighbours.
 
 Shape letters: B rows, T positions, D embed.
 """

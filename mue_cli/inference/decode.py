@@ -32,7 +32,7 @@ class Generation:
     ) -> None:
         self._model, self._tables, self._rule, self._encoded, self._probe = model, tables, method.rule("decoder"), encoded, probe
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
-        self._layers = list(model.decoder.layers)
+        self._layers = model.decoder.stack()
         self._self_cache = SelfCache(self._layers, self._num_rows, num_hypotheses, num_steps, encoded.hidden)
         self._cross_cache = CrossCache(self._layers, encoded.hidden)
 
@@ -89,7 +89,7 @@ def decode_prompt(
     Padding stands on the right, so causal attention never sees it.
     """
     length = tokens.shape[1]
-    layers = list(model.decoder.layers)
+    layers = model.decoder.stack()
     cross_cache = CrossCache(layers, encoded.hidden)
     cross_bias = tables.cross_bias(length, encoded.layout)
 

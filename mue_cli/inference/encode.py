@@ -18,9 +18,9 @@ from mue_cli.model.positions import Layout
 
 @dataclass(frozen=True)
 class Encoded:
-    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S), None when nothing is padded. layout: of the whole, for position biases.
+    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S), None when nothing is padded.
 
-    exit_layers, num_tokens: per stream, per row; num_tokens counts no padding.
+    layout: of the whole, for position biases. exit_layers, num_tokens: per stream, per row; num_tokens counts no padding.
     """
 
     hidden: Tensor

@@ -1,7 +1,7 @@
 """Generation: beam search with OFA's semantics; greedy search is a beam of one.
 
-A hypothesis is finished when its end-of-sequence ranks among the first `beam` of the 2 * beam candidates; a sample is done when it has `beam` of
-them, or at the last step, where only end-of-sequence is allowed. No optimistic early stop.
+A hypothesis is finished when its end-of-sequence ranks among the first `beam` of the 2 * beam candidates; a sample is done when it has
+`beam` of them, or at the last step, where only end-of-sequence is allowed. No optimistic early stop.
 
 Shape letters: B rows, Q hypotheses, T tokens so far, V vocabulary.
 """

@@ -5,7 +5,6 @@ Shape letters: B rows that start, T positions, D embed, N layers.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -41,11 +40,8 @@ class Rows:
         return Rows(tuple(number for number, flag in zip(self.numbers, flags, strict=True) if flag), self.total)
 
 
-class ApplyLayer(Protocol):
-    """Run one layer (0-based) on the states (B', T, D) of the given rows."""
-
-    def __call__(self, layer: int, hidden: Tensor, rows: Rows) -> Tensor: ...
-
+ApplyLayer = Callable[[int, Tensor, Rows], Tensor]
+"""Runs one layer (0-based) on the states (B', T, D) of the given rows."""
 
 Probe = Callable[[Observation, Rows], None]
 """Sees what every layer did, the last one included, before the rule is asked. For figures; it decides nothing."""

@@ -1,7 +1,7 @@
 """Keys and values of decoding, per layer, with a policy for layers that were skipped.
 
-Self-attention: preallocated, one line per row and hypothesis, reordered with the beam. A row that left early at some step has a hole at that
-position in every deeper layer. The hole is filled only if a later step reaches that layer, all holes of a layer at once:
+Self-attention: preallocated, one line per row and hypothesis, reordered with the beam. A row that left early at some step has a hole at
+that position in every deeper layer. The hole is filled only if a later step reaches that layer, all holes of a layer at once:
 
 Paper: silent. Release: announces a copy, writes nothing, so caches fall out of step with positions.
 Here (`project`): the state with which the row left goes through the deeper layer's own norm and key and value projections.

@@ -3,6 +3,8 @@
 Shape letters: B rows, T positions, S encoder tokens, D embed, H heads, V vocabulary.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,6 +39,10 @@ class Decoder(nn.Module):
             for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
+
+    def stack(self) -> list[DecoderLayer]:
+        """Return the layers in order."""
+        return cast("list[DecoderLayer]", list(self.layers))
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embed (B, T) tokens as (B, T, D); positions are not added, attention's bias carries them."""

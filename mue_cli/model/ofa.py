@@ -19,7 +19,10 @@ EMBEDDING_STD = 0.02
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """hidden: (B, S, D), normalised. padding_mask: (B, S) or None. positions: (S, D). states: per stream, N + 1 states (B, S, D), embedding first."""
+    """hidden: (B, S, D), normalised. padding_mask: (B, S) or None. positions: (S, D).
+
+    states: per stream, N + 1 states (B, S, D), embedding first.
+    """
 
     hidden: Tensor
     padding_mask: Tensor | None
@@ -61,7 +64,7 @@ class OFA(nn.Module):
         absolute = self.decoder.absolute_self_bias(length)
         cross_bias = with_padding(self.decoder.cross_bias(length, encoded.positions), encoded.padding_mask)
         states = [self.decoder.embed(tokens)]
-        for i, layer in enumerate(self.decoder.layers):
+        for i, layer in enumerate(self.decoder.stack()):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
             cross = layer.cross_keys_values(encoded.hidden)
             states.append(layer(states[-1], lambda keys, values: (keys, values), cross, self_bias, cross_bias))

@@ -1,7 +1,8 @@
 """Which row of a relative-position table belongs to a pair of positions, and which absolute position a patch has.
 
-OFA keeps positions out of the content: attention adds a learned absolute bias (query-position times key-position, shared by all layers) and a
-per-layer relative bias looked up here. The tables are constants and kept; they are made outside inference mode, so that training can use them.
+OFA keeps positions out of the content: attention adds a learned absolute bias (query-position times key-position, shared by all layers)
+and a per-layer relative bias looked up here. The tables are constants and kept; they are made outside inference mode, so that training can
+use them.
 Shape letters: L text tokens, P patches of an h x w grid.
 """
 

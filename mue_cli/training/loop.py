@@ -34,8 +34,8 @@ class StepReport:
 class Hooks:
     """What the loop asks of its caller.
 
-    validate: score of the model as it is, larger is better. report: called after every step. keep_best: called when a validation is the best
-    so far. keep_state: called with all that resuming needs, after every validation.
+    validate: score of the model as it is, larger is better. report: called after every step.
+    keep_best: called when a validation is the best so far. keep_state: called with all that resuming needs, after every validation.
     """
 
     validate: Callable[[], float]
@@ -71,7 +71,8 @@ def finetune(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(step, settings.steps, settings.warmup)
         losses = _losses(model, next(stream), settings, decompose, allowed_ids, device)
-        loss = combine(losses, settings.layer_loss)
+        begins = step < settings.last_layer_first * settings.steps
+        loss = combine(losses, "last" if begins else settings.layer_loss)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
