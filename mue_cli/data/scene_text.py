@@ -1,23 +1,27 @@
 """What is said about a scene: captions, and hypotheses with their labels.
 
-Hypotheses have three forms. Which form, side and label comes next is dealt from a balanced deck, and colours and shapes are drawn without
+Hypotheses have five forms. Which form, side and label comes next is dealt from a balanced deck, and colours and shapes are drawn without
 regard to the label; so a text says nothing about its label, and the picture must be looked at.
 
-    form       text                              entailment   contradiction           neutral
-    existence  there is a red circle             it shows     it does not, no curtain  it does not, but a curtain may hide it
-    attribute  the circle is red                 it is        the only circle is blue  no circle shows; the curtain may hide one
-    position   the red circle is on the left     it is        it is elsewhere          it does not show, the curtain may hide it there
+    form       text                           entailment   contradiction            neutral
+    colour     there is a red shape           one shows    none does, no curtain    none does, but a curtain may hide one
+    shape      there is a circle              the same
+    kind       there is a red circle          the same
+    attribute  the circle is red              it is        the only circle is blue  no circle shows; the curtain may hide one
+    position   the red circle is on the left  it is        it is elsewhere          it does not show; the curtain may hide it there
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing
 
 OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 AT_SIDE = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
+EXISTENCE = ("colour", "shape", "kind")
 NUM_CAPTIONS = 5
-CURTAIN_WORDS = "beside a grey curtain"
+CURTAIN_WORDS = "beside a white curtain"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Slot:
 
 
 def captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
-    """Return five captions that tell the same things in different grammar; at most 14 words, lower case, no punctuation."""
+    """Return five captions that tell the same things in different grammar; at most 15 words, lower case, no punctuation."""
     styles = (_captions_of_one, _captions_of_two, _captions_of_three)[len(scene.things) - 1](*scene.things)
     chosen = rng.sample(styles, NUM_CAPTIONS)
     if scene.curtain is not None:
@@ -115,20 +119,20 @@ def deck(curtain: str | None) -> list[Slot]:
     """
     if curtain is None:
         return [
-            *[Slot("existence", "entailment", None)] * 12,
-            *[Slot("existence", "contradiction", None)] * 24,
+            *[Slot(form, "entailment", None) for form in EXISTENCE] * 12,
+            *[Slot(form, "contradiction", None) for form in EXISTENCE] * 24,
             *[Slot("attribute", label, None) for label in ("entailment", "contradiction")] * 12,
             *[Slot("position", label, None, side) for label in ("entailment", "contradiction") for side in SIDES] * 3,
         ]
     open_sides = [side for side in SIDES if side != curtain]
-    half_hidden_sides = [side for side in SIDES if side != OPPOSITE[curtain]]
+    half_hidden_sides = [side for side in open_sides if side != OPPOSITE[curtain]]  # the curtain's own side: what hides is surely there
     return [
-        *[Slot("existence", "entailment", curtain)] * 3,
-        *[Slot("existence", "neutral", curtain)] * 6,
+        *[Slot(form, "entailment", curtain) for form in EXISTENCE] * 3,
+        *[Slot(form, "neutral", curtain) for form in EXISTENCE] * 6,
         *[Slot("attribute", label, curtain) for label in ("entailment", "contradiction")] * 3,
         *[Slot("attribute", "neutral", curtain)] * 6,
         *[Slot("position", label, curtain, side) for label in ("entailment", "contradiction") for side in open_sides],
-        *[Slot("position", "neutral", curtain, side) for side in half_hidden_sides] * 2,
+        *[Slot("position", "neutral", curtain, side) for side in half_hidden_sides] * 3,
     ]
 
 
@@ -156,7 +160,22 @@ def hypotheses(scene: Scene, slots: tuple[Slot, ...], rng: random.Random) -> tup
     return tuple(texts)
 
 
-def _existence(scene: Scene, slot: Slot, rng: random.Random) -> str:
+def _colour(scene: Scene, slot: Slot, rng: random.Random) -> str:
+    shown = {thing.colour for thing in scene.things}
+    return f"there is a {_word(COLOURS, shown, slot, rng)} shape"
+
+
+def _shape(scene: Scene, slot: Slot, rng: random.Random) -> str:
+    shown = {thing.shape for thing in scene.things}
+    return f"there is a {_word(SHAPES, shown, slot, rng)}"
+
+
+def _word(words: Iterable[str], shown: set[str], slot: Slot, rng: random.Random) -> str:
+    """A word for what shows when it must be entailed, for what does not otherwise."""
+    return rng.choice([word for word in words if (word in shown) == (slot.label == "entailment")])
+
+
+def _kind(scene: Scene, slot: Slot, rng: random.Random) -> str:
     colour, shape = rng.choice(scene.things).kind if slot.label == "entailment" else _absent_kind(scene, rng)
     return f"there is a {colour} {shape}"
 
@@ -186,7 +205,7 @@ def _position(scene: Scene, slot: Slot, rng: random.Random) -> str | None:
     return f"the {colour} {shape} is {AT_SIDE[slot.side]}"
 
 
-_FORMS = {"existence": _existence, "attribute": _attribute, "position": _position}
+_FORMS = {"colour": _colour, "shape": _shape, "kind": _kind, "attribute": _attribute, "position": _position}
 
 
 def _absent_kind(scene: Scene, rng: random.Random) -> tuple[str, str]:

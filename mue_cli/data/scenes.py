@@ -1,7 +1,10 @@
 """Scenes of coloured shapes: what is in one, and how it is drawn.
 
-A picture is a grid of 3 x 3 cells with one to three things, each in its own cell. A grey curtain may cover one side of the grid: what is
-behind it cannot be known, so nothing is ever drawn there.
+A picture is a grid of 3 x 3 cells with one to three things, each in its own cell, or a close-up of a single huge one. A white curtain may
+cover one side of the grid: what is behind it cannot be known, so nothing is ever drawn there.
+
+Two choices make the scenes learnable in minutes from a random start. The wall is mid-grey, which preprocessing turns into zero, so that
+things stand out from the first step. And close-ups are understood first: what is learned on them carries over to small things.
 """
 
 import hashlib
@@ -13,17 +16,20 @@ from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 COLOURS = {
-    "red": (222, 36, 36),
-    "green": (36, 160, 60),
-    "blue": (40, 84, 224),
-    "yellow": (244, 202, 24),
-    "purple": (158, 48, 196),
-    "black": (28, 28, 28),
+    "red": (232, 24, 24),
+    "green": (24, 190, 48),
+    "blue": (24, 56, 232),
+    "yellow": (243, 219, 24),
+    "purple": (190, 30, 222),
+    "black": (16, 16, 16),
 }
-RADII = {"big": 0.155, "small": 0.105}  # of the picture's side
+RADII = {"huge": 0.42, "big": 0.16, "small": 0.11}  # of the picture's side
+CURTAINED_RADIUS = 0.30  # the most that fits beside a curtain
 SIDES = ("left", "right", "top", "bottom")
 CELL_CENTRES = (0.18, 0.5, 0.82)
+FREE_CELL = {None: (1, 1), "left": (1, 2), "right": (1, 0), "top": (2, 1), "bottom": (0, 1)}  # where a close-up has most room
 SUPERSAMPLING = 4
+EXTENT = 1.1
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,17 @@ class Scene:
 
 
 def sample_scene(rng: random.Random, curtain: str | None) -> Scene:
-    """Draw one to three things in the cells that the curtain leaves free. All colours, shapes and sizes are equally likely."""
-    cells = [(row, column) for row in range(3) for column in range(3) if curtain is None or not _on_side(row, column, curtain)]
-    count = rng.choice((1, 2, 2, 3))
+    """Draw a close-up, or one to three things in the cells that the curtain leaves free. All colours and shapes are equally likely."""
+    count = rng.choice((1, 1, 1, 2, 2, 3))
     kinds = rng.sample([(colour, shape) for colour in COLOURS for shape in SHAPES], count)
+    if count == 1 and rng.random() < 0.7:
+        (colour, shape), (row, column) = kinds[0], FREE_CELL[curtain]
+        return Scene((Thing(shape, colour, "huge", row, column),), curtain)
+    cells = [(row, column) for row in range(3) for column in range(3) if curtain is None or not _on_side(row, column, curtain)]
     places = sorted(rng.sample(cells, count), key=lambda cell: (cell[1], cell[0]))
     things = (
-        Thing(shape, colour, rng.choice(tuple(RADII)), row, column) for (colour, shape), (row, column) in zip(kinds, places, strict=True)
+        Thing(shape, colour, rng.choice(("big", "small")), row, column)
+        for (colour, shape), (row, column) in zip(kinds, places, strict=True)
     )
     return Scene(tuple(things), curtain)
 
@@ -74,7 +84,7 @@ def draw_scene(scene: Scene, rng: random.Random, size: int = 64) -> Image.Image:
     """Return an RGB picture of `size` x `size` pixels. `rng` shifts, turns and tints a little; it changes nothing that is told."""
     image = _background(rng, size)
     for thing in scene.things:
-        _draw_thing(image, thing, rng)
+        _draw_thing(image, thing, scene.curtain, rng)
     if scene.curtain is not None:
         _draw_curtain(image, scene.curtain, rng)
     return image
@@ -85,17 +95,18 @@ def _on_side(row: int, column: int, side: str) -> bool:
 
 
 def _background(rng: random.Random, size: int) -> Image.Image:
-    """A light tint that changes from corner to corner."""
-    tint = [rng.randint(222, 244) for _ in range(3)]
+    """A grey that changes a little from corner to corner."""
+    tint = [rng.randint(122, 134) for _ in range(3)]
     corners = Image.new("RGB", (2, 2))
-    corners.putdata([tuple(value + rng.randint(-10, 10) for value in tint) for _ in range(4)])
+    corners.putdata([tuple(value + rng.randint(-5, 5) for value in tint) for _ in range(4)])
     return corners.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def _draw_thing(image: Image.Image, thing: Thing, rng: random.Random) -> None:
+def _draw_thing(image: Image.Image, thing: Thing, curtain: str | None, rng: random.Random) -> None:
     side = image.width
-    x, y = (side * (CELL_CENTRES[cell] + rng.uniform(-0.02, 0.02)) for cell in (thing.column, thing.row))
-    radius = side * RADII[thing.size]
+    radius = side * (min(RADII[thing.size], CURTAINED_RADIUS) if curtain else RADII[thing.size])
+    margin = min(EXTENT * radius, side / 2)
+    x, y = (min(max(side * (CELL_CENTRES[cell] + rng.uniform(-0.02, 0.02)), margin), side - margin) for cell in (thing.column, thing.row))
     left, top = math.floor(x - radius) - 1, math.floor(y - radius) - 1
     width = math.ceil(2 * radius) + 3
     mask = Image.new("L", (width * SUPERSAMPLING, width * SUPERSAMPLING))
@@ -112,15 +123,15 @@ def _draw_thing(image: Image.Image, thing: Thing, rng: random.Random) -> None:
 
 
 def _fill(draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radius: float, turn: float) -> None:
-    """Fill `shape` around (x, y), turned by `turn` radians. Radii differ so that all shapes look about equally large."""
+    """Fill `shape` around (x, y), turned by `turn` radians. Radii differ, up to EXTENT, so that all shapes look about equally large."""
     if shape == "circle":
         draw.ellipse((x - 0.9 * radius, y - 0.9 * radius, x + 0.9 * radius, y + 0.9 * radius), fill=255)
     elif shape == "square":
-        draw.polygon(_polygon(x, y, [1.1 * radius] * 4, turn + math.pi / 4), fill=255)
+        draw.polygon(_polygon(x, y, [EXTENT * radius] * 4, turn + math.pi / 4), fill=255)
     elif shape == "triangle":
-        draw.polygon(_polygon(x, y + 0.15 * radius, [1.1 * radius] * 3, turn), fill=255)
+        draw.polygon(_polygon(x, y + 0.15 * radius, [EXTENT * radius] * 3, turn), fill=255)
     elif shape == "star":
-        draw.polygon(_polygon(x, y, [1.1 * radius, 0.45 * radius] * 5, turn), fill=255)
+        draw.polygon(_polygon(x, y, [EXTENT * radius, 0.45 * radius] * 5, turn), fill=255)
     else:
         for quarter in (0.0, math.pi / 2):
             draw.polygon(_bar(x, y, radius, 0.33 * radius, turn + quarter), fill=255)
@@ -139,14 +150,14 @@ def _bar(x: float, y: float, half_length: float, half_width: float, turn: float)
 
 
 def _draw_curtain(image: Image.Image, side: str, rng: random.Random) -> None:
-    """Grey folds over a third of the picture, less a little play."""
+    """White folds over a third of the picture, less a little play."""
     width = round(image.width * rng.uniform(0.30, 0.33))
     fold = max(2, round(image.width * rng.uniform(0.045, 0.065)))
     panel = Image.new("RGB", (image.width, image.height))
     draw = ImageDraw.Draw(panel)
     for index, start in enumerate(range(0, image.width, fold)):
-        grey = (150 if index % 2 else 124) + rng.randint(-5, 5)
-        draw.rectangle((start, 0, start + fold - 1, image.height), fill=(grey, grey, grey))
+        white = (240 if index % 2 else 212) + rng.randint(-5, 5)
+        draw.rectangle((start, 0, start + fold - 1, image.height), fill=(white, white, white))
     far = image.width - width
     box = {
         "left": (0, 0, width, image.height),

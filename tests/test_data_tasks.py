@@ -1,0 +1,63 @@
+"""Prompts, answers and text clean-up, as OFA words them."""
+
+from mue_cli.data.tasks import (
+    ANSWERS,
+    CAPTION,
+    CAPTION_PROMPT,
+    ENTAILMENT,
+    LABELS,
+    TASKS,
+    WHOLE_WORDS,
+    caption_target,
+    clean_generated,
+    entailment_source,
+)
+
+
+def test_caption_prompt_is_ofas():
+    assert CAPTION_PROMPT == " what does the image describe?"
+
+
+def test_entailment_asks_about_premise_and_hypothesis():
+    assert entailment_source("A man sleeps.", "Someone rests.") == ' can image and text1 " a man sleeps. " imply text2 " someone rests. "?'
+
+
+def test_entailment_without_premise_asks_about_the_image():
+    assert entailment_source(None, "There is a red circle") == ' does the image describe " there is a red circle "?'
+
+
+def test_question_text_is_normalised():
+    assert entailment_source(None, "?!A well-lit  room/hall\n") == ' does the image describe " a well lit room hall "?'
+
+
+def test_question_text_ends_after_eighty_words():
+    source = entailment_source(None, "word " * 100)
+    assert source.count("word") == 80
+
+
+def test_answers_follow_the_labels():
+    assert LABELS == {"contradiction": "no", "entailment": "yes", "neutral": "maybe"}
+    assert ANSWERS == ("no", "yes", "maybe")
+    assert WHOLE_WORDS == (" no", " yes", " maybe")
+
+
+def test_only_entailment_has_a_closed_set_of_answers():
+    assert CAPTION.answers == ()
+    assert ENTAILMENT.answers == ANSWERS
+    assert {name: task.metric for name, task in TASKS.items()} == {"caption": "CIDEr", "entailment": "accuracy"}
+
+
+def test_caption_target_loses_punctuation_and_case():
+    assert caption_target(" A man's dog, running (fast) . ") == "a mans dog running fast"
+
+
+def test_caption_target_ends_after_twenty_words():
+    assert caption_target(" ".join(str(i) for i in range(30))).split()[-1] == "19"
+
+
+def test_caption_of_punctuation_alone_is_empty():
+    assert caption_target(" ... !") == ""
+
+
+def test_generated_caption_loses_punctuation_only():
+    assert clean_generated(" A dog, on-the grass. ") == "A dog onthe grass"
