@@ -1,37 +1,32 @@
 """What is said about a scene: captions, and hypotheses with their labels.
 
-Hypotheses have five forms. Which form, side and label comes next is dealt from a balanced deck, and colours and shapes are drawn without
-regard to the label; so a text says nothing about its label, and the picture must be looked at.
+Hypotheses have three forms. Form, label and words are drawn first, without regard to each other, and a scene that fits them is sought; so a
+text says nothing about its label, and the picture must be looked at.
 
-    form       text                           entailment   contradiction            neutral
-    colour     there is a red shape           one shows    none does, no curtain    none does, but a curtain may hide one
-    shape      there is a circle              the same
-    kind       there is a red circle          the same
-    attribute  the circle is red              it is        the only circle is blue  no circle shows; the curtain may hide one
-    position   the red circle is on the left  it is        it is elsewhere          it does not show; the curtain may hide it there
+    form     text                    entailment    contradiction            neutral
+    colour   there is something red  one shows     none does, no curtain    none does, but a curtain may hide one
+    shape    there is a circle       the same
+    kind     there is a red circle   the same
 """
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing
+from mue_cli.data.scenes import SHAPES, SIDES, Scene, Thing, draw_kind
 
-OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 AT_SIDE = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
-EXISTENCE = ("colour", "shape", "kind")
+FORMS = {"colour": 5, "shape": 3, "kind": 2}  # by weight: what is simple comes often
 NUM_CAPTIONS = 5
 CURTAIN_WORDS = "beside a white curtain"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What a pair must be before its scene is known. curtain, side: a side or None; only positions have a side."""
+    """What a pair must be before its scene is known. curtain: a side or None."""
 
     form: str
     label: str
     curtain: str | None
-    side: str | None = None
 
 
 def captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
@@ -108,32 +103,16 @@ def _captions_of_three(*things: Thing) -> list[str]:
 
 
 def _plural(shape: str) -> str:
-    return f"{shape}es" if shape == "cross" else f"{shape}s"
+    return f"{shape}s"
 
 
 def deck(curtain: str | None) -> list[Slot]:
     """Return the slots for scenes with this curtain.
 
-    The deck without a curtain and those of the four sides together hold every form, and every form and side, equally often with each of
-    the three labels: 24 slots a form and label.
+    The deck without a curtain and those of the four sides together hold every form equally often with each of the three labels.
     """
-    if curtain is None:
-        return [
-            *[Slot(form, "entailment", None) for form in EXISTENCE] * 12,
-            *[Slot(form, "contradiction", None) for form in EXISTENCE] * 24,
-            *[Slot("attribute", label, None) for label in ("entailment", "contradiction")] * 12,
-            *[Slot("position", label, None, side) for label in ("entailment", "contradiction") for side in SIDES] * 3,
-        ]
-    open_sides = [side for side in SIDES if side != curtain]
-    half_hidden_sides = [side for side in open_sides if side != OPPOSITE[curtain]]  # the curtain's own side: what hides is surely there
-    return [
-        *[Slot(form, "entailment", curtain) for form in EXISTENCE] * 3,
-        *[Slot(form, "neutral", curtain) for form in EXISTENCE] * 6,
-        *[Slot("attribute", label, curtain) for label in ("entailment", "contradiction")] * 3,
-        *[Slot("attribute", "neutral", curtain)] * 6,
-        *[Slot("position", label, curtain, side) for label in ("entailment", "contradiction") for side in open_sides],
-        *[Slot("position", "neutral", curtain, side) for side in half_hidden_sides] * 3,
-    ]
+    counts = {"entailment": 12, "contradiction": 24} if curtain is None else {"entailment": 3, "neutral": 6}
+    return [Slot(form, label, curtain) for form, weight in FORMS.items() for label, count in counts.items() for _ in range(weight * count)]
 
 
 def deal(num_scenes: int, pairs_per_scene: int, rng: random.Random) -> list[tuple[Slot, ...]]:
@@ -150,77 +129,21 @@ def deal(num_scenes: int, pairs_per_scene: int, rng: random.Random) -> list[tupl
 
 
 def hypotheses(scene: Scene, slots: tuple[Slot, ...], rng: random.Random) -> tuple[str, ...] | None:
-    """Return one text for each slot, all different, or None when this scene does not allow it."""
+    """Return one text for each slot, all different, or None when this scene does not allow those that were drawn."""
     texts: list[str] = []
     for slot in slots:
-        text = _FORMS[slot.form](scene, slot, rng)
-        if text is None or text in texts:
+        text, shows = _drawn(scene, slot.form, rng)
+        if shows != (slot.label == "entailment") or text in texts:
             return None
         texts.append(text)
     return tuple(texts)
 
 
-def _colour(scene: Scene, slot: Slot, rng: random.Random) -> str:
-    shown = {thing.colour for thing in scene.things}
-    return f"there is a {_word(COLOURS, shown, slot, rng)} shape"
-
-
-def _shape(scene: Scene, slot: Slot, rng: random.Random) -> str:
-    shown = {thing.shape for thing in scene.things}
-    return f"there is a {_word(SHAPES, shown, slot, rng)}"
-
-
-def _word(words: Iterable[str], shown: set[str], slot: Slot, rng: random.Random) -> str:
-    """A word for what shows when it must be entailed, for what does not otherwise."""
-    return rng.choice([word for word in words if (word in shown) == (slot.label == "entailment")])
-
-
-def _kind(scene: Scene, slot: Slot, rng: random.Random) -> str:
-    colour, shape = rng.choice(scene.things).kind if slot.label == "entailment" else _absent_kind(scene, rng)
-    return f"there is a {colour} {shape}"
-
-
-def _attribute(scene: Scene, slot: Slot, rng: random.Random) -> str | None:
-    shapes = [thing.shape for thing in scene.things]
-    if slot.label == "neutral":
-        shape = rng.choice([shape for shape in SHAPES if shape not in shapes])
-        return f"the {shape} is {rng.choice(tuple(COLOURS))}"
-    single = [thing for thing in scene.things if shapes.count(thing.shape) == 1]
-    if not single:
-        return None
-    thing = rng.choice(single)
-    colour = thing.colour if slot.label == "entailment" else _other_colour(scene, thing.colour, rng)
-    return f"the {thing.shape} is {colour}"
-
-
-def _position(scene: Scene, slot: Slot, rng: random.Random) -> str | None:
-    assert slot.side is not None
-    if slot.label == "neutral":
-        colour, shape = _absent_kind(scene, rng)
-    else:
-        fitting = [thing.kind for thing in scene.things if thing.is_at(slot.side) == (slot.label == "entailment")]
-        if not fitting:
-            return None
-        colour, shape = rng.choice(fitting)
-    return f"the {colour} {shape} is {AT_SIDE[slot.side]}"
-
-
-_FORMS = {"colour": _colour, "shape": _shape, "kind": _kind, "attribute": _attribute, "position": _position}
-
-
-def _absent_kind(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """A kind that does not show; half the time its colour or its shape does."""
-    present = [thing.kind for thing in scene.things]
-    absent = [(colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in present]
-    if rng.random() < 0.5:
-        seen = {word for kind in present for word in kind}
-        absent = [kind for kind in absent if seen.intersection(kind)]
-    return rng.choice(absent)
-
-
-def _other_colour(scene: Scene, colour: str, rng: random.Random) -> str:
-    """A wrong colour; half the time that of another thing, where there is one."""
-    others = [thing.colour for thing in scene.things if thing.colour != colour]
-    if others and rng.random() < 0.5:
-        return rng.choice(others)
-    return rng.choice([other for other in COLOURS if other != colour])
+def _drawn(scene: Scene, form: str, rng: random.Random) -> tuple[str, bool]:
+    """Draw a text of a form, whatever the scene, and say whether it tells what shows."""
+    colour, shape = draw_kind(rng)
+    if form == "colour":
+        return f"there is something {colour}", any(thing.colour == colour for thing in scene.things)
+    if form == "shape":
+        return f"there is a {shape}", any(thing.shape == shape for thing in scene.things)
+    return f"there is a {colour} {shape}", any(thing.kind == (colour, shape) for thing in scene.things)

@@ -3,8 +3,9 @@
 A picture is a grid of 3 x 3 cells with one to three things, each in its own cell, or a close-up of a single huge one. A white curtain may
 cover one side of the grid: what is behind it cannot be known, so nothing is ever drawn there.
 
-Two choices make the scenes learnable in minutes from a random start. The wall is mid-grey, which preprocessing turns into zero, so that
-things stand out from the first step. And close-ups are understood first: what is learned on them carries over to small things.
+Three choices make the scenes learnable in minutes from a random start. The wall is mid-grey, which preprocessing turns into zero, so that
+things stand out from the first step. Close-ups are understood first, and what is learned on them carries over to small things. Some
+colours and shapes are common and others rare, as in any language: a model that can match the common words soon learns the others.
 """
 
 import hashlib
@@ -14,15 +15,17 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-SHAPES = ("circle", "square", "triangle", "star", "cross")
+SHAPES = ("circle", "square", "triangle", "star")
 COLOURS = {
     "red": (232, 24, 24),
     "green": (24, 190, 48),
     "blue": (24, 56, 232),
     "yellow": (243, 219, 24),
-    "purple": (190, 30, 222),
     "black": (16, 16, 16),
 }
+RARITY = 0.5  # each colour and each shape is so much as frequent as the one before it
+COUNTS = {1: 14, 2: 5, 3: 1}  # how many things, by weight
+CLOSE_UPS = 0.6  # of the scenes with one thing
 RADII = {"huge": 0.42, "big": 0.16, "small": 0.11}  # of the picture's side
 CURTAINED_RADIUS = 0.30  # the most that fits beside a curtain
 SIDES = ("left", "right", "top", "bottom")
@@ -64,11 +67,20 @@ class Scene:
         return {0: "val", 1: "test"}.get(hashlib.sha256(repr(self).encode()).digest()[0] % 10, "train")
 
 
+def draw_kind(rng: random.Random) -> tuple[str, str]:
+    """Draw a colour and a shape, the first ones of their lists most often."""
+    return _draw(tuple(COLOURS), rng), _draw(SHAPES, rng)
+
+
 def sample_scene(rng: random.Random, curtain: str | None) -> Scene:
-    """Draw a close-up, or one to three things in the cells that the curtain leaves free. All colours and shapes are equally likely."""
-    count = rng.choice((1, 1, 1, 2, 2, 3))
-    kinds = rng.sample([(colour, shape) for colour in COLOURS for shape in SHAPES], count)
-    if count == 1 and rng.random() < 0.7:
+    """Draw a close-up, or one to three things in the cells that the curtain leaves free."""
+    count = rng.choices(tuple(COUNTS), tuple(COUNTS.values()))[0]
+    kinds: list[tuple[str, str]] = []
+    while len(kinds) < count:
+        kind = draw_kind(rng)
+        if kind not in kinds:
+            kinds.append(kind)
+    if count == 1 and rng.random() < CLOSE_UPS:
         (colour, shape), (row, column) = kinds[0], FREE_CELL[curtain]
         return Scene((Thing(shape, colour, "huge", row, column),), curtain)
     cells = [(row, column) for row in range(3) for column in range(3) if curtain is None or not _on_side(row, column, curtain)]
@@ -78,6 +90,10 @@ def sample_scene(rng: random.Random, curtain: str | None) -> Scene:
         for (colour, shape), (row, column) in zip(kinds, places, strict=True)
     )
     return Scene(tuple(things), curtain)
+
+
+def _draw(words: tuple[str, ...], rng: random.Random) -> str:
+    return rng.choices(words, [RARITY**rank for rank in range(len(words))])[0]
 
 
 def draw_scene(scene: Scene, rng: random.Random, size: int = 64) -> Image.Image:
@@ -130,23 +146,14 @@ def _fill(draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radius: flo
         draw.polygon(_polygon(x, y, [EXTENT * radius] * 4, turn + math.pi / 4), fill=255)
     elif shape == "triangle":
         draw.polygon(_polygon(x, y + 0.15 * radius, [EXTENT * radius] * 3, turn), fill=255)
-    elif shape == "star":
-        draw.polygon(_polygon(x, y, [EXTENT * radius, 0.45 * radius] * 5, turn), fill=255)
     else:
-        for quarter in (0.0, math.pi / 2):
-            draw.polygon(_bar(x, y, radius, 0.33 * radius, turn + quarter), fill=255)
+        draw.polygon(_polygon(x, y, [EXTENT * radius, 0.45 * radius] * 5, turn), fill=255)
 
 
 def _polygon(x: float, y: float, radii: list[float], turn: float) -> list[tuple[float, float]]:
     """Corners at the given distances, the first one straight up."""
     step = 2 * math.pi / len(radii)
     return [(x + r * math.sin(turn + i * step), y - r * math.cos(turn + i * step)) for i, r in enumerate(radii)]
-
-
-def _bar(x: float, y: float, half_length: float, half_width: float, turn: float) -> list[tuple[float, float]]:
-    sin, cos = math.sin(turn), math.cos(turn)
-    corners = ((half_length, half_width), (half_length, -half_width), (-half_length, -half_width), (-half_length, half_width))
-    return [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in corners]
 
 
 def _draw_curtain(image: Image.Image, side: str, rng: random.Random) -> None:

@@ -23,7 +23,7 @@ def prepare_shapes(
     num_val: int = 400,
     num_test: int = 400,
     image_size: int = 64,
-    train_pairs: int = 6,
+    train_pairs: int = 3,
     pairs: int = 3,
     progress: Progress | None = None,
 ) -> Manifest:

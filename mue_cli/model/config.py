@@ -20,6 +20,8 @@ class OFAConfig:
     drop_path: largest stochastic-depth rate over the layers (0 at the first, linear).
     init_std: deviation of fresh linear weights. OFA's 0.02 suits its widths; narrow models start with nearly uniform attention from it and
         learn slowly, so the small presets start wider.
+    init_active_layers: fresh encoder and decoder layers beyond so many start by passing their input on unchanged (None: no such layer). A
+        deep random stack hides from its last layer what the first ones see.
     """
 
     vocab_size: int
@@ -37,6 +39,7 @@ class OFAConfig:
     dropout: float = 0.1
     drop_path: float = 0.0
     init_std: float = 0.02
+    init_active_layers: int | None = None
     normformer: bool = True
     embedding_norms: bool = True
     type_embedding: bool = True
@@ -72,7 +75,8 @@ _SIZES: dict[str, dict[str, object]] = {
         token_buckets=32,
         image_buckets=16,
         dropout=0.0,
-        init_std=0.1,
+        init_std=0.15,
+        init_active_layers=2,
     ),
     "micro": dict(
         embed_dim=192,
@@ -85,6 +89,7 @@ _SIZES: dict[str, dict[str, object]] = {
         max_positions=256,
         token_buckets=64,
         init_std=0.07,
+        init_active_layers=2,
     ),
 }
 

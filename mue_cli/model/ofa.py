@@ -40,6 +40,9 @@ class OFA(nn.Module):
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)
         self.apply(lambda module: _initialise(module, config.init_std))
+        if config.init_active_layers is not None:
+            for layer in (*self.encoder.layers[config.init_active_layers :], *self.decoder.layers[config.init_active_layers :]):
+                _pass_on(layer)
 
     def encode(self, images: Tensor, tokens: Tensor, decompose: bool, image_mask: Tensor | None = None) -> EncoderOutput:
         """Run every encoder layer on (B, 3, I, I) images and (B, L) tokens, keeping all states."""
@@ -84,3 +87,10 @@ def _initialise(module: nn.Module, linear_std: float) -> None:
         nn.init.normal_(module.weight, std=EMBEDDING_STD)
     elif isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _pass_on(layer: nn.Module) -> None:
+    """Zero what each block of a layer adds to its input; it can still learn, as the first factors of the products are not zero."""
+    for name, parameter in layer.named_parameters():
+        if "mid_layer_norm" in name or name.startswith("fc2"):
+            nn.init.zeros_(parameter)
