@@ -48,7 +48,7 @@ ImagesOption = Annotated[
 
 def shapes(
     out: OutOption = Path("data/shapes"),
-    train: Annotated[int, typer.Option(min=1, help="Scenes to train on.")] = 8000,
+    train: Annotated[int, typer.Option(min=1, help="Scenes to train on.")] = 6000,
     val: Annotated[int, typer.Option(min=1, help="Scenes to validate and calibrate on.")] = 400,
     test: Annotated[int, typer.Option(min=1, help="Scenes to test on.")] = 400,
     image_size: Annotated[int, typer.Option(min=16, help="Side of the pictures in pixels.")] = 64,

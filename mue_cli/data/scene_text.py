@@ -12,7 +12,7 @@ text says nothing about its label, and the picture must be looked at.
 import random
 from dataclasses import dataclass
 
-from mue_cli.data.scenes import SHAPES, SIDES, Scene, Thing, draw_kind
+from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind
 
 AT_SIDE = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
 FORMS = {"colour": 5, "shape": 3, "kind": 2}  # by weight: what is simple comes often
@@ -27,6 +27,26 @@ class Slot:
     form: str
     label: str
     curtain: str | None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A sentence of a form about a colour, a shape, or both."""
+
+    form: str
+    colour: str
+    shape: str
+
+    @property
+    def text(self) -> str:
+        what = {"colour": f"something {self.colour}", "shape": f"a {self.shape}", "kind": f"a {self.colour} {self.shape}"}
+        return f"there is {what[self.form]}"
+
+    def shows_in(self, scene: Scene) -> bool:
+        """Whether what it speaks of is to be seen."""
+        colours = (self.colour,) if self.form != "shape" else tuple(COLOURS)
+        shapes = (self.shape,) if self.form != "colour" else SHAPES
+        return any(thing.colour in colours and thing.shape in shapes for thing in scene.things)
 
 
 def captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
@@ -128,22 +148,14 @@ def deal(num_scenes: int, pairs_per_scene: int, rng: random.Random) -> list[tupl
     return rng.sample(hands, num_scenes)
 
 
-def hypotheses(scene: Scene, slots: tuple[Slot, ...], rng: random.Random) -> tuple[str, ...] | None:
-    """Return one text for each slot, all different, or None when this scene does not allow those that were drawn."""
-    texts: list[str] = []
-    for slot in slots:
-        text, shows = _drawn(scene, slot.form, rng)
-        if shows != (slot.label == "entailment") or text in texts:
-            return None
-        texts.append(text)
-    return tuple(texts)
+def hypotheses(slots: tuple[Slot, ...], rng: random.Random) -> tuple[Hypothesis, ...]:
+    """Draw a hypothesis for each slot, all different, whatever their labels."""
+    while True:
+        drawn = tuple(Hypothesis(slot.form, *draw_kind(rng)) for slot in slots)
+        if len({each.text for each in drawn}) == len(drawn):
+            return drawn
 
 
-def _drawn(scene: Scene, form: str, rng: random.Random) -> tuple[str, bool]:
-    """Draw a text of a form, whatever the scene, and say whether it tells what shows."""
-    colour, shape = draw_kind(rng)
-    if form == "colour":
-        return f"there is something {colour}", any(thing.colour == colour for thing in scene.things)
-    if form == "shape":
-        return f"there is a {shape}", any(thing.shape == shape for thing in scene.things)
-    return f"there is a {colour} {shape}", any(thing.kind == (colour, shape) for thing in scene.things)
+def fits(scene: Scene, slots: tuple[Slot, ...], drawn: tuple[Hypothesis, ...]) -> bool:
+    """Whether every hypothesis has its slot's label in this scene, which has the slots' curtain."""
+    return all(each.shows_in(scene) == (slot.label == "entailment") for slot, each in zip(slots, drawn, strict=True))

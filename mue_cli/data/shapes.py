@@ -7,19 +7,20 @@ from pathlib import Path
 from mue_cli.data.images import encode_png
 from mue_cli.data.manifest import Manifest
 from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow
-from mue_cli.data.scene_text import Slot, captions, deal, hypotheses
+from mue_cli.data.scene_text import Slot, captions, deal, fits, hypotheses
 from mue_cli.data.scenes import Scene, draw_scene, sample_scene
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
-MAX_PAIRS_PER_SCENE = 12
+MAX_PAIRS_PER_SCENE = 6
+MAX_SCENES_TRIED = 300
 
 
 def prepare_shapes(
     root: Path,
     train_tokenizer: TrainTokenizer,
     seed: int = 0,
-    num_train: int = 8000,
+    num_train: int = 6000,
     num_val: int = 400,
     num_test: int = 400,
     image_size: int = 64,
@@ -64,12 +65,13 @@ def prepare_shapes(
 
 
 def _fitting_scene(slots: tuple[Slot, ...], split: str, rng: random.Random) -> tuple[Scene, tuple[str, ...]]:
-    """Draw scenes until one belongs to the split and allows all slots."""
+    """Draw texts, then scenes until one belongs to the split and fits them; other texts when none seems to."""
     while True:
-        scene = sample_scene(rng, slots[0].curtain)
-        texts = hypotheses(scene, slots, rng) if scene.split == split else None
-        if texts is not None:
-            return scene, texts
+        drawn = hypotheses(slots, rng)
+        for _ in range(MAX_SCENES_TRIED):
+            scene = sample_scene(rng, slots[0].curtain)
+            if fits(scene, slots, drawn) and scene.split == split:
+                return scene, tuple(each.text for each in drawn)
 
 
 def _pictures(scenes: dict[str, Scene], seed: int, image_size: int) -> Iterator[tuple[str, bytes]]:
