@@ -1,13 +1,14 @@
 """Scenes: what is in them, and that the picture shows it."""
 
 import dataclasses
+import itertools
 import random
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from mue_cli.data.scenes import CELL_CENTRES, COLOURS, SHAPES, SIDES, Scene, Thing, draw_scene, sample_scene
+from mue_cli.data.scenes import CELL_CENTRES, COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind, draw_scene, sample_scene
 
 CURTAINS = (None, *SIDES)
 
@@ -48,11 +49,13 @@ def test_things_are_sorted_from_left_to_right():
         assert places == sorted(places)
 
 
-def test_colours_and_shapes_are_about_equally_frequent():
-    things = [thing for scene in scenes(3000) for thing in scene.things]
-    for names, counted in ((COLOURS, Counter(t.colour for t in things)), (SHAPES, Counter(t.shape for t in things))):
-        for name in names:
-            assert counted[name] / len(things) == pytest.approx(1 / len(names), rel=0.1)
+def test_each_colour_and_shape_is_half_as_frequent_as_the_one_before():
+    rng = random.Random(0)
+    kinds = [draw_kind(rng) for _ in range(8000)]
+    for place, names in ((0, tuple(COLOURS)), (1, SHAPES)):
+        counted = Counter(kind[place] for kind in kinds)
+        for common, rare in itertools.pairwise(names):
+            assert counted[rare] / counted[common] == pytest.approx(0.5, rel=0.2)
 
 
 def test_splits_take_eight_and_one_and_one_tenth():
