@@ -5,11 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import typer.testing
 
 from mue_cli.commands.app import app
 from mue_cli.runs import Run
+
+# A busy machine makes single examples slow; pytest's own time limit catches what hangs.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # Models here are tiny: one thread is as fast as many, and far faster on a machine that is busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
