@@ -1,7 +1,6 @@
 """Sizes, position tables, streams, and the checkpoint."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -56,7 +55,7 @@ def test_image_buckets_and_positions_equal_the_reference():
 def test_with_decomposition_a_stream_does_not_see_the_other():
     model = small_model(1)
     images, texts = small_inputs(1, rows=2)
-    other_images, other_texts = small_inputs(2, rows=2)
+    other_images, _ = small_inputs(2, rows=2)
     one = model.encode(images, pad(texts), decompose=True).states
     other_text = model.encode(images, pad([text[::-1] for text in texts]), decompose=True).states
     other_image = model.encode(other_images, pad(texts), decompose=True).states
@@ -84,7 +83,7 @@ def test_a_checkpoint_round_trips(tmp_path):
     loaded = checkpoint.load(tmp_path / "run" / "model.safetensors")
     assert loaded.config == model.config
     assert all(torch.equal(weight, loaded.state_dict()[name]) for name, weight in model.state_dict().items())
-    assert os.listdir(tmp_path / "run") == ["model.safetensors"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.safetensors"]
 
 
 def damage(path, change):

@@ -125,7 +125,7 @@ def generate(
         best = candidates[: 2 * beam]
         for score, number, token in best[:beam]:
             if token == EOS and len(finished) < beam:
-                words = lines[number].tokens[1:] + [EOS]
+                words = [*lines[number].tokens[1:], EOS]
                 finished.append((words, score / len(words) ** length_penalty))
         if len(finished) == beam or position == max_tokens:
             break
