@@ -1,5 +1,6 @@
 """From a recipe to objects: the only place where recipes meet classes."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe import ExitsSection, Recipe
 from mue_cli.schema import did_you_mean
 
+NARROW = 128
+"""Embedding size up to which a model counts as narrow."""
+
 
 def device(name: str) -> torch.device:
     """Return the device of a name: auto takes CUDA when it is there. Raises MueError for one that is not."""
@@ -27,6 +31,15 @@ def device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise MueError("no CUDA device is available", "use --device cpu")
     return torch.device(name)
+
+
+def settle_threads(model: OFA) -> None:
+    """Give a narrow model one CPU thread, unless OMP_NUM_THREADS says otherwise.
+
+    Its operations are too small to share: two threads gain little on an idle machine, and stall each other on a busy one.
+    """
+    if model.config.embed_dim <= NARROW and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def data_root(recipe: Recipe) -> Path:

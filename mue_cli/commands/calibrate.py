@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mue_cli.calibration import Calibration, Point
-    from mue_cli.commands.bench import Bench
+    from mue_cli.commands.workbench import Workbench
     from mue_cli.evaluation import Similarities, Subject
     from mue_cli.recipe import Recipe
     from mue_cli.runs import Thresholds
@@ -53,13 +53,13 @@ def calibrate(
     _refuse_fixed_thresholds(here.recipe)
 
     # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.bench import after_training
+    from mue_cli.commands.workbench import after_training
     from mue_cli.runs import Thresholds, write_thresholds
 
-    bench = after_training(here.recipe, here.run, device)
+    workbench = after_training(here.recipe, here.run, device)
     with keeping(lambda: f"`{here.run.thresholds}` is as it was before"):
-        found, samples = _search(bench, target)
-    thresholds = Thresholds(found.thresholds, target, found.reduction, bench.task.metric, found.score, found.full_score, "val", samples)
+        found, samples = _search(workbench, target)
+    thresholds = Thresholds(found.thresholds, target, found.reduction, workbench.task.metric, found.score, found.full_score, "val", samples)
     write_thresholds(here.run, thresholds)
     if as_json:
         answer_json(asdict(thresholds))
@@ -75,40 +75,40 @@ def _refuse_fixed_thresholds(recipe: "Recipe") -> None:
         raise RecipeError(f"the recipe `{recipe.name}` fixes {', '.join(fixed)} itself", "leave them out, or null, to calibrate them")
 
 
-def _search(bench: "Bench", target: float) -> "tuple[Calibration, int]":
+def _search(workbench: "Workbench", target: float) -> "tuple[Calibration, int]":
     """Return what the search found, and on how many samples."""
     from mue_cli.calibration import calibrate
     from mue_cli.runs import append_line
 
-    settings = bench.recipe.calibration
-    subject = bench.trained_subject()
-    similarities = bench.similarities(subject)
-    measure = _measure(bench, subject, similarities)
-    bench.run.calibration.unlink(missing_ok=True)
+    settings = workbench.recipe.calibration
+    subject = workbench.trained_subject()
+    similarities = workbench.similarities(subject)
+    measure = _measure(workbench, subject, similarities)
+    workbench.run.calibration.unlink(missing_ok=True)
 
     def evaluate(thresholds: Mapping[str, float]) -> "Point":
         point = measure(thresholds)
-        append_line(bench.run.calibration, asdict(point))
+        append_line(workbench.run.calibration, asdict(point))
         return point
 
     with progress("calibrate") as report:
-        found = calibrate(_profiles(bench, similarities), evaluate, target, settings.max_evaluations, report)
+        found = calibrate(_profiles(workbench, similarities), evaluate, target, settings.max_evaluations, report)
     return found, len(similarities.predictions)
 
 
-def _measure(bench: "Bench", subject: "Subject", similarities: "Similarities") -> "Callable[[Mapping[str, float]], Point]":
+def _measure(workbench: "Workbench", subject: "Subject", similarities: "Similarities") -> "Callable[[Mapping[str, float]], Point]":
     """Return the function that runs one setting on the calibration samples; the full model has run already."""
     from mue_cli import build
     from mue_cli.calibration import Point
     from mue_cli.cost.reduction import expected_time_reduction
     from mue_cli.evaluation import predict, quick_score
 
-    batches = bench.split("val", bench.recipe.calibration.samples)
-    score = quick_score(bench.task, batches)
+    batches = workbench.split("val", workbench.recipe.calibration.samples)
+    score = quick_score(workbench.task, batches)
     config = subject.model.config
 
     def measure(thresholds: Mapping[str, float]) -> Point:
-        method = build.method(bench.recipe, "mue", thresholds)
+        method = build.method(workbench.recipe, "mue", thresholds)
         exits = any(rule.can_fire for rule in method.rules.values())
         predictions = predict(subject, method, batches) if exits else similarities.predictions
         traces = [prediction.trace for prediction in predictions]
@@ -118,15 +118,15 @@ def _measure(bench: "Bench", subject: "Subject", similarities: "Similarities") -
     return measure
 
 
-def _profiles(bench: "Bench", similarities: "Similarities") -> "dict[str, np.ndarray]":
+def _profiles(workbench: "Workbench", similarities: "Similarities") -> "dict[str, np.ndarray]":
     """Return the similarities as the thresholds are compared with them: the decoder's with Eq. 11's decay taken out."""
     from mue_cli import build
     from mue_cli.calibration import without_decay
 
     profiles = dict(similarities.streams)
-    decay = build.decay(bench.recipe)
+    decay = build.decay(workbench.recipe)
     if decay is not None:
-        num_steps = bench.recipe.search.max_tokens + 1
+        num_steps = workbench.recipe.search.max_tokens + 1
         profiles["decoder"] = without_decay(profiles["decoder"], similarities.steps, num_steps, decay)
     return profiles
 

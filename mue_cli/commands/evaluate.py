@@ -9,7 +9,7 @@ from mue_cli.commands.display import answer, answer_json, progress, say
 from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
 
 if TYPE_CHECKING:
-    from mue_cli.commands.bench import Bench
+    from mue_cli.commands.workbench import Workbench
     from mue_cli.evaluation import Prediction, Subject
     from mue_cli.exits.methods import Method
     from mue_cli.reports.record import Record
@@ -48,16 +48,16 @@ def evaluate(
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
-    from mue_cli.commands.bench import after_training
+    from mue_cli.commands.workbench import after_training
 
-    bench = after_training(here.recipe, here.run, device)
+    workbench = after_training(here.recipe, here.run, device)
     name = method or here.recipe.exits.method
-    settings = _settings(bench, name)
-    subject = bench.trained_subject()
-    record, predictions = _evaluate(bench, subject, name, split, settings)
-    full = record if name == "full" else _full_record(bench, subject, split, record.num_samples)
+    settings = _settings(workbench, name)
+    subject = workbench.trained_subject()
+    record, predictions = _evaluate(workbench, subject, name, split, settings)
+    full = record if name == "full" else _full_record(workbench, subject, split, record.num_samples)
     runs.write_traces(here.run, [prediction.trace for prediction in predictions])
-    runs.write_predictions(here.run, [_result(prediction, bound=bool(bench.task.answers)) for prediction in predictions])
+    runs.write_predictions(here.run, [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions])
     if as_json:
         files = {"predictions": str(here.run.predictions), "traces": str(here.run.traces), "records": str(here.run.records)}
         answer_json({"record": asdict(record), "full": asdict(full), "files": files})
@@ -93,76 +93,78 @@ def disagreement(record: "Record") -> list[str]:
     return [f"the clock shows more than the layers say: {figures}. {why}."]
 
 
-def _evaluate(bench: "Bench", subject: "Subject", name: str, split: str, settings: dict[str, object]) -> "tuple[Record, list[Prediction]]":
+def _evaluate(
+    workbench: "Workbench", subject: "Subject", name: str, split: str, settings: dict[str, object]
+) -> "tuple[Record, list[Prediction]]":
     """Run a method over a split, score it, time it, and add the record to the run."""
     from mue_cli import build
     from mue_cli.evaluation import costs, predict, score
     from mue_cli.reports.record import Record, append_record
 
-    recipe = bench.recipe
-    method = build.method(recipe, name, bench.thresholds(name))
-    batches = bench.split(split, recipe.evaluation.samples)
+    recipe = workbench.recipe
+    method = build.method(recipe, name, workbench.thresholds(name))
+    batches = workbench.split(split, recipe.evaluation.samples)
     total = len(batches.examples)
     with progress(f"evaluate {name}") as report:
         predictions = predict(subject, method, batches, progress=lambda done, _: report(done, total))
     with progress("score") as report:
-        scores = score(bench.task, predictions, report)
+        scores = score(workbench.task, predictions, report)
     for note in scores.notes:
         say(f"note: {note}")
     spent = costs(subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)
     record = Record(
         recipe=recipe.name,
         task=recipe.task,
-        dataset=bench.prepared.manifest.name,
+        dataset=workbench.prepared.manifest.name,
         split=split,
         method=name,
         seed=recipe.seed,
         num_samples=total,
-        metric=bench.task.metric,
+        metric=workbench.task.metric,
         scores=scores.values,
-        costs={**spent, **_measure(bench, subject, method, split)},
+        costs={**spent, **_measure(workbench, subject, method, split)},
         settings=settings,
         left_out=scores.left_out,
         versions=_versions(),
     )
-    append_record(bench.run.records, record)
+    append_record(workbench.run.records, record)
     return record, predictions
 
 
-def _measure(bench: "Bench", subject: "Subject", method: "Method", split: str) -> dict[str, float]:
+def _measure(workbench: "Workbench", subject: "Subject", method: "Method", split: str) -> dict[str, float]:
     """Time the method against `full` one sample at a time, turn by turn; nothing for `full` itself or without samples to time."""
     from mue_cli.evaluation import time_against_full
 
-    samples = bench.recipe.evaluation.timed_samples
+    samples = workbench.recipe.evaluation.timed_samples
     if method.name == "full" or samples == 0:
         return {}
     with progress("time against full") as report:
-        pair = time_against_full(subject, method, list(bench.split(split, samples, batch_size=1)), progress=report)
+        pair = time_against_full(subject, method, list(workbench.split(split, samples, batch_size=1)), progress=report)
     return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
 
 
-def _full_record(bench: "Bench", subject: "Subject", split: str, num_samples: int) -> "Record":
+def _full_record(workbench: "Workbench", subject: "Subject", split: str, num_samples: int) -> "Record":
     """Return the run's record of the full model on the same samples; evaluate it when there is none."""
     from mue_cli.reports.record import read_records
 
-    settings = _settings(bench, "full")
-    for record in reversed(read_records(bench.run.records)):
+    settings = _settings(workbench, "full")
+    for record in reversed(read_records(workbench.run.records)):
         found = (record.method, record.split, record.num_samples, record.dataset, dict(record.settings))
-        if found == ("full", split, num_samples, bench.prepared.manifest.name, settings):
+        if found == ("full", split, num_samples, workbench.prepared.manifest.name, settings):
             return record
-    return _evaluate(bench, subject, "full", split, settings)[0]
+    return _evaluate(workbench, subject, "full", split, settings)[0]
 
 
-def _settings(bench: "Bench", name: str) -> dict[str, object]:
+def _settings(workbench: "Workbench", name: str) -> dict[str, object]:
     """Return what a reader of the record needs to know about the method, as JSON would give it back."""
     from mue_cli import build
 
-    recipe = bench.recipe
-    settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(bench.device)}
-    if not bench.task.answers:
+    recipe = workbench.recipe
+    settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(workbench.device)}
+    if not workbench.task.answers:
         settings["search"] = asdict(recipe.search)
     if name != "full":
-        settings["thresholds"] = bench.thresholds(name)
+        settings["thresholds"] = workbench.thresholds(name)
     if name == "mue" and build.decay(recipe) is not None:
         exits = recipe.exits
         settings |= {"beta": exits.beta, "tau": exits.tau, "full_depth_steps": exits.full_depth_steps}

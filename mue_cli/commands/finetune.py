@@ -11,7 +11,7 @@ from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, Run
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 
 if TYPE_CHECKING:
-    from mue_cli.commands.bench import Bench
+    from mue_cli.commands.workbench import Workbench
     from mue_cli.recipe import Recipe
     from mue_cli.runs import Run
 
@@ -47,19 +47,19 @@ def finetune(
     here = experiment(recipe, overrides, run, seed, trained=resume)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
-    from mue_cli.commands.bench import before_training
+    from mue_cli.commands.workbench import before_training
 
     state = _state_to_resume(here.recipe, here.run) if resume else None
     if state is None and here.run.checkpoint.exists() and not force:
         hint = f"{here.run.command('finetune')} --resume goes on, --force trains anew, --run FOLDER keeps both"
         raise MueError(f"`{here.run.folder}` already has a checkpoint", hint)
-    bench = before_training(here.recipe, here.run, device)
+    workbench = before_training(here.recipe, here.run, device)
     if state is None:
         runs.clear(here.run)
         runs.write_recipe(here.run, here.recipe)
-        runs.keep_tokenizer(here.run, bench.prepared.tokenizer_path)
-    best = _train(bench, state)
-    metric = bench.task.metric
+        runs.keep_tokenizer(here.run, workbench.prepared.tokenizer_path)
+    best = _train(workbench, state)
+    metric = workbench.task.metric
     if as_json:
         answer_json({"metric": metric, "score": best, "checkpoint": str(here.run.checkpoint), "recipe": asdict(here.recipe)})
     else:
@@ -89,7 +89,7 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     return dict(state)
 
 
-def _train(bench: "Bench", state: dict[str, Any] | None) -> float:
+def _train(workbench: "Workbench", state: dict[str, Any] | None) -> float:
     """Train to the end and return the best validation score."""
     import torch
 
@@ -101,19 +101,20 @@ def _train(bench: "Bench", state: dict[str, Any] | None) -> float:
     from mue_cli.runs import append_line
     from mue_cli.training.loop import Hooks, StepReport, finetune
 
-    recipe, run = bench.recipe, bench.run
-    model = build.new_model(recipe, bench.tokenizer.vocab_size).to(bench.device)
-    batches = bench.split("val", recipe.training.validation_samples)
-    score = quick_score(bench.task, batches)
-    best = f"best {bench.task.metric} {state['best']:.1f}" if state else ""
+    recipe, run = workbench.recipe, workbench.run
+    model = build.new_model(recipe, workbench.tokenizer.vocab_size).to(workbench.device)
+    build.settle_threads(model)
+    batches = workbench.split("val", recipe.training.validation_samples)
+    score = quick_score(workbench.task, batches)
+    best = f"best {workbench.task.metric} {state['best']:.1f}" if state else ""
 
     def validate() -> float:
-        return score(predict(bench.subject(model, replace(recipe.search, beam=1)), full(recipe.model.decompose), batches))
+        return score(predict(workbench.subject(model, replace(recipe.search, beam=1)), full(recipe.model.decompose), batches))
 
     def keep_best(step: int, value: float) -> None:
         nonlocal best
         checkpoint.save(model, run.checkpoint)
-        best = f"best {bench.task.metric} {value:.1f} at step {step}"
+        best = f"best {workbench.task.metric} {value:.1f} at step {step}"
 
     def keep_state(values: dict[str, object]) -> None:
         with replacing(run.last_state) as temporary:
@@ -137,6 +138,6 @@ def _train(bench: "Bench", state: dict[str, Any] | None) -> float:
                 f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s  {best}".rstrip(),
             )
 
-        answers = bench.subject(model).answer_ids if bench.task.answers else None
+        answers = workbench.subject(model).answer_ids if workbench.task.answers else None
         hooks = Hooks(validate, show, keep_best, keep_state)
-        return finetune(model, bench.training_batches, recipe.training, recipe.model.decompose, hooks, answers, state)
+        return finetune(model, workbench.training_batches, recipe.training, recipe.model.decompose, hooks, answers, state)

@@ -40,14 +40,14 @@ def saturation(
     """
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.bench import after_training
+    from mue_cli.commands.workbench import after_training
     from mue_cli.reports import plots
     from mue_cli.reports.profile import SimilarityProfile
     from mue_cli.runs import read_thresholds
 
     if not here.run.saturation.exists():
-        bench = after_training(here.recipe, here.run, device)
-        bench.similarities(bench.trained_subject())
+        workbench = after_training(here.recipe, here.run, device)
+        workbench.similarities(workbench.trained_subject())
     profile = SimilarityProfile.load(here.run.saturation)
     thresholds = read_thresholds(here.run).thresholds if here.run.thresholds.exists() else None
     _show(plots.saturation(profile, here.run.plots / "saturation", thresholds), as_json)

@@ -25,7 +25,7 @@ from mue_cli.runs import Run, read_thresholds
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workbench:
     """tokenizer: the prepared data's before training, the run's own afterwards."""
 
     recipe: Recipe
@@ -60,7 +60,9 @@ class Bench:
 
     def trained_subject(self) -> Subject:
         """Return the run's checkpoint ready for evaluation. Raises MissingStepError before `mue finetune`."""
-        return self.subject(checkpoint.load(self.run.need(self.run.checkpoint, "finetune"), self.device))
+        model = checkpoint.load(self.run.need(self.run.checkpoint, "finetune"), self.device)
+        build.settle_threads(model)
+        return self.subject(model)
 
     def similarities(self, subject: Subject) -> Similarities:
         """Run the full model on the calibration samples of `val`; write the similarities to saturation.npz and return them."""
@@ -92,23 +94,23 @@ class Bench:
 class SplitBatches(Iterable[Batch]):
     """Batches of some examples in order, made anew each time they are walked."""
 
-    bench: Bench
+    workbench: Workbench
     examples: Sequence[Example]
     batch_size: int
 
     def __iter__(self) -> Iterator[Batch]:
-        return evaluation_batches(self.examples, self.bench.collate, self.batch_size)
+        return evaluation_batches(self.examples, self.workbench.collate, self.batch_size)
 
 
-def before_training(recipe: Recipe, run: Run, device: str) -> Bench:
-    """Return the bench of `mue finetune`. Raises MissingStepError before `mue prepare`."""
+def before_training(recipe: Recipe, run: Run, device: str) -> Workbench:
+    """Return the workbench of `mue finetune`. Raises MissingStepError before `mue prepare`."""
     prepared = build.data(recipe)
-    return Bench(recipe, run, TASKS[recipe.task], prepared, build.tokenizer(prepared), build.device(device))
+    return Workbench(recipe, run, TASKS[recipe.task], prepared, build.tokenizer(prepared), build.device(device))
 
 
-def after_training(recipe: Recipe, run: Run, device: str) -> Bench:
-    """Return the bench of the commands that use a checkpoint. Raises MissingStepError before `mue prepare` or `mue finetune`."""
+def after_training(recipe: Recipe, run: Run, device: str) -> Workbench:
+    """Return the workbench of the commands that use a checkpoint. Raises MissingStepError before `mue prepare` or `mue finetune`."""
     prepared = build.data(recipe)
     run.need(run.checkpoint, "finetune")
     tokenizer = Tokenizer.load(run.need(run.tokenizer, "finetune"))
-    return Bench(recipe, run, TASKS[recipe.task], prepared, tokenizer, build.device(device))
+    return Workbench(recipe, run, TASKS[recipe.task], prepared, tokenizer, build.device(device))
