@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from mue_cli.data.scene_text import FORMS, Hypothesis, Slot, captions, deal, deck, fits, hypotheses
-from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing, sample_scene
+from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing, place, sample_kinds
 from mue_cli.data.shapes import _fitting_scene
 
 CURTAINS = (None, *SIDES)
@@ -76,14 +76,23 @@ def test_labels_are_balanced_over_many_scenes():
 
 
 def test_words_are_as_frequent_under_each_label():
-    pairs = sampled_pairs(1500, 2)
+    pairs = sampled_pairs(4000, 3)
     counted = {
         label: Counter(word for _, slot, text in pairs if slot.label == label for word in text.split())
         for label in ("entailment", "contradiction", "neutral")
     }
     for word in (*tuple(COLOURS)[:3], *SHAPES[:3]):
         shares = [counts[word] / counts["is"] for counts in counted.values()]
-        assert max(shares) < 1.35 * min(shares), word
+        assert max(shares) < 1.25 * min(shares), word
+
+
+def test_what_one_sentence_asserts_no_other_denies():
+    rng = random.Random(0)
+    slots = (Slot("kind", "entailment", None), Slot("colour", "contradiction", None), Slot("shape", "contradiction", None))
+    for _ in range(200):
+        asserted, *denied = hypotheses(slots, rng)
+        assert denied[0].colour != asserted.colour
+        assert denied[1].shape != asserted.shape
 
 
 def test_texts_of_a_scene_differ():
@@ -97,8 +106,8 @@ def test_a_scene_fits_when_every_text_has_its_label():
     red, star, red_star = Hypothesis("colour", "red", "star"), Hypothesis("shape", "red", "star"), Hypothesis("kind", "red", "star")
     assert [each.text for each in (red, star, red_star)] == ["there is something red", "there is a star", "there is a red star"]
     entailed, denied = (Slot("kind", label, None) for label in ("entailment", "contradiction"))
-    assert fits(scene, (entailed, entailed, denied), (red, star, red_star))
-    assert not fits(scene, (entailed, entailed, entailed), (red, star, red_star))
+    assert fits(scene.kinds, (entailed, entailed, denied), (red, star, red_star))
+    assert not fits(scene.kinds, (entailed, entailed, entailed), (red, star, red_star))
 
 
 def test_captions_of_one_thing_tell_its_size_and_place():
@@ -140,7 +149,7 @@ def test_equal_shapes_are_counted():
 def test_captions_are_short_plain_and_different(curtain):
     rng = random.Random(0)
     for _ in range(300):
-        said = captions(sample_scene(rng, curtain), rng)
+        said = captions(place(sample_kinds(rng), curtain, rng), rng)
         assert len(set(said)) == 5
         assert all(len(caption.split()) <= 15 and caption.replace(" ", "").isalpha() and caption.islower() for caption in said)
 

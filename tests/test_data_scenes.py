@@ -8,14 +8,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mue_cli.data.scenes import CELL_CENTRES, COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind, draw_scene, sample_scene
+from mue_cli.data.scenes import CELL_CENTRES, COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind, draw_scene, place, sample_kinds
 
 CURTAINS = (None, *SIDES)
 
 
 def scenes(count, curtain=None, seed=0):
     rng = random.Random(seed)
-    return [sample_scene(rng, curtain) for _ in range(count)]
+    return [place(sample_kinds(rng), curtain, rng) for _ in range(count)]
 
 
 def one(shape="circle", colour="red", size="big", row=1, column=1, curtain=None):
@@ -52,8 +52,8 @@ def test_things_are_sorted_from_left_to_right():
 def test_each_colour_and_shape_is_half_as_frequent_as_the_one_before():
     rng = random.Random(0)
     kinds = [draw_kind(rng) for _ in range(8000)]
-    for place, names in ((0, tuple(COLOURS)), (1, SHAPES)):
-        counted = Counter(kind[place] for kind in kinds)
+    for part, names in ((0, tuple(COLOURS)), (1, SHAPES)):
+        counted = Counter(kind[part] for kind in kinds)
         for common, rare in itertools.pairwise(names):
             assert counted[rare] / counted[common] == pytest.approx(0.5, rel=0.2)
 
@@ -100,9 +100,9 @@ def test_huge_things_are_alone():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_close_up_stays_clear_of_the_curtain(shape, curtain):
     rng = random.Random(0)
-    scene = sample_scene(rng, curtain)
+    scene = place(sample_kinds(rng), curtain, rng)
     while scene.things[0].size != "huge" or scene.things[0].shape != shape:
-        scene = sample_scene(rng, curtain)
+        scene = place(sample_kinds(rng), curtain, rng)
     colour = scene.things[0].colour
     alone = coloured_area(pixels(Scene(scene.things, None)), colour)
     assert alone > 0

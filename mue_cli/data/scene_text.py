@@ -10,9 +10,10 @@ text says nothing about its label, and the picture must be looked at.
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mue_cli.data.scenes import COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind
+from mue_cli.data.scenes import SHAPES, SIDES, Kind, Scene, Thing, draw_kind
 
 AT_SIDE = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
 FORMS = {"colour": 5, "shape": 3, "kind": 2}  # by weight: what is simple comes often
@@ -42,11 +43,11 @@ class Hypothesis:
         what = {"colour": f"something {self.colour}", "shape": f"a {self.shape}", "kind": f"a {self.colour} {self.shape}"}
         return f"there is {what[self.form]}"
 
-    def shows_in(self, scene: Scene) -> bool:
-        """Whether what it speaks of is to be seen."""
-        colours = (self.colour,) if self.form != "shape" else tuple(COLOURS)
-        shapes = (self.shape,) if self.form != "colour" else SHAPES
-        return any(thing.colour in colours and thing.shape in shapes for thing in scene.things)
+    def is_among(self, kinds: Iterable[Kind]) -> bool:
+        """Whether one of the kinds is what it speaks of."""
+        return any(
+            (self.form == "shape" or colour == self.colour) and (self.form == "colour" or shape == self.shape) for colour, shape in kinds
+        )
 
 
 def captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
@@ -145,17 +146,23 @@ def deal(num_scenes: int, pairs_per_scene: int, rng: random.Random) -> list[tupl
         ordered = [slot for slot in slots for _ in range(rounds)]
         num_hands = len(ordered) // pairs_per_scene
         hands += [tuple(ordered[hand::num_hands]) for hand in range(num_hands)]
-    return rng.sample(hands, num_scenes)
+    start = rng.random()
+    evenly = [hands[int((number + start) * len(hands) / num_scenes)] for number in range(num_scenes)]  # so that labels stay balanced
+    return rng.sample(evenly, num_scenes)
 
 
 def hypotheses(slots: tuple[Slot, ...], rng: random.Random) -> tuple[Hypothesis, ...]:
-    """Draw a hypothesis for each slot, all different, whatever their labels."""
+    """Draw a hypothesis for each slot, all different, whatever their labels, but none that denies what another asserts."""
     while True:
         drawn = tuple(Hypothesis(slot.form, *draw_kind(rng)) for slot in slots)
-        if len({each.text for each in drawn}) == len(drawn):
+        asserted = [
+            (each.colour, each.shape) for slot, each in zip(slots, drawn, strict=True) if (slot.form, slot.label) == ("kind", "entailment")
+        ]
+        denied = [each for slot, each in zip(slots, drawn, strict=True) if slot.label != "entailment"]
+        if len({each.text for each in drawn}) == len(drawn) and not any(each.is_among(asserted) for each in denied):
             return drawn
 
 
-def fits(scene: Scene, slots: tuple[Slot, ...], drawn: tuple[Hypothesis, ...]) -> bool:
-    """Whether every hypothesis has its slot's label in this scene, which has the slots' curtain."""
-    return all(each.shows_in(scene) == (slot.label == "entailment") for slot, each in zip(slots, drawn, strict=True))
+def fits(kinds: tuple[Kind, ...], slots: tuple[Slot, ...], drawn: tuple[Hypothesis, ...]) -> bool:
+    """Whether every hypothesis has its slot's label in a scene of these kinds, under the slots' curtain."""
+    return all(each.is_among(kinds) == (slot.label == "entailment") for slot, each in zip(slots, drawn, strict=True))

@@ -23,7 +23,7 @@ COLOURS = {
     "yellow": (243, 219, 24),
     "black": (16, 16, 16),
 }
-RARITY = 0.5  # each colour and each shape is so much as frequent as the one before it
+WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625)  # how often each colour and each shape, in their order, comes up
 COUNTS = {1: 14, 2: 5, 3: 1}  # how many things, by weight
 CLOSE_UPS = 0.6  # of the scenes with one thing
 RADII = {"huge": 0.42, "big": 0.16, "small": 0.11}  # of the picture's side
@@ -33,6 +33,8 @@ CELL_CENTRES = (0.18, 0.5, 0.82)
 FREE_CELL = {None: (1, 1), "left": (1, 2), "right": (1, 0), "top": (2, 1), "bottom": (0, 1)}  # where a close-up has most room
 SUPERSAMPLING = 4
 EXTENT = 1.1
+
+Kind = tuple[str, str]  # colour, shape
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Thing:
     column: int
 
     @property
-    def kind(self) -> tuple[str, str]:
-        """What tells it from the others of its scene: (colour, shape)."""
+    def kind(self) -> Kind:
+        """What tells it from the others of its scene."""
         return self.colour, self.shape
 
     def is_at(self, side: str) -> bool:
@@ -62,38 +64,45 @@ class Scene:
     curtain: str | None
 
     @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(thing.kind for thing in self.things)
+
+    @property
     def split(self) -> str:
         """The only split this scene may appear in: a fixed tenth of all scenes is for val, another for test."""
         return {0: "val", 1: "test"}.get(hashlib.sha256(repr(self).encode()).digest()[0] % 10, "train")
 
 
-def draw_kind(rng: random.Random) -> tuple[str, str]:
+def draw_kind(rng: random.Random) -> Kind:
     """Draw a colour and a shape, the first ones of their lists most often."""
     return _draw(tuple(COLOURS), rng), _draw(SHAPES, rng)
 
 
-def sample_scene(rng: random.Random, curtain: str | None) -> Scene:
-    """Draw a close-up, or one to three things in the cells that the curtain leaves free."""
+def _draw(words: tuple[str, ...], rng: random.Random) -> str:
+    return rng.choices(words, WEIGHTS[: len(words)])[0]
+
+
+def sample_kinds(rng: random.Random) -> tuple[Kind, ...]:
+    """Draw what a scene shows: one to three different kinds."""
     count = rng.choices(tuple(COUNTS), tuple(COUNTS.values()))[0]
-    kinds: list[tuple[str, str]] = []
+    kinds: dict[Kind, None] = {}
     while len(kinds) < count:
-        kind = draw_kind(rng)
-        if kind not in kinds:
-            kinds.append(kind)
-    if count == 1 and rng.random() < CLOSE_UPS:
+        kinds[draw_kind(rng)] = None
+    return tuple(kinds)
+
+
+def place(kinds: tuple[Kind, ...], curtain: str | None, rng: random.Random) -> Scene:
+    """Make a scene of these kinds: a close-up, or things in the cells that the curtain leaves free."""
+    if len(kinds) == 1 and rng.random() < CLOSE_UPS:
         (colour, shape), (row, column) = kinds[0], FREE_CELL[curtain]
         return Scene((Thing(shape, colour, "huge", row, column),), curtain)
     cells = [(row, column) for row in range(3) for column in range(3) if curtain is None or not _on_side(row, column, curtain)]
-    places = sorted(rng.sample(cells, count), key=lambda cell: (cell[1], cell[0]))
+    places = sorted(rng.sample(cells, len(kinds)), key=lambda cell: (cell[1], cell[0]))
     things = (
         Thing(shape, colour, rng.choice(("big", "small")), row, column)
         for (colour, shape), (row, column) in zip(kinds, places, strict=True)
     )
     return Scene(tuple(things), curtain)
-
-
-def _draw(words: tuple[str, ...], rng: random.Random) -> str:
-    return rng.choices(words, [RARITY**rank for rank in range(len(words))])[0]
 
 
 def draw_scene(scene: Scene, rng: random.Random, size: int = 64) -> Image.Image:

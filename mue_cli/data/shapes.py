@@ -8,12 +8,12 @@ from mue_cli.data.images import encode_png
 from mue_cli.data.manifest import Manifest
 from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow
 from mue_cli.data.scene_text import Slot, captions, deal, fits, hypotheses
-from mue_cli.data.scenes import Scene, draw_scene, sample_scene
+from mue_cli.data.scenes import Scene, draw_scene, place, sample_kinds
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 MAX_PAIRS_PER_SCENE = 6
-MAX_SCENES_TRIED = 300
+MAX_SCENES_TRIED = {"train": 300, "val": 2400, "test": 2400}  # only a tenth of all scenes is for val, and for test
 
 
 def prepare_shapes(
@@ -68,9 +68,12 @@ def _fitting_scene(slots: tuple[Slot, ...], split: str, rng: random.Random) -> t
     """Draw texts, then scenes until one belongs to the split and fits them; other texts when none seems to."""
     while True:
         drawn = hypotheses(slots, rng)
-        for _ in range(MAX_SCENES_TRIED):
-            scene = sample_scene(rng, slots[0].curtain)
-            if fits(scene, slots, drawn) and scene.split == split:
+        for _ in range(MAX_SCENES_TRIED[split]):
+            kinds = sample_kinds(rng)
+            if not fits(kinds, slots, drawn):
+                continue
+            scene = place(kinds, slots[0].curtain, rng)
+            if scene.split == split:
                 return scene, tuple(each.text for each in drawn)
 
 

@@ -1,7 +1,8 @@
 """How far a task can be solved without looking: a linear classifier over the words and word pairs of the text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -25,7 +26,8 @@ def text_only_accuracy(train: Sequence[tuple[str, str]], test: Sequence[tuple[st
     labels = sorted({label for _, label in train})
     weights = nn.EmbeddingBag(len(vocabulary) + 1, len(labels), mode="sum", padding_idx=len(vocabulary))
     nn.init.zeros_(weights.weight)
-    _fit(weights, bags, torch.tensor([labels.index(label) for _, label in train]), generator)
+    with _one_thread():
+        _fit(weights, bags, torch.tensor([labels.index(label) for _, label in train]), generator)
     test_bags = [[vocabulary[feature] for feature in _features(text) if feature in vocabulary] for text, _ in test]
     with torch.no_grad():
         predicted = weights(_padded(test_bags, len(vocabulary))).argmax(dim=1).tolist()
@@ -41,6 +43,17 @@ def _fit(weights: nn.EmbeddingBag, bags: list[list[int]], labels: Tensor, genera
             optimizer.zero_grad()
             F.cross_entropy(logits, labels[rows]).backward()
             optimizer.step()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums this small take many times longer when threads share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _features(text: str) -> list[str]:

@@ -1,0 +1,56 @@
+"""Small source files and a stand-in for the vocabulary, for the tests of data."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+
+def write_texts(texts: Iterable[str], path: Path) -> None:
+    """Stand in for training a vocabulary: keep the texts it would be trained on."""
+    path.write_text(json.dumps(list(texts)))
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (12, 8), form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, format=form)
+    return buffer.getvalue()
+
+
+def fill_folder(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def write_tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def write_karpathy(path: Path, images: list[dict[str, object]]) -> Path:
+    path.write_text(json.dumps({"dataset": "test", "images": images}))
+    return path
+
+
+def problems_in(root: Path) -> list[tuple[str, str]]:
+    """(item, reason) of each line of problems.jsonl."""
+    lines = (root / "problems.jsonl").read_text().splitlines()
+    return [(problem["item"], problem["reason"]) for problem in map(json.loads, lines)]
