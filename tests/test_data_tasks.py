@@ -26,6 +26,11 @@ def test_entailment_without_premise_asks_about_the_image():
     assert entailment_source(None, "There is a red circle") == ' does the image describe " there is a red circle "?'
 
 
+def test_bare_entailment_is_the_sentences_alone():
+    assert entailment_source("A man sleeps.", "Someone rests.", bare=True) == " a man sleeps. someone rests."
+    assert entailment_source(None, "There is a red circle", bare=True) == " there is a red circle"
+
+
 def test_question_text_is_normalised():
     assert entailment_source(None, "?!A well-lit  room/hall\n") == ' does the image describe " a well lit room hall "?'
 

@@ -1,0 +1,132 @@
+"""COCO: official layouts of both years, and Karpathy's splits."""
+
+import json
+
+import pytest
+from prepared_data import fill_folder, picture, problems_in, write_karpathy, write_tar, write_texts, write_zip
+
+from mue_cli.data.coco import hash_split, image_id_of_file, prepare_coco
+from mue_cli.data.prepared import PreparedData
+from mue_cli.data.tasks import CAPTION
+from mue_cli.errors import DataError
+
+
+def write_captions(path, captions):
+    """captions: (image id, caption) pairs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": [], "annotations": [{"image_id": i, "caption": text} for i, text in captions]}))
+
+
+def pictures(prefix, numbers):
+    return {f"{prefix}{number:012d}.jpg": picture(form="JPEG") for number in numbers}
+
+
+def image_ids(root):
+    data = PreparedData.open(root)
+    return {split: [example.image_id for example in data.examples(CAPTION, split)] for split in data.splits(CAPTION)}
+
+
+@pytest.mark.parametrize("name", ["COCO_val2014_000000000042.jpg", "000000000042.jpg", "42.png"])
+def test_image_id_is_the_number_in_the_file_name(name):
+    assert image_id_of_file(name) == "42"
+
+
+def test_file_without_a_number_has_no_image_id():
+    assert image_id_of_file("readme.jpg") is None
+
+
+def test_karpathys_splits_are_used_where_they_are(tmp_path):
+    source = fill_folder(tmp_path / "coco", {f"val2014/{name}": data for name, data in pictures("COCO_val2014_", [1, 2, 3, 4]).items()})
+    splits = {1: "train", 2: "restval", 3: "val", 4: "test"}
+    entries = [{"cocoid": i, "split": split, "sentences": [{"raw": f"Number {i}."}], "filename": "x"} for i, split in splits.items()]
+    write_karpathy(source / "dataset_coco.json", entries)
+    write_captions(source / "annotations" / "captions_val2014.json", [(1, "ignored")])
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert image_ids(tmp_path / "out") == {"train": ["1", "2"], "val": ["3"], "test": ["4"]}
+    assert manifest.notes == ("Karpathy's splits; restval counts as train",)
+    assert PreparedData.open(tmp_path / "out").examples(CAPTION, "test")[0].references == ("Number 4.",)
+
+
+@pytest.mark.parametrize("year", ["2014", "2017"])
+def test_official_val_is_halved_into_val_and_test(tmp_path, year):
+    source = tmp_path / "coco"
+    write_captions(source / "annotations" / f"captions_train{year}.json", [(1, "One."), (1, "The one.")])
+    write_captions(source / f"captions_val{year}.json", [(i, f"Number {i}.") for i in range(2, 22)])
+    write_zip(source / f"train{year}.zip", {f"train{year}/{name}": data for name, data in pictures("", [1]).items()})
+    write_tar(source / f"val{year}.tar", pictures("", range(2, 22)))
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    found = image_ids(tmp_path / "out")
+    assert found["train"] == ["1"]
+    assert sorted(map(int, found["val"] + found["test"])) == list(range(2, 22))
+    assert all(hash_split(image_id, (("val", 50), ("test", 50))) == "val" for image_id in found["val"])
+    assert manifest.notes == (f"captions_val{year}.json halved into val and test by a hash of the image id",)
+    assert manifest.counts["caption"]["train"] == {"images": 1, "captions": 2}
+
+
+def test_lone_file_is_cut_into_three_splits_and_the_manifest_says_so(tmp_path):
+    source = tmp_path / "coco"
+    write_captions(source / "captions_val2017.json", [(i, f"Number {i}.") for i in range(60)])
+    write_tar(source / "val2017.tar", pictures("", range(60)))
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert set(image_ids(tmp_path / "out")) == {"train", "val", "test"}
+    assert "captions_val2017.json alone: cut 80/10/10" in manifest.notes[0]
+    assert sum(split["images"] for split in manifest.counts["caption"].values()) == 60
+
+
+def test_hash_split_follows_the_shares():
+    cuts = (("train", 80), ("val", 10), ("test", 10))
+    splits = [hash_split(str(i), cuts) for i in range(5000)]
+    assert splits.count("train") / 5000 == pytest.approx(0.8, abs=0.02)
+    assert splits.count("test") / 5000 == pytest.approx(0.1, abs=0.02)
+    assert [hash_split("42", cuts), hash_split("43", cuts)] == [hash_split("42", cuts), hash_split("43", cuts)]
+
+
+def test_malformed_annotations_are_listed_and_left_out(tmp_path):
+    source = tmp_path / "coco"
+    annotations = [
+        {"image_id": 1, "caption": "Fine."},
+        {"image_id": 1},
+        "text",
+        {"image_id": 2, "caption": " . "},
+        {"image_id": 1, "caption": None},
+    ]
+    source.mkdir()
+    (source / "captions_val2017.json").write_text(json.dumps({"annotations": annotations}))
+    write_tar(source / "val2017.tar", pictures("", [1, 2]))
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert problems_in(tmp_path / "out") == [
+        ("annotations[1]", "malformed entry"),
+        ("annotations[2]", "malformed entry"),
+        ("2", "no usable caption"),
+    ]
+    assert manifest.num_images == 1
+
+
+def test_missing_images_are_listed_and_never_fatal(tmp_path):
+    source = tmp_path / "coco"
+    write_captions(source / "captions_val2017.json", [(i, f"Number {i}.") for i in range(30)])
+    write_tar(source / "val2017.tar", {**pictures("", range(20)), "000000000020.jpg": b"junk"})
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert manifest.problems == {"row without a readable image": 10, "image broken": 1}
+    assert manifest.num_images == 20
+
+
+def test_without_captions_the_error_says_what_to_download(tmp_path):
+    with pytest.raises(DataError, match="no captions found") as caught:
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    assert "http://images.cocodataset.org/annotations/annotations_trainval2014.zip" in caught.value.hint
+    assert "mue prepare coco --source" in caught.value.hint
+
+
+def test_without_images_the_error_says_what_to_download(tmp_path):
+    write_captions(tmp_path / "captions_val2017.json", [(1, "One.")])
+    with pytest.raises(DataError, match="no images found") as caught:
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    assert "http://images.cocodataset.org/zips/" in caught.value.hint
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "cannot read"), ("[]", "holds a list"), ("{}", "no list 'annotations'")])
+def test_file_that_is_no_annotation_file_is_a_data_error(tmp_path, content, message):
+    (tmp_path / "captions_val2017.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)

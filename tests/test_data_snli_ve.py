@@ -1,0 +1,122 @@
+"""SNLI-VE: jsonl lines and photographs found by their leading digits."""
+
+import json
+
+import pytest
+from prepared_data import fill_folder, picture, problems_in, write_tar, write_texts
+
+from mue_cli.data.prepared import PreparedData
+from mue_cli.data.snli_ve import leading_digits, prepare_snli_ve
+from mue_cli.data.tasks import ENTAILMENT
+from mue_cli.errors import DataError
+
+
+def pair(photograph="11", label="entailment", pair_id="11.jpg#0r1e", premise="A man.", hypothesis="A person."):
+    return {"Flickr30K_ID": photograph, "pairID": pair_id, "sentence1": premise, "sentence2": hypothesis, "gold_label": label}
+
+
+def write_pairs(path, pairs):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in pairs))
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "snli"
+    write_pairs(folder / "snli_ve_train.jsonl", [pair(), pair("22", "neutral", "b")])
+    write_pairs(folder / "snli_ve_dev.jsonl", [pair("33", "contradiction", "c", premise=None)])
+    write_pairs(folder / "snli_ve_test.jsonl", [pair("11", pair_id="d")])
+    return folder
+
+
+PHOTOGRAPHS = {"11_abc.jpg": picture(form="JPEG"), "22.jpg": picture(form="JPEG"), "33_def.jpg": picture(form="JPEG")}
+
+
+@pytest.mark.parametrize(
+    ("name", "digits"), [("2181846120_3744ca3942.jpg", "2181846120"), ("4705552913.jpg#2", "4705552913"), ("x1.jpg", None)]
+)
+def test_photograph_is_known_by_its_leading_digits(name, digits):
+    assert leading_digits(name) == digits
+
+
+def test_pairs_keep_labels_premises_and_splits(source, tmp_path):
+    fill_folder(source / "flickr30k-images", PHOTOGRAPHS)
+    manifest = prepare_snli_ve(source, tmp_path / "out", write_texts)
+    assert manifest.counts["entailment"] == {
+        "train": {"images": 2, "pairs": 2},
+        "val": {"images": 1, "pairs": 1},
+        "test": {"images": 1, "pairs": 1},
+    }
+    assert manifest.images_in_several_splits == 1
+    assert manifest.notes == ()
+    data = PreparedData.open(tmp_path / "out")
+    first = data.examples(ENTAILMENT, "train")[0]
+    assert first.source == ' can image and text1 " a man. " imply text2 " a person. "?'
+    assert (first.sample_id, first.image_id, first.target) == ("11.jpg#0r1e", "11", "yes")
+    assert data.examples(ENTAILMENT, "val")[0].source == ' does the image describe " a person. "?'
+
+
+@pytest.mark.parametrize("layout", ["tar", "folder", "folder with a tar"])
+def test_photographs_may_lie_elsewhere(source, tmp_path, layout):
+    if layout == "tar":
+        images = write_tar(tmp_path / "flickr8k.tar", PHOTOGRAPHS)
+    elif layout == "folder":
+        images = fill_folder(tmp_path / "photographs", PHOTOGRAPHS)
+    else:
+        images = tmp_path / "flickr8k"
+        images.mkdir()
+        write_tar(images / "images.tar", PHOTOGRAPHS)
+    assert prepare_snli_ve(source, tmp_path / "out", write_texts, images=images).num_images == 3
+
+
+def test_missing_split_is_noted(source, tmp_path):
+    (source / "snli_ve_test.jsonl").unlink()
+    fill_folder(source / "images", PHOTOGRAPHS)
+    assert prepare_snli_ve(source, tmp_path / "out", write_texts).notes == ("no snli_ve_test.jsonl: no test split",)
+
+
+def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
+    lines = [
+        pair(),
+        "not json\n",
+        "\n",
+        "[1]\n",
+        pair(label="-"),
+        pair(label="maybe"),
+        pair(photograph="unknown"),
+        pair(hypothesis=" "),
+        pair(hypothesis=None),
+        pair(photograph="99", pair_id="lost"),
+    ]
+    write_pairs(source / "snli_ve_train.jsonl", lines)
+    fill_folder(source / "images", PHOTOGRAPHS)
+    manifest = prepare_snli_ve(source, tmp_path / "out", write_texts)
+    assert manifest.counts["entailment"]["train"] == {"images": 1, "pairs": 1}
+    assert problems_in(tmp_path / "out") == [
+        ("line 2", "malformed line"),
+        ("line 4", "malformed line"),
+        ("line 5", "no gold label"),
+        ("line 6", "unknown label"),
+        ("line 7", "no photograph named"),
+        ("line 8", "no hypothesis"),
+        ("line 9", "no hypothesis"),
+        ("lost", "row without a readable image"),
+    ]
+
+
+def test_absent_and_repeated_pair_ids_are_made_unique(source, tmp_path):
+    write_pairs(source / "snli_ve_train.jsonl", [pair(pair_id=None), pair(pair_id="same"), pair(pair_id="same")])
+    fill_folder(source / "images", PHOTOGRAPHS)
+    prepare_snli_ve(source, tmp_path / "out", write_texts)
+    examples = PreparedData.open(tmp_path / "out").examples(ENTAILMENT, "train")
+    assert [example.sample_id for example in examples] == ["snli_ve_train-1", "same", "same-snli_ve_train-3"]
+
+
+def test_without_files_the_error_says_what_to_download(tmp_path, source):
+    with pytest.raises(DataError, match=r"none of snli_ve_train\.jsonl") as caught:
+        prepare_snli_ve(tmp_path, tmp_path / "out", write_texts)
+    assert "https://github.com/necla-ml/SNLI-VE" in caught.value.hint
+    with pytest.raises(DataError, match="no images found"):
+        prepare_snli_ve(source, tmp_path / "out", write_texts)
+    with pytest.raises(DataError, match="neither a folder nor an archive"):
+        prepare_snli_ve(source, tmp_path / "out", write_texts, images=tmp_path / "nowhere")
