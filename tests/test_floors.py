@@ -89,11 +89,11 @@ def test_only_public_typer_names_are_used(path: Path) -> None:
         assert not any(is_inside(module, banned) for banned in BANNED), f"{short(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "commands" and path.stem != "bench"], ids=short)
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "commands" and path.stem != "workbench"], ids=short)
 def test_commands_import_heavy_packages_inside_functions(path: Path) -> None:
     modules = imports(path, top_only=True)
     assert not [module for module in modules for heavy in HEAVY if is_inside(module, heavy)]
-    assert "mue_cli.commands.bench" not in modules
+    assert "mue_cli.commands.workbench" not in modules
     assert {room_of(module) for module in modules if is_inside(module, "mue_cli")} <= {"commands", "errors", "__version__"}
 
 
