@@ -23,7 +23,7 @@ def one(shape="circle", colour="red", size="big", row=1, column=1, curtain=None)
 
 
 def pixels(scene, size=64, seed=0):
-    return np.asarray(draw_scene(scene, seed, size)).astype(int)
+    return np.asarray(draw_scene(scene, random.Random(seed), size)).astype(int)
 
 
 def coloured_area(picture, colour):
@@ -131,13 +131,7 @@ def test_curtain_covers_its_side_in_white(curtain):
 
 @pytest.mark.parametrize("size", [16, 64, 100])
 def test_picture_has_the_asked_size(size):
-    assert draw_scene(one(), 0, size).size == (size, size)
-
-
-def test_variants_of_a_scene_are_drawn_differently_and_only_one_split_has_each():
-    variants = [dataclasses.replace(one(), variant=variant) for variant in range(200)]
-    assert len({pixels(scene).tobytes() for scene in variants}) == 200
-    assert {scene.split for scene in variants} == {"train", "val", "test"}
+    assert draw_scene(one(), random.Random(0), size).size == (size, size)
 
 
 def test_same_seed_gives_the_same_pixels_and_another_seed_others():

@@ -31,7 +31,6 @@ CURTAINED_RADIUS = 0.30  # the most that fits beside a curtain
 SIDES = ("left", "right", "top", "bottom")
 CELL_CENTRES = (0.18, 0.5, 0.82)
 FREE_CELL = {None: (1, 1), "left": (1, 2), "right": (1, 0), "top": (2, 1), "bottom": (0, 1)}  # where a close-up has most room
-NUM_VARIANTS = 1000  # drawings of one scene: turned, shifted and tinted
 SUPERSAMPLING = 4
 EXTENT = 1.1
 
@@ -59,11 +58,10 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """things: sorted by column, then row; no two of one kind. curtain: the covered side, or None. variant: which drawing of it."""
+    """things: sorted by column, then row; no two of one kind. curtain: the covered side, or None."""
 
     things: tuple[Thing, ...]
     curtain: str | None
-    variant: int = 0
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -71,7 +69,7 @@ class Scene:
 
     @property
     def split(self) -> str:
-        """The only split this drawing may appear in: a fixed tenth of all is for val, another for test."""
+        """The only split this scene may appear in: a fixed tenth of all scenes is for val, another for test."""
         return {0: "val", 1: "test"}.get(hashlib.sha256(repr(self).encode()).digest()[0] % 10, "train")
 
 
@@ -95,22 +93,20 @@ def sample_kinds(rng: random.Random) -> tuple[Kind, ...]:
 
 def place(kinds: tuple[Kind, ...], curtain: str | None, rng: random.Random) -> Scene:
     """Make a scene of these kinds: a close-up, or things in the cells that the curtain leaves free."""
-    variant = rng.randrange(NUM_VARIANTS)
     if len(kinds) == 1 and rng.random() < CLOSE_UPS:
         (colour, shape), (row, column) = kinds[0], FREE_CELL[curtain]
-        return Scene((Thing(shape, colour, "huge", row, column),), curtain, variant)
+        return Scene((Thing(shape, colour, "huge", row, column),), curtain)
     cells = [(row, column) for row in range(3) for column in range(3) if curtain is None or not _on_side(row, column, curtain)]
     places = sorted(rng.sample(cells, len(kinds)), key=lambda cell: (cell[1], cell[0]))
     things = (
         Thing(shape, colour, rng.choice(("big", "small")), row, column)
         for (colour, shape), (row, column) in zip(kinds, places, strict=True)
     )
-    return Scene(tuple(things), curtain, variant)
+    return Scene(tuple(things), curtain)
 
 
-def draw_scene(scene: Scene, seed: int, size: int = 64) -> Image.Image:
-    """Return an RGB picture of `size` x `size` pixels. Variant and seed turn, shift and tint a little; they change nothing that is told."""
-    rng = random.Random(f"{seed} {scene}")
+def draw_scene(scene: Scene, rng: random.Random, size: int = 64) -> Image.Image:
+    """Return an RGB picture of `size` x `size` pixels. `rng` shifts, turns and tints a little; it changes nothing that is told."""
     image = _background(rng, size)
     for thing in scene.things:
         _draw_thing(image, thing, scene.curtain, rng)

@@ -13,7 +13,7 @@ from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 MAX_PAIRS_PER_SCENE = 6
-MAX_SCENES_TRIED = {"train": 1000, "val": 5000, "test": 5000}  # only a tenth of all scenes is for val, and for test
+MAX_SCENES_TRIED = {"train": 300, "val": 2400, "test": 2400}  # only a tenth of all scenes is for val, and for test
 
 
 def prepare_shapes(
@@ -30,7 +30,7 @@ def prepare_shapes(
 ) -> Manifest:
     """Draw the scenes of all splits and write them to `root`: five captions a scene, and entailment pairs.
 
-    train_pairs: pairs per training scene; pairs: per scene of val and test. No picture of val or test is in another split; the same numbers
+    train_pairs: pairs per training scene; pairs: per scene of val and test. No scene of val or test is in another split; the same numbers
     give the same bytes. Raises DataError for numbers that make no sense.
     """
     num_scenes = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
@@ -79,4 +79,4 @@ def _fitting_scene(slots: tuple[Slot, ...], split: str, rng: random.Random) -> t
 
 def _pictures(scenes: dict[str, Scene], seed: int, image_size: int) -> Iterator[tuple[str, bytes]]:
     for image_id, scene in scenes.items():
-        yield image_id, encode_png(draw_scene(scene, seed, image_size))
+        yield image_id, encode_png(draw_scene(scene, random.Random(f"{seed} {image_id}"), image_size))
