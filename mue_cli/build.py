@@ -57,9 +57,20 @@ def config(recipe: Recipe, vocab_size: int) -> OFAConfig:
     if recipe.model.preset not in PRESETS:
         raise RecipeError(f"unknown model.preset `{recipe.model.preset}`", did_you_mean(recipe.model.preset, PRESETS))
     try:
-        return preset(recipe.model.preset, vocab_size, **recipe.model.config)
+        sizes = preset(recipe.model.preset, vocab_size, **recipe.model.config)
     except TypeError as error:
         raise RecipeError(f"model.config of recipe `{recipe.name}`: {error}", "its fields are those of OFAConfig") from error
+    if sizes.embed_dim % sizes.num_heads:
+        raise RecipeError(
+            f"model.config: {sizes.num_heads} heads cannot share {sizes.embed_dim} dimensions", "make embed_dim a multiple of num_heads"
+        )
+    largest = sizes.image_buckets * sizes.image_stride
+    if recipe.data.image_size > largest:
+        hint = f"at most {largest} pixels, or a larger model.config.image_buckets"
+        raise RecipeError(
+            f"data.image_size {recipe.data.image_size} is too large for the model's {sizes.image_buckets} image buckets", hint
+        )
+    return sizes
 
 
 def new_model(recipe: Recipe, vocab_size: int) -> OFA:
@@ -83,14 +94,13 @@ def tokenizer(prepared: PreparedData) -> Tokenizer:
 
 
 def method(recipe: Recipe, name: str, thresholds: Mapping[str, float]) -> Method:
-    """Return a method by name. thresholds: by stream, for streams that the recipe does not fix itself."""
-    settings = {**thresholds, **fixed_thresholds(recipe.exits)}
+    """Return a method by name. thresholds: by stream; for static, exit layers."""
     if name == "full":
         return methods.full(recipe.model.decompose)
     if name == "static":
-        return methods.static({stream: int(layer) for stream, layer in settings.items()}, recipe.model.decompose)
+        return methods.static({stream: int(layer) for stream, layer in thresholds.items()}, recipe.model.decompose)
     if name == "mue":
-        return methods.mue(settings, recipe.model.decompose, decay(recipe))
+        return methods.mue(thresholds, recipe.model.decompose, decay(recipe))
     raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", "mue")))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from mue_cli.errors import RecipeError
-from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, build, did_you_mean
+from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, Share, build, did_you_mean
 
 DEFAULT_RECIPES: Mapping[str, str] = {"caption": "shapes-caption", "entailment": "shapes-entailment"}
 
@@ -75,7 +75,7 @@ class ExitsSection:
     text: float | None = None
     joint: float | None = None
     decoder: float | None = None
-    beta: Fraction = 0.9
+    beta: Share = 0.9
     tau: NonNegative = 1.0
     full_depth_steps: Natural = 0
 

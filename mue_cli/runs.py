@@ -184,12 +184,15 @@ def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> 
 
 
 def clear(run: Run) -> None:
-    """Remove what belongs to an earlier training: weights, thresholds, records, traces, answers. Figures stay until they are drawn anew."""
+    """Remove what belongs to an earlier training: weights and all that was found with them."""
+    for path in (run.tokenizer, run.checkpoint, run.last_state, run.train_log):
+        path.unlink(missing_ok=True)
+    clear_results(run)
+
+
+def clear_results(run: Run) -> None:
+    """Remove what was found with weights that change now: thresholds, records, traces, answers. Figures stay until they are drawn anew."""
     for path in (
-        run.tokenizer,
-        run.checkpoint,
-        run.last_state,
-        run.train_log,
         run.thresholds,
         run.calibration,
         run.saturation,

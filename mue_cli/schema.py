@@ -37,6 +37,7 @@ class Range:
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
+Share = Annotated[float, Range(0, 1, above=True)]
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
 

@@ -76,9 +76,47 @@ def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> N
     assert [trace.sample_id for trace in runs.read_traces(tiny_run)] == [prediction["image_id"] for prediction in predictions]
 
 
-def test_evaluation_that_was_repeated_reuses_the_full_models_record(mue, copied_run: Run) -> None:
+def test_every_evaluation_runs_the_full_model_anew(mue, copied_run: Run) -> None:
+    """A record of other weights or other data must never stand in for it."""
     mue("evaluate", "--run", copied_run.folder)
-    assert [record.method for record in runs.records(copied_run)].count("full") == 1
+    assert [record.method for record in runs.records(copied_run)] == ["mue", "full", "mue", "full"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.preset=nanno", "unknown model.preset"),
+        ("model.config.num_heads=5", "5 heads cannot share 24 dimensions"),
+        ("data.image_size=480", "data.image_size 480 is too large"),
+        ("exits.beta=0", "exits.beta"),
+    ],
+)
+def test_a_forced_training_that_cannot_start_keeps_the_old_one(mue, copied_run: Run, setting: str, message: str) -> None:
+    before = {path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()}
+    answer = mue("finetune", "--force", "--run", copied_run.folder, "--set", setting)
+    assert answer.code == 2
+    assert message in answer.stderr
+    assert {path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()} == before
+
+
+def test_a_resumed_training_refuses_another_vocabulary(mue, copied_run: Run) -> None:
+    copied_run.tokenizer.write_text("{}")
+    answer = mue("finetune", "--resume", "--run", copied_run.folder, "--set", "training.steps=6")
+    assert answer.code == 2
+    assert "vocabulary" in answer.stderr
+
+
+def test_resuming_drops_what_was_found_with_the_old_weights(mue, copied_run: Run) -> None:
+    assert mue("finetune", "--resume", "--run", copied_run.folder, "--set", "training.steps=6").code == 0
+    assert not any(path.exists() for path in (copied_run.thresholds, copied_run.records, copied_run.saturation))
+    assert "steps: 6" in copied_run.recipe.read_text()
+
+
+def test_a_file_is_no_run_folder(mue, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    answer = mue("evaluate", "--run", tmp_path / "file")
+    assert answer.code == 2
+    assert "is a file" in answer.stderr
 
 
 def test_evaluate_prints_three_reductions_side_by_side(mue, copied_run: Run) -> None:
@@ -228,12 +266,13 @@ def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
 def test_demo_on_its_own_needs_no_options(mue) -> None:
     from mue_cli.commands.demo import lines
 
-    commands = ["prepare shapes", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"]
+    commands = ["prepare shapes", "finetune", "calibrate", "evaluate --method mue", "plot saturation", "plot tradeoff"]
     assert [" ".join(words) for words in lines("shapes-caption", None, False, None, [])] == commands
 
 
 def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
-    _, folder = tiny_demo
+    answer, folder = tiny_demo
+    assert answer.code == 0, answer.stderr
     predictions = json.loads((folder / "runs" / "shapes-entailment" / "predictions.json").read_text(encoding="utf-8"))
     assert len(predictions) == 12
     assert all(prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"] for prediction in predictions)

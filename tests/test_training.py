@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from small_ofa import pad, small_config, small_inputs
 
 from mue_cli.data.batches import Batch
+from mue_cli.errors import MueError
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
@@ -71,7 +72,7 @@ def train(steps: int, validate_every: int, scores=None, state=None, **settings):
         keep_best=lambda step, score: seen["best"].append((step, score)),
         keep_state=lambda kept: seen["states"].append(torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, kept)),
     )
-    section = TrainingSection(steps=steps, validate_every=validate_every, learning_rate=3e-3, **settings)
+    section = TrainingSection(**{"steps": steps, "validate_every": validate_every, "learning_rate": 3e-3, **settings})
     best = finetune(model, captions, section, True, hooks, state=state)
     return model, best, seen
 
@@ -104,3 +105,8 @@ def test_a_frozen_resnet_keeps_weights_and_statistics():
     model, _, _ = train(2, 2, freeze_resnet=True)
     after = model.encoder.embed_images.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    with pytest.raises(MueError, match="not finite at step"):
+        train(60, 60, clip_norm=1e9, warmup=0.0, learning_rate=1e12)

@@ -58,7 +58,7 @@ def lines(recipe: str, out: Path | None, begun: bool, scenes: int | None, overri
         ["prepare", "shapes", *_option("--out", data), *_option("--train", scenes)],
         ["finetune", *shared, *(["--resume"] if begun else [])],
         ["calibrate", *shared],
-        ["evaluate", *shared],
+        ["evaluate", "--method", "mue", *shared],
         ["plot", "saturation", *shared],
         ["plot", "tradeoff", *shared],
     ]

@@ -41,9 +41,8 @@ def evaluate(
 ) -> None:
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
 
-    The full model runs on the same samples, unless this run already has its record. Reads checkpoint.safetensors, for mue also
-    thresholds.yaml, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this
-    evaluation.
+    The full model runs on the same samples. Reads checkpoint.safetensors, for mue also thresholds.yaml, and the prepared data. Adds to
+    records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
@@ -55,7 +54,7 @@ def evaluate(
     settings = _settings(workbench, name)
     subject = workbench.trained_subject()
     record, predictions = _evaluate(workbench, subject, name, split, settings)
-    full = record if name == "full" else _full_record(workbench, subject, split, record.num_samples)
+    full = record if name == "full" else _evaluate(workbench, subject, "full", split, _settings(workbench, "full"))[0]
     runs.write_traces(here.run, [prediction.trace for prediction in predictions])
     runs.write_predictions(here.run, [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions])
     if as_json:
@@ -141,18 +140,6 @@ def _measure(workbench: "Workbench", subject: "Subject", method: "Method", split
     with progress("time against full") as report:
         pair = time_against_full(subject, method, list(workbench.split(split, samples, batch_size=1)), progress=report)
     return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
-
-
-def _full_record(workbench: "Workbench", subject: "Subject", split: str, num_samples: int) -> "Record":
-    """Return the run's record of the full model on the same samples; evaluate it when there is none."""
-    from mue_cli.reports.record import read_records
-
-    settings = _settings(workbench, "full")
-    for record in reversed(read_records(workbench.run.records)):
-        found = (record.method, record.split, record.num_samples, record.dataset, dict(record.settings))
-        if found == ("full", split, num_samples, workbench.prepared.manifest.name, settings):
-            return record
-    return _evaluate(workbench, subject, "full", split, settings)[0]
 
 
 def _settings(workbench: "Workbench", name: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ from mue_cli.errors import CheckpointError, MueError, RecipeError
 
 if TYPE_CHECKING:
     from mue_cli.commands.workbench import Workbench
+    from mue_cli.model.ofa import OFA
     from mue_cli.recipe import Recipe
     from mue_cli.runs import Run
 
@@ -46,7 +47,7 @@ def finetune(
     """
     here = experiment(recipe, overrides, run, seed, trained=resume)
     # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli import runs
+    from mue_cli import build, runs
     from mue_cli.commands.workbench import before_training
 
     state = _state_to_resume(here.recipe, here.run) if resume else None
@@ -54,11 +55,18 @@ def finetune(
         hint = f"{here.run.command('finetune')} --resume goes on, --force trains anew, --run FOLDER keeps both"
         raise MueError(f"`{here.run.folder}` already has a checkpoint", hint)
     workbench = before_training(here.recipe, here.run, device)
+    model = build.new_model(here.recipe, workbench.tokenizer.vocab_size).to(workbench.device)
     if state is None:
         runs.clear(here.run)
-        runs.write_recipe(here.run, here.recipe)
         runs.keep_tokenizer(here.run, workbench.prepared.tokenizer_path)
-    best = _train(workbench, state)
+    elif here.run.tokenizer.read_bytes() != workbench.prepared.tokenizer_path.read_bytes():
+        raise RecipeError(
+            f"the vocabulary of `{workbench.prepared.root}` is not the run's", "the data was prepared anew: train anew with --force"
+        )
+    if state is None or state["step"] < here.recipe.training.steps:
+        runs.clear_results(here.run)
+    runs.write_recipe(here.run, here.recipe)
+    best = _train(workbench, model, state)
     metric = workbench.task.metric
     if as_json:
         answer_json({"metric": metric, "score": best, "checkpoint": str(here.run.checkpoint), "recipe": asdict(here.recipe)})
@@ -89,7 +97,7 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     return dict(state)
 
 
-def _train(workbench: "Workbench", state: dict[str, Any] | None) -> float:
+def _train(workbench: "Workbench", model: "OFA", state: dict[str, Any] | None) -> float:
     """Train to the end and return the best validation score."""
     import torch
 
@@ -102,7 +110,6 @@ def _train(workbench: "Workbench", state: dict[str, Any] | None) -> float:
     from mue_cli.training.loop import Hooks, StepReport, finetune
 
     recipe, run = workbench.recipe, workbench.run
-    model = build.new_model(recipe, workbench.tokenizer.vocab_size).to(workbench.device)
     build.settle_threads(model)
     batches = workbench.split("val", recipe.training.validation_samples)
     score = quick_score(workbench.task, batches)

@@ -1,5 +1,6 @@
 """Options that several commands share, and the recipe and run folder that they mean together."""
 
+import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from mue_cli.runs import Run
 
 DEFAULT_RECIPE = "shapes-caption"
-TRAINED_SECTIONS = ("data", "model", "training")
+TRAINED_SECTIONS = ("seed", "data", "model", "training")
 """Sections that describe the checkpoint: after training they are read from the run folder."""
 
 RecipeOption = Annotated[
@@ -51,9 +52,12 @@ def experiment(
     trained: after training, task, data, model and training come from the run's recipe.yaml, since they describe its checkpoint; `--set`
     still replaces single values. Raises RecipeError.
     """
+    from mue_cli.errors import MueError
     from mue_cli.recipe import load
     from mue_cli.runs import Run
 
+    if folder and folder.exists() and not folder.is_dir():
+        raise MueError(f"`{folder}` is a file, not a run folder", "name another folder with --run")
     settings = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
     own = folder / "recipe.yaml" if folder else None
     name = recipe or (str(own) if own and own.is_file() else DEFAULT_RECIPE)
@@ -68,12 +72,12 @@ def _with_trained_sections(recipe: "Recipe", run: "Run", settings: list[str]) ->
     from mue_cli.errors import RecipeError
     from mue_cli.recipe import load
 
-    made = load(run.recipe, [setting for setting in settings if setting.split(".")[0] in TRAINED_SECTIONS])
+    made = load(run.recipe, [setting for setting in settings if re.split(r"[.=]", setting)[0].strip() in TRAINED_SECTIONS])
     if made.task != recipe.task:
         raise RecipeError(
             f"`{run.folder}` was trained for the task {made.task}, the recipe `{recipe.name}` is for {recipe.task}", "leave out --recipe"
         )
-    return replace(recipe, data=made.data, model=made.model, training=made.training)
+    return replace(recipe, seed=made.seed, data=made.data, model=made.model, training=made.training)
 
 
 def _arguments(recipe: str | None, settings: list[str], folder: Path | None) -> str:

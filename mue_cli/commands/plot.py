@@ -49,7 +49,9 @@ def saturation(
         workbench = after_training(here.recipe, here.run, device)
         workbench.similarities(workbench.trained_subject())
     profile = SimilarityProfile.load(here.run.saturation)
-    thresholds = read_thresholds(here.run).thresholds if here.run.thresholds.exists() else None
+    thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
+    if here.recipe.task == "caption":
+        thresholds.pop("decoder", None)  # in generation it decays from word to word (Eq. 11): no one line shows it
     _show(plots.saturation(profile, here.run.plots / "saturation", thresholds), as_json)
 
 

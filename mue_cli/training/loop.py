@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mue_cli.data.batches import Batch
+from mue_cli.errors import MueError
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe import TrainingSection
 from mue_cli.training.losses import combine, layer_losses
@@ -73,10 +74,13 @@ def finetune(
         losses = _losses(model, next(stream), settings, decompose, allowed_ids, device)
         begins = step < settings.last_layer_first * settings.steps
         loss = combine(losses, "last" if begins else settings.layer_loss)
+        if not torch.isfinite(loss):
+            raise MueError(f"the loss is not finite at step {step + 1}", "lower training.learning_rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
+        seconds = time.perf_counter() - started
         score = None
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             model.eval()
@@ -93,7 +97,7 @@ def finetune(
                 tuple(losses.tolist()),
                 optimizer.param_groups[0]["lr"],
                 float(norm),
-                time.perf_counter() - started,
+                seconds,
                 score,
             )
         )
