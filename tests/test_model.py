@@ -121,3 +121,14 @@ def test_a_file_cut_short_and_a_foreign_file_are_refused(tmp_path):
         checkpoint.load(path)
     with pytest.raises(MissingStepError):
         checkpoint.load(tmp_path / "absent.safetensors")
+
+
+@torch.inference_mode()
+def test_a_fresh_small_preset_passes_its_deeper_layers_by():
+    torch.manual_seed(0)
+    model = OFA(preset("nano", 40)).eval()
+    images, texts = small_inputs(0, rows=2, image_size=64, vocab_size=40)
+    encoded = model.encode(images, pad(texts), decompose=True)
+    for states in (*encoded.states.values(), model.decode(pad(texts), encoded)):
+        assert not torch.equal(states[1], states[2])
+        assert all(torch.equal(states[2], state) for state in states[3:])

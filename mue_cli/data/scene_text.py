@@ -1,7 +1,8 @@
 """What is said about a scene: captions, and hypotheses with their labels.
 
 Hypotheses have three forms. Form, label and words are drawn first, without regard to each other, and a scene that fits them is sought; so a
-text says nothing about its label, and the picture must be looked at.
+text says nothing about its label, and the picture must be looked at. Who sees only whether there is a curtain, and answers maybe or no
+accordingly, is right two times in three; more than that needs both the picture and the text.
 
     form     text                    entailment    contradiction            neutral
     colour   there is something red  one shows     none does, no curtain    none does, but a curtain may hide one
