@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -109,6 +110,12 @@ def decay(recipe: Recipe) -> Decay | None:
     if recipe.task == "entailment":
         return None
     return Decay(recipe.exits.beta, recipe.exits.tau, recipe.exits.full_depth_steps)
+
+
+def decay_settings(recipe: Recipe) -> dict[str, float]:
+    """Return Eq. 11's settings by name, none where nothing decays."""
+    settings = decay(recipe)
+    return asdict(settings) if settings else {}
 
 
 def streams(recipe: Recipe) -> tuple[str, ...]:

@@ -17,7 +17,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -111,6 +111,7 @@ class Thresholds:
     """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
 
     target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
+    decay: Eq. 11's settings that they were searched with; empty where nothing decays.
     """
 
     thresholds: Mapping[str, float]
@@ -121,6 +122,7 @@ class Thresholds:
     full_score: float
     split: str
     samples: Count
+    decay: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:

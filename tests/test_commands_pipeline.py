@@ -112,6 +112,13 @@ def test_resuming_drops_what_was_found_with_the_old_weights(mue, copied_run: Run
     assert "steps: 6" in copied_run.recipe.read_text()
 
 
+def test_thresholds_are_not_used_with_another_decay(mue, copied_run: Run) -> None:
+    answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.beta=0.5")
+    assert answer.code == 2
+    assert "was searched with beta 0.9, tau 1, full_depth_steps 0, the recipe says beta 0.5" in answer.stderr
+    assert "mue calibrate" in answer.stderr
+
+
 def test_a_file_is_no_run_folder(mue, tmp_path) -> None:
     (tmp_path / "file").touch()
     answer = mue("evaluate", "--run", tmp_path / "file")

@@ -53,13 +53,24 @@ def calibrate(
     _refuse_fixed_thresholds(here.recipe)
 
     # Below the recipe, because torch takes seconds to import and a typo should not.
+    from mue_cli import build
     from mue_cli.commands.workbench import after_training
     from mue_cli.runs import Thresholds, write_thresholds
 
     workbench = after_training(here.recipe, here.run, device)
     with keeping(lambda: f"`{here.run.thresholds}` is as it was before"):
         found, samples = _search(workbench, target)
-    thresholds = Thresholds(found.thresholds, target, found.reduction, workbench.task.metric, found.score, found.full_score, "val", samples)
+    thresholds = Thresholds(
+        found.thresholds,
+        target,
+        found.reduction,
+        workbench.task.metric,
+        found.score,
+        found.full_score,
+        "val",
+        samples,
+        build.decay_settings(here.recipe),
+    )
     write_thresholds(here.run, thresholds)
     if as_json:
         answer_json(asdict(thresholds))

@@ -3,7 +3,7 @@
 Imported by commands inside their functions only: it brings torch along.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,8 +86,20 @@ class Workbench:
             example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
             raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
         if method == "mue" and not stated.keys() >= set(wanted):
-            stated = {**read_thresholds(self.run).thresholds, **stated}
+            stated = {**self._calibrated(), **stated}
         return {stream: stated[stream] for stream in wanted if stream in stated}
+
+    def _calibrated(self) -> Mapping[str, float]:
+        """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay."""
+        found, wanted = read_thresholds(self.run), build.decay_settings(self.recipe)
+        if found.decay != wanted:
+            message = f"`{self.run.thresholds}` was searched with {_list(found.decay)}, the recipe says {_list(wanted)}"
+            raise RecipeError(message, f"run: {self.run.command('calibrate')}")
+        return found.thresholds
+
+
+def _list(settings: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items()) or "no decay"
 
 
 @dataclass(frozen=True)
