@@ -16,9 +16,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def code_lines(text: str) -> list[str]:
-    """Return the lines of all fenced blocks, continued lines joined, `$ ` and comments removed."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    """Return the lines of all bash blocks, continued lines joined, `$ ` and comments removed."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "".join(block for language, block in blocks if language == "bash").replace("\\\n", " ").splitlines()
     return [line.strip().removeprefix("$ ").split("  #")[0].strip() for line in lines]
 
 
