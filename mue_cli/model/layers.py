@@ -52,11 +52,8 @@ class EncoderLayer(nn.Module):
         """Apply the layer to (B, T, D). `bias` broadcasts to (B, H, T, T): positions, and -inf at padded keys."""
         normed = self.self_attn_layer_norm(x)
         attended = self.self_attn(normed, *self.self_attn.keys_values(normed), bias)
-        x = x + self._drop(self.self_attn_mid_layer_norm(attended))
-        return x + self._drop(_feed_forward(self, x))
-
-    def _drop(self, update: Tensor) -> Tensor:
-        return drop_path(F.dropout(update, self.dropout, self.training), self.drop_path, self.training)
+        x = _add(self, x, self.self_attn_mid_layer_norm(attended))
+        return _add(self, x, _feed_forward(self, x))
 
 
 class DecoderLayer(nn.Module):
@@ -103,13 +100,15 @@ class DecoderLayer(nn.Module):
         """
         normed = self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)  # (B, Q T, D) -> (B Q, T, D)
         attended = self.self_attn(normed, *remember(*self.self_attn.keys_values(normed)), self_bias)
-        x = x + self._drop(self.self_attn_mid_layer_norm(attended.view_as(x)))
+        x = _add(self, x, self.self_attn_mid_layer_norm(attended.view_as(x)))
         attended = self.cross_attn(self.cross_attn_layer_norm(x), *cross, cross_bias)
-        x = x + self._drop(self.cross_attn_mid_layer_norm(attended))
-        return x + self._drop(_feed_forward(self, x))
+        x = _add(self, x, self.cross_attn_mid_layer_norm(attended))
+        return _add(self, x, _feed_forward(self, x))
 
-    def _drop(self, update: Tensor) -> Tensor:
-        return drop_path(F.dropout(update, self.dropout, self.training), self.drop_path, self.training)
+
+def _add(layer: EncoderLayer | DecoderLayer, x: Tensor, update: Tensor) -> Tensor:
+    """Add a block's update to its input, under dropout and stochastic depth in training."""
+    return x + drop_path(F.dropout(update, layer.dropout, layer.training), layer.drop_path, layer.training)
 
 
 def _feed_forward(layer: EncoderLayer | DecoderLayer, x: Tensor) -> Tensor:
