@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mue_cli.errors import MueError
-from mue_cli.exits.similarity import Decay
+from mue_cli.exits.similarity import Decay, decayed_threshold
 
 NEVER = 1.01
 """A threshold above any similarity: the stream runs all its layers."""
@@ -119,7 +119,7 @@ def calibrate(
 def without_decay(similarities: ArrayLike, steps: Sequence[int], num_steps: int, decay: Decay) -> Array:
     """Turn the decoder's similarities into what a threshold theta itself is compared with.
 
-    Eq. 11 lets a word leave when s > beta * theta + d, with d = (1 - beta) * exp(-tau * t / N): that is, when (s - d) / beta > theta.
+    Eq. 11 lets a word leave when s > beta * theta + d, where d is what it gives for a threshold of 0: that is, when (s - d) / beta > theta.
     Words of full-depth steps become -inf: no threshold lets them go.
 
     similarities: (R, N). steps: each row's decoding step t, from 1. num_steps: N of Eq. 11.
@@ -127,9 +127,9 @@ def without_decay(similarities: ArrayLike, steps: Sequence[int], num_steps: int,
     if not 0.0 < decay.beta <= 1.0:
         raise ValueError(f"beta must lie in (0, 1], not {decay.beta}")
     observed = np.asarray(similarities, dtype=np.float64)
-    step = np.asarray(steps, dtype=np.float64)[:, None]
-    compared = (observed - (1.0 - decay.beta) * np.exp(-decay.tau * step / num_steps)) / decay.beta
-    return np.where(step <= decay.full_depth_steps, -np.inf, compared)
+    step = np.asarray(steps)[:, None]
+    added = np.array([decayed_threshold(0.0, t, num_steps, decay.beta, decay.tau) for t in steps])[:, None]
+    return np.where(step <= decay.full_depth_steps, -np.inf, (observed - added) / decay.beta)
 
 
 def ladder(profile: ArrayLike, num_levels: int = NUM_LEVELS) -> Ladder:
