@@ -56,13 +56,11 @@ class Workbench:
 
     def subject(self, model: OFA, search: SearchSection | None = None) -> Subject:
         """Return the model ready for evaluation, with position biases of its weights as they are now."""
-        return Subject(model, self.tokenizer, self.task, search or self.recipe.search, PositionTables(model))
+        return _subject(model, self.tokenizer, self.recipe, search)
 
     def trained_subject(self) -> Subject:
         """Return the run's checkpoint ready for evaluation. Raises MissingStepError before `mue finetune`."""
-        model = checkpoint.load(self.run.need(self.run.checkpoint, "finetune"), self.device)
-        build.settle_threads(model)
-        return self.subject(model)
+        return trained_subject(self.recipe, self.run, self.device)
 
     def similarities(self, subject: Subject) -> Similarities:
         """Run the full model on the calibration samples of `val`; write the similarities to saturation.npz and return them."""
@@ -112,6 +110,17 @@ class SplitBatches(Iterable[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         return evaluation_batches(self.examples, self.workbench.collate, self.batch_size)
+
+
+def trained_subject(recipe: Recipe, run: Run, device: torch.device) -> Subject:
+    """Return a trained model ready for evaluation; prepared data is not needed. Raises MissingStepError before `mue finetune`."""
+    model = checkpoint.load(run.need(run.checkpoint, "finetune"), device)
+    build.settle_threads(model)
+    return _subject(model, Tokenizer.load(run.need(run.tokenizer, "finetune")), recipe)
+
+
+def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
+    return Subject(model, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(model))
 
 
 def before_training(recipe: Recipe, run: Run, device: str) -> Workbench:
