@@ -26,7 +26,8 @@ DOORS = {
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),
-    "safetensors": ("model/checkpoint.py", "model/convert.py"),
+    "safetensors": ("model/checkpoint.py", "model/tensor_file.py"),
+    "huggingface_hub": ("model/pretrained.py",),
 }
 BANNED = ("click", "typer.core", "typer.main", "typer.models")
 HEAVY = ("torch", "numpy", "datasets", "matplotlib", "pycocoevalcap", "tokenizers", "safetensors", "PIL", "huggingface_hub", "yaml")

@@ -1,77 +1,150 @@
-"""Our checkpoint: one safetensors file, weights under OFA's parameter names and the sizes in its header. No code runs when it is read."""
+"""A model and its file: ours is safetensors with the sizes in its header; released files, Hugging Face's or fairseq's, load as well.
+
+Which of them a file is, its content says. Weights end as float32 under Hugging Face's names, whatever the file has.
+"""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.files import replacing
 from mue_cli.model.config import OFAConfig
+from mue_cli.model.convert import (
+    SHARED_EMBEDDING,
+    TIED,
+    Settings,
+    Shape,
+    carried_shapes,
+    config_of,
+    hf_name,
+    is_buffer,
+    is_fairseq,
+    settings_from_fairseq,
+    settings_from_hf,
+)
 from mue_cli.model.ofa import OFA
+from mue_cli.model.tensor_file import TensorFile, open_tensors
 
 FORMAT = "mue-1"
-TIED = "decoder.embed_tokens.weight"
-COUNTER = "num_batches_tracked"
+SETTINGS_FILE = "config.json"
 
 
 def save(model: OFA, path: Path) -> None:
     """Write weights and sizes; the file appears whole or not at all."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if _is_stored(name)}
     with replacing(path) as unfinished:
-        save_file(weights, unfinished, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
+        save_file(weights_of(model), unfinished, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
 
 
-def load(path: Path, device: torch.device | None = None) -> OFA:
-    """Build the model a checkpoint describes and fill it, in evaluation mode.
+def weights_of(model: OFA) -> dict[str, Tensor]:
+    """Return what a file of the model holds: its parameters and statistics, each once, and what was carried along."""
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in TIED}
+    return {name: tensor for name, tensor in (own | model.carried).items() if not is_buffer(name)}
 
-    Raises MissingStepError when there is no file, CheckpointError when it is damaged or its tensors are not exactly the model's.
+
+def load(path: Path, device: torch.device | None = None, ema: bool = False) -> OFA:
+    """Build the model a file describes and fill it, in evaluation mode.
+
+    ema: take the averaged weights of a fairseq file. A Hugging Face file reads config.json beside it, when there is one.
+    Raises MissingStepError when there is no file, CheckpointError when it is damaged, or its tensors are not exactly the model's.
     """
     if not path.is_file():
         raise MissingStepError(f"no checkpoint at {path}", hint="`mue finetune` writes it")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is no safetensors file, or is cut short: {error}", hint="write it again with `mue finetune`"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of this program (format {header.get('format')!r}, expected {FORMAT!r})")
-    model = OFA(_config(header, path))
-    fill(model, weights, path)
-    return model.to(device or "cpu").eval()
+    file = open_tensors(path, ema)
+    names = {hf_name(name): name for name in file.shapes if not is_buffer(name)}
+    shapes = {name: file.shapes[original] for name, original in names.items()}
+    config = _config(file, shapes)
+    with torch.device("meta"):
+        model = OFA(config)
+    _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
+    _check_tied(file, names)
+    model.to_empty(device=device or "cpu")
+    _fill(model, file, {name: original for name, original in names.items() if name not in TIED})
+    return model.eval()
 
 
-def fill(model: OFA, weights: dict[str, Tensor], source: Path) -> None:
-    """Copy weights into the model. Raises CheckpointError naming tensors that are missing, unknown, misshapen or not finite."""
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if _is_stored(name)}
-    problems = [f"missing {name}" for name in wanted if name not in weights]
-    problems += [f"unknown {name}" for name in weights if name not in wanted]
-    for name in wanted.keys() & weights.keys():
-        found, expected = weights[name], wanted[name]
-        if found.shape != expected.shape:
-            problems.append(f"{name} is {tuple(found.shape)}, expected {tuple(expected.shape)}")
-        elif not torch.isfinite(found).all():
-            problems.append(f"{name} has values that are not finite")
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(f"{source} does not fit the model: {'; '.join(problems[:3])}{more}")
-    model.load_state_dict(weights, strict=False)
+def _config(file: TensorFile, shapes: Mapping[str, Shape]) -> OFAConfig:
+    if file.metadata.get("format") == FORMAT:
+        return _own_config(file.metadata, file.path)
+    return config_of(shapes, _settings(file), str(file.path))
 
 
-def _is_stored(name: str) -> bool:
-    return name != TIED and not name.endswith(COUNTER)
-
-
-def _config(header: dict[str, str], path: Path) -> OFAConfig:
+def _own_config(header: Mapping[str, str], path: Path) -> OFAConfig:
     try:
         values = json.loads(header["config"])
         return OFAConfig(**{**values, "resnet_blocks": tuple(values["resnet_blocks"])})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not say its sizes: {error}") from error
+
+
+def _settings(file: TensorFile) -> Settings:
+    if file.settings is not None:
+        return settings_from_fairseq(file.settings, str(file.path))
+    beside = file.path.with_name(SETTINGS_FILE)
+    if not beside.is_file() or any(map(is_fairseq, file.shapes)):
+        return Settings()
+    try:
+        raw = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {beside}: {error}", "fetch it again") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{beside} holds no settings", "fetch it again")
+    return settings_from_hf(raw, str(beside))
+
+
+def _check_shapes(model: OFA, shapes: Mapping[str, Shape], source: Path, carried_needed: bool) -> None:
+    """Raise CheckpointError naming tensors that are missing, unknown or misshapen."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if not is_buffer(name) and name not in TIED}
+    carried = carried_shapes(model.config)
+    tied = dict.fromkeys(TIED, wanted[SHARED_EMBEDDING])
+    needed = wanted | (carried if carried_needed else {})
+    problems = [f"missing {name}" for name in needed if name not in shapes]
+    known = wanted | carried | tied
+    problems += [f"unknown {name}" for name in shapes if name not in known]
+    problems += [f"{name} is {shape}, expected {known[name]}" for name, shape in shapes.items() if name in known and shape != known[name]]
+    _raise_for(problems, source)
+
+
+def _check_tied(file: TensorFile, names: Mapping[str, str]) -> None:
+    """Raise CheckpointError when copies of the shared embedding differ: then the head is not the embedding, as it is here."""
+    stored = [names[name] for name in (SHARED_EMBEDDING, *TIED) if name in names]
+    copies = [tensor for _, tensor in file.read(stored)] if len(stored) > 1 else []
+    problems = [
+        f"{name} differs from {stored[0]}"
+        for name, copy in zip(stored[1:], copies[1:], strict=True)
+        if copy.data_ptr() != copies[0].data_ptr() and not torch.equal(copy, copies[0])
+    ]
+    _raise_for(problems, file.path)
+
+
+def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
+    """Copy weights into the model. Raises CheckpointError naming tensors that are no numbers or not finite."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if name not in TIED}
+    for name, tensor in own.items():
+        if is_buffer(name):
+            tensor.zero_()
+    ours = {original: name for name, original in names.items()}
+    problems = []
+    for original, tensor in file.read(list(ours)):
+        name = ours[original]
+        if not tensor.is_floating_point():
+            problems.append(f"{name} is {tensor.dtype}, expected floating-point numbers")
+        elif name in own:
+            own[name].copy_(tensor)
+        else:
+            model.carried[name] = tensor.float().clone()
+        if tensor.is_floating_point() and not torch.isfinite(own.get(name, tensor)).all():
+            problems.append(f"{name} has values that are not finite")
+    _raise_for(problems, file.path)
+
+
+def _raise_for(problems: Iterable[str], source: Path) -> None:
+    found = list(problems)
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise CheckpointError(f"{source} does not fit the model: {'; '.join(found[:3])}{more}", "is the file whole, and of an OFA?")

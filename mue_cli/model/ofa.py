@@ -31,11 +31,15 @@ class EncoderOutput:
 
 
 class OFA(nn.Module):
-    """One-for-All (Wang et al., ICML 2022): a ResNet-fed encoder-decoder with tied embeddings."""
+    """One-for-All (Wang et al., ICML 2022): a ResNet-fed encoder-decoder with tied embeddings.
+
+    carried: tensors of a released file that only image generation uses; kept for writing the file again, in no parameter list.
+    """
 
     def __init__(self, config: OFAConfig) -> None:
         super().__init__()
         self.config = config
+        self.carried: dict[str, Tensor] = {}
         embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim)
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)

@@ -1,19 +1,24 @@
 """Byte-level BPE: text -> ids and back. Ids 0..3 are the specials, as in OFA's dictionary.
 
-Specials are no part of any text: `encode` never yields one, even for the text "<s>". Callers add bos and eos themselves and start every
-text with a space.
+Specials are no part of any text: `encode` never yields one, even for the text "<s>"; nor does it yield OFA's symbols for image codes and
+places, `<code_0>` and `<bin_0>`, which stand in no written text and have ids of their own. Callers add bos and eos themselves and start
+every text with a space.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.files import write_text
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+MASK = "<mask>"
+NUM_CODES = 8192
+NUM_BINS = 1000
 
 
 class Tokenizer:
@@ -37,7 +42,15 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; specials are left out, bytes that are no UTF-8 become U+FFFD."""
-        return self._bpe.decode([i for i in ids if i >= len(SPECIALS)], skip_special_tokens=False)
+        mask = self._bpe.token_to_id(MASK)
+        return self._bpe.decode([i for i in ids if i >= len(SPECIALS) and i != mask], skip_special_tokens=False)
+
+    def id_of(self, symbol: str) -> int:
+        """Return the id of a special or symbol such as "<bin_17>". Raises KeyError when the vocabulary has none."""
+        found = self._bpe.token_to_id(symbol)
+        if found is None:
+            raise KeyError(symbol)
+        return int(found)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, whole_words: Sequence[str] = ()) -> "Tokenizer":
@@ -61,9 +74,34 @@ class Tokenizer:
         model = json.loads(bpe.to_str())["model"]
         return cls(_with_whole_words(model["vocab"], [(left, right) for left, right in model["merges"]], whole_words))
 
+    @classmethod
+    def from_bpe(cls, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> "Tokenizer":
+        """Return the tokenizer of a vocabulary. Raises DataError when ids have gaps, specials lie elsewhere, or a merge makes no token."""
+        if sorted(vocab.values()) != list(range(len(vocab))):
+            raise DataError("the vocabulary's ids are not 0, 1, 2 and so on", hint="take the files that belong to the weights")
+        if [vocab.get(special) for special in SPECIALS] != list(range(len(SPECIALS))):
+            raise DataError(f"the vocabulary does not start with {' '.join(SPECIALS)}", hint="only OFA's vocabularies can be read")
+        missing = next((pair for pair in merges if pair[0] + pair[1] not in vocab), None)
+        if missing is not None:
+            raise DataError(f"the vocabulary lacks {''.join(missing)!r}, which a merge makes", hint="take the files that belong together")
+        return cls(_byte_level(models.BPE(vocab=dict(vocab), merges=list(merges))))
+
+    def to_json(self) -> str:
+        """Return the whole vocabulary as the `tokenizers` library writes it: equal for equal tokenizers."""
+        return self._bpe.to_str(pretty=True)
+
     def save(self, path: Path) -> None:
         """Write one JSON file that `load` and the `tokenizers` library read."""
-        path.write_text(self._bpe.to_str(pretty=True), encoding="utf-8")
+        write_text(path, self.to_json())
+
+    def save_bpe(self, folder: Path) -> None:
+        """Write vocab.json and merges.txt, as Hugging Face has them: without OFA's symbols, which its tokenizer appends by itself."""
+        model = json.loads(self._bpe.to_str())["model"]
+        appended = set(ofa_symbols())
+        vocab = {token: i for token, i in model["vocab"].items() if token not in appended}
+        write_text(folder / "vocab.json", json.dumps(vocab, ensure_ascii=False))
+        merges = (left + " " + right for left, right in model["merges"])
+        write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -77,6 +115,11 @@ class Tokenizer:
         if [bpe.id_to_token(i) for i in range(len(SPECIALS))] != list(SPECIALS):
             raise DataError(f"{path} does not start with {' '.join(SPECIALS)}", hint="it must be a file that `mue prepare` wrote")
         return cls(bpe)
+
+
+def ofa_symbols() -> list[str]:
+    """Return OFA's symbols in the order of their ids: 8,192 image codes, then 1,000 bins of places."""
+    return [f"<code_{i}>" for i in range(NUM_CODES)] + [f"<bin_{i}>" for i in range(NUM_BINS)]
 
 
 def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:

@@ -1,0 +1,270 @@
+"""OFA's parameter names and settings as three programs write them: Hugging Face (ours too), fairseq, and this one's OFAConfig.
+
+Names are Hugging Face's throughout the package. Released files also hold what generates image tokens in the decoder; nothing here uses it,
+so it is carried along: checked, kept beside the model, written out again.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mue_cli.errors import CheckpointError
+from mue_cli.model.config import OFAConfig
+from mue_cli.model.positions import image_bucket_rows
+
+Shape = tuple[int, ...]
+
+FAIRSEQ_TO_HF: tuple[tuple[str, str], ...] = (
+    (r"^(encoder\.layers\.\d+)\.attn_ln\.", r"\1.self_attn_mid_layer_norm."),
+    (r"^(decoder\.layers\.\d+)\.self_attn_ln\.", r"\1.self_attn_mid_layer_norm."),
+    (r"^(decoder\.layers\.\d+)\.cross_attn_ln\.", r"\1.cross_attn_mid_layer_norm."),
+    (r"^((?:en|de)coder\.layers\.\d+)\.ffn_layernorm\.", r"\1.ffn_layer_norm."),
+    (r"^(decoder\.layers\.\d+)\.encoder_attn\.", r"\1.cross_attn."),
+    (r"^(decoder\.layers\.\d+)\.encoder_attn_layer_norm\.", r"\1.cross_attn_layer_norm."),
+)
+HF_TO_FAIRSEQ: tuple[tuple[str, str], ...] = (
+    (r"^(encoder\.layers\.\d+)\.self_attn_mid_layer_norm\.", r"\1.attn_ln."),
+    (r"^(decoder\.layers\.\d+)\.self_attn_mid_layer_norm\.", r"\1.self_attn_ln."),
+    (r"^(decoder\.layers\.\d+)\.cross_attn_mid_layer_norm\.", r"\1.cross_attn_ln."),
+    (r"^((?:en|de)coder\.layers\.\d+)\.ffn_layer_norm\.", r"\1.ffn_layernorm."),
+    (r"^(decoder\.layers\.\d+)\.cross_attn\.", r"\1.encoder_attn."),
+    (r"^(decoder\.layers\.\d+)\.cross_attn_layer_norm\.", r"\1.encoder_attn_layer_norm."),
+)
+
+SHARED_EMBEDDING = "encoder.embed_tokens.weight"
+TIED = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
+"""Other names of the shared embedding."""
+
+_BUFFERS = re.compile(r"(^(en|de)coder\.version|\.(token_rp_bucket|image_rp_bucket|image_position_idx|num_batches_tracked))$")
+
+
+def is_buffer(name: str) -> bool:
+    """Tell whether a tensor is bookkeeping that follows from the sizes: never loaded."""
+    return _BUFFERS.search(name) is not None
+
+
+def is_fairseq(name: str) -> bool:
+    """Tell whether only fairseq calls a parameter so."""
+    return hf_name(name) != name
+
+
+def hf_name(name: str) -> str:
+    """Return Hugging Face's name of a parameter that may have fairseq's."""
+    return _rename(name, FAIRSEQ_TO_HF)
+
+
+def fairseq_name(name: str) -> str:
+    """Return fairseq's name of a parameter that has Hugging Face's."""
+    return _rename(name, HF_TO_FAIRSEQ)
+
+
+def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in rules:
+        renamed = re.sub(pattern, replacement, name)
+        if renamed != name:
+            return renamed
+    return name
+
+
+def carried_shapes(config: OFAConfig) -> dict[str, Shape]:
+    """Return name and shape of what released decoders hold to generate image tokens."""
+    dim = config.embed_dim
+    norms = ("image_pos_ln", *(("code_layernorm_embedding",) if config.embedding_norms else ()))
+    tables = {
+        f"decoder.image_rel_pos_table_list.{i}.weight": (image_bucket_rows(config.image_buckets), config.num_heads)
+        for i in range(config.num_decoder_layers)
+    }
+    return {
+        "decoder.embed_image_positions.weight": (config.image_buckets**2 + 1, dim),
+        **{f"decoder.{norm}.{part}": (dim,) for norm in norms for part in ("weight", "bias")},
+        **tables,
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What tensor shapes do not tell. A field is None where the file is silent; then the value of every released file holds.
+
+    sizes: OFAConfig field -> value, to be compared with what the shapes say.
+    """
+
+    attn_scale_factor: float | None = None
+    scale_embedding: bool | None = None
+    dropout: float | None = None
+    drop_path: float | None = None
+    sizes: Mapping[str, object] | None = None
+
+
+def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> OFAConfig:
+    """Return the sizes of a file from its tensors' shapes (Hugging Face names), and from its settings what shapes do not tell.
+
+    Raises CheckpointError when a tensor that tells a size is missing, or the settings say otherwise than the shapes.
+    """
+
+    def shape(name: str, rank: int) -> Shape:
+        found = shapes.get(name)
+        if found is None or len(found) != rank:
+            state = "missing" if found is None else f"{found}, expected {rank} dimensions"
+            raise CheckpointError(f"{source} is no whole OFA: {name} is {state}", "is it the right file, and complete?")
+        return found
+
+    vocab_size, embed_dim = shape(SHARED_EMBEDDING, 2)
+    token_rows, num_heads = shape("encoder.token_rel_pos_table_list.0.weight", 2)
+    resnet = "encoder.embed_images"
+    stated = {"attn_scale_factor": settings.attn_scale_factor, "scale_embedding": settings.scale_embedding}
+    rates = {"dropout": settings.dropout, "drop_path": settings.drop_path}
+    config = OFAConfig(
+        vocab_size=vocab_size,
+        embed_dim=embed_dim,
+        ffn_dim=shape("encoder.layers.0.fc1.weight", 2)[0],
+        num_heads=num_heads,
+        num_encoder_layers=_count(shapes, r"encoder\.layers\.(\d+)\."),
+        num_decoder_layers=_count(shapes, r"decoder\.layers\.(\d+)\."),
+        resnet_blocks=tuple(_count(shapes, rf"{re.escape(resnet)}\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3)),  # type: ignore[arg-type]
+        resnet_width=shape(f"{resnet}.conv1.weight", 4)[0],
+        max_positions=shape("encoder.embed_positions.weight", 2)[0] - 2,
+        token_buckets=(token_rows + 1) // 2,
+        image_buckets=round((shape("encoder.embed_image_positions.weight", 2)[0] - 1) ** 0.5),
+        normformer="encoder.layers.0.self_attn.c_attn" in shapes,
+        embedding_norms="encoder.layernorm_embedding.weight" in shapes,
+        type_embedding="encoder.type_embedding.weight" in shapes,
+        **{name: value for name, value in (stated | rates).items() if value is not None},  # type: ignore[arg-type]
+    )
+    _agree(config, settings.sizes or {}, source)
+    return config
+
+
+def _count(shapes: Mapping[str, Shape], pattern: str) -> int:
+    return max((int(match[1]) + 1 for match in map(re.compile(pattern).match, shapes) if match), default=0)
+
+
+def _agree(config: OFAConfig, sizes: Mapping[str, object], source: str) -> None:
+    for name, said in sizes.items():
+        found = getattr(config, name)
+        if found != said:
+            raise CheckpointError(
+                f"the settings of {source} say {name} {said}, its tensors {found}", "weights and settings must belong together"
+            )
+
+
+_HF_SIZES = {
+    "vocab_size": "vocab_size",
+    "d_model": "embed_dim",
+    "encoder_ffn_dim": "ffn_dim",
+    "encoder_attention_heads": "num_heads",
+    "encoder_layers": "num_encoder_layers",
+    "decoder_layers": "num_decoder_layers",
+    "max_position_embeddings": "max_positions",
+    "token_bucket_size": "token_buckets",
+    "image_bucket_size": "image_buckets",
+    "normformer": "normformer",
+    "layernorm_embedding": "embedding_norms",
+    "add_type_embedding": "type_embedding",
+}
+_HF_FIXED = {
+    "activation_function": "gelu",
+    "encoder_normalize_before": True,
+    "decoder_normalize_before": True,
+    "share_decoder_input_output_embed": True,
+    "entangle_position_embedding": False,
+    "interpolate_position": False,
+    "scale_resids": False,
+    "share_attn_bias": False,
+    "use_gamma_feature": False,
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+}
+"""Settings of which only one value is built here; every released file has it."""
+_FAIRSEQ_FIXED = {
+    "activation_fn": "gelu",
+    "encoder_normalize_before": True,
+    "decoder_normalize_before": True,
+    "share_all_embeddings": True,
+    "disable_entangle": True,
+    "interpolate_position": False,
+    "scale_resids": False,
+    "share_attn_bias": False,
+    "use_gamma_feature": False,
+}
+_RESNETS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6), "resnet50": (3, 4, 6), "resnet101": (3, 4, 23), "resnet152": (3, 8, 36)}
+
+
+def settings_from_hf(raw: Mapping[str, Any], source: str) -> Settings:
+    """Read a config.json. Raises CheckpointError when it is no OFA's, lacks a size or asks for what is not built here.
+
+    The class behind it has the medium size as defaults, so a missing size would silently be medium's.
+    """
+    if raw.get("model_type", "ofa") != "ofa":
+        raise CheckpointError(f"{source} describes a model of type {raw['model_type']!r}, expected 'ofa'", "only OFA can be loaded")
+    missing = [name for name in ("vocab_size", "d_model", "encoder_layers", "decoder_layers") if name not in raw]
+    if missing:
+        raise CheckpointError(f"{source} lacks {', '.join(missing)}", "take the config.json that belongs to the weights")
+    _refuse_others(raw, _HF_FIXED, source)
+    sizes = {ours: raw[theirs] for theirs, ours in _HF_SIZES.items() if theirs in raw}
+    return Settings(
+        raw.get("attn_scale_factor"),
+        raw.get("scale_embedding"),
+        raw.get("dropout"),
+        raw.get("encoder_drop_path_rate"),
+        sizes | _trunk(raw.get("resnet_type")),
+    )
+
+
+def settings_from_fairseq(raw: Mapping[str, Any], source: str) -> Settings:
+    """Read the model's part of fairseq's `cfg`, or its older `args`. Raises CheckpointError for what is not built here."""
+    _refuse_others(raw, _FAIRSEQ_FIXED, source)
+    unscaled = raw.get("no_scale_embedding")
+    return Settings(
+        raw.get("attn_scale_factor"),
+        None if unscaled is None else not unscaled,
+        raw.get("dropout"),
+        raw.get("encoder_drop_path_rate"),
+        _trunk(raw.get("resnet_type")),
+    )
+
+
+def _trunk(resnet_type: object) -> dict[str, object]:
+    return {"resnet_blocks": _RESNETS[resnet_type]} if isinstance(resnet_type, str) and resnet_type in _RESNETS else {}
+
+
+def _refuse_others(raw: Mapping[str, Any], fixed: Mapping[str, object], source: str) -> None:
+    for name, built in fixed.items():
+        if raw.get(name, built) not in (built, None):
+            raise CheckpointError(f"{source} has {name} {raw[name]!r}, only {built!r} is built here", "no released OFA has another value")
+
+
+def hf_config(config: OFAConfig) -> dict[str, object]:
+    """Return the config.json of a model. A trunk that Hugging Face has no name for gets resnet_type None."""
+    blocks = next((name for name, blocks in reversed(_RESNETS.items()) if blocks == config.resnet_blocks), None)
+    sizes = {theirs: getattr(config, ours) for theirs, ours in _HF_SIZES.items()}
+    return {
+        "model_type": "ofa",
+        "architectures": ["OFAModel"],
+        **sizes,
+        "decoder_ffn_dim": config.ffn_dim,
+        "decoder_attention_heads": config.num_heads,
+        "patch_layernorm_embedding": config.embedding_norms,
+        "code_layernorm_embedding": config.embedding_norms,
+        "attn_scale_factor": config.attn_scale_factor,
+        "scale_embedding": config.scale_embedding,
+        "dropout": config.dropout,
+        "encoder_drop_path_rate": config.drop_path,
+        "decoder_drop_path_rate": config.drop_path,
+        "resnet_drop_path_rate": 0.0,
+        "resnet_type": blocks if config.resnet_width == 64 else None,
+        "resnet_model_path": None,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "classifier_dropout": 0.0,
+        "encoder_layerdrop": 0.0,
+        "decoder_layerdrop": 0.0,
+        "code_image_size": 128,
+        "init_std": config.init_std,
+        "decoder_start_token_id": 0,
+        "forced_eos_token_id": 2,
+        "is_encoder_decoder": True,
+        "use_cache": True,
+        **_HF_FIXED,
+    }
