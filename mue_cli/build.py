@@ -1,7 +1,8 @@
 """From a recipe to objects: the only place where recipes meet classes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from mue_cli.exits.similarity import Decay
 from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA
+from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.recipe import ExitsSection, Recipe
 from mue_cli.schema import did_you_mean
 
+DEFAULT_PRESET = "nano"
 NARROW = 128
 """Embedding size up to which a model counts as narrow."""
 
@@ -53,45 +57,92 @@ def data(recipe: Recipe) -> PreparedData:
     return PreparedData.open(data_root(recipe))
 
 
-def config(recipe: Recipe, vocab_size: int) -> OFAConfig:
-    """Return the model's sizes. Raises RecipeError for an unknown preset or field."""
-    if recipe.model.preset not in PRESETS:
-        raise RecipeError(f"unknown model.preset `{recipe.model.preset}`", did_you_mean(recipe.model.preset, PRESETS))
-    try:
-        sizes = preset(recipe.model.preset, vocab_size, **recipe.model.config)
-    except TypeError as error:
-        raise RecipeError(f"model.config of recipe `{recipe.name}`: {error}", "its fields are those of OFAConfig") from error
+def tokenizer(recipe: Recipe, prepared: PreparedData) -> Tokenizer:
+    """Return the vocabulary that belongs to the recipe's starting weights or, without any, the one learned from the data."""
+    if recipe.model.weights is not None:
+        return load_vocabulary(find_pretrained(recipe.model.weights).folder)
+    return Tokenizer.load(prepared.tokenizer_path)
+
+
+def new_model(recipe: Recipe, vocab_size: int) -> OFA:
+    """Return a model with the recipe's starting weights: those of model.weights, or drawn from the recipe's seed.
+
+    Raises RecipeError for an unknown preset or field, CheckpointError for weights of another size than the recipe says.
+    """
+    if recipe.model.weights is not None:
+        model = pretrained_model(recipe, find_pretrained(recipe.model.weights))
+        _check_preset(recipe, model.config)
+        check_vocabulary(model, vocab_size, recipe.model.weights)
+        return model
+    torch.manual_seed(recipe.seed)
+    return OFA(_new_config(recipe, vocab_size))
+
+
+def pretrained_model(recipe: Recipe, found: Pretrained, device: torch.device | None = None) -> OFA:
+    """Load weights under the recipe's settings. Raises CheckpointError when they do not fit them."""
+    with _naming_fields(recipe):
+        model = checkpoint.load(found.weights, device, recipe.model.ema, recipe.model.config)
+    _check_image_size(recipe, model.config)
+    return model
+
+
+def check_vocabulary(model: OFA, vocab_size: int, source: object) -> None:
+    """Raise CheckpointError when a model and its vocabulary are of different sizes."""
+    if model.config.vocab_size != vocab_size:
+        found = f"{source} knows {model.config.vocab_size} tokens, the vocabulary beside it has {vocab_size}"
+        raise CheckpointError(found, "weights and vocabulary must belong together")
+
+
+_FREE_FIELDS = ("dropout", "drop_path", "init_std", "init_active_layers")
+"""Fields of OFAConfig in which weights may differ from a preset."""
+
+
+def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
+    if recipe.model.preset is None:
+        return
+    wanted, have = asdict(preset(_known_preset(recipe), found.vocab_size)), asdict(found)
+    others = [name for name in wanted if name not in (*_FREE_FIELDS, *recipe.model.config) and wanted[name] != have[name]]
+    if others:
+        said = ", ".join(f"{name} {have[name]} instead of {wanted[name]}" for name in others)
+        raise CheckpointError(
+            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}", "leave out model.preset"
+        )
+
+
+def _new_config(recipe: Recipe, vocab_size: int) -> OFAConfig:
+    with _naming_fields(recipe):
+        sizes = preset(_known_preset(recipe), vocab_size, **recipe.model.config)
     if sizes.embed_dim % sizes.num_heads:
         raise RecipeError(
             f"model.config: {sizes.num_heads} heads cannot share {sizes.embed_dim} dimensions", "make embed_dim a multiple of num_heads"
         )
+    _check_image_size(recipe, sizes)
+    return sizes
+
+
+def _known_preset(recipe: Recipe) -> str:
+    name = recipe.model.preset or DEFAULT_PRESET
+    if name not in PRESETS:
+        raise RecipeError(f"unknown model.preset `{name}`", did_you_mean(name, PRESETS))
+    return name
+
+
+@contextmanager
+def _naming_fields(recipe: Recipe) -> Iterator[None]:
+    """Turn the error for an unknown field of OFAConfig into one for the recipe's reader."""
+    try:
+        yield
+    except TypeError as error:
+        raise RecipeError(f"model.config of recipe `{recipe.name}`: {error}", "its fields are those of OFAConfig") from error
+
+
+def _check_image_size(recipe: Recipe, sizes: OFAConfig) -> None:
     largest = sizes.image_buckets * sizes.image_stride
     if recipe.data.image_size > largest:
         hint = f"at most {largest} pixels, or a larger model.config.image_buckets"
         raise RecipeError(
             f"data.image_size {recipe.data.image_size} is too large for the model's {sizes.image_buckets} image buckets", hint
         )
-    return sizes
-
-
-def new_model(recipe: Recipe, vocab_size: int) -> OFA:
-    """Return a model with the recipe's starting weights: those of model.weights, or drawn from the recipe's seed.
-
-    Raises CheckpointError when the weights are of another size than the recipe says.
-    """
-    wanted = config(recipe, vocab_size)
-    if recipe.model.weights is not None:
-        model = checkpoint.load(Path(recipe.model.weights))
-        if model.config != wanted:
-            raise CheckpointError(f"{recipe.model.weights} holds {model.config}, the recipe asks for {wanted}", "match model.preset to it")
-        return model
-    torch.manual_seed(recipe.seed)
-    return OFA(wanted)
-
-
-def tokenizer(prepared: PreparedData) -> Tokenizer:
-    """Return the vocabulary that was trained with the data."""
-    return Tokenizer.load(prepared.tokenizer_path)
 
 
 def method(recipe: Recipe, name: str, thresholds: Mapping[str, float]) -> Method:

@@ -34,12 +34,15 @@ class DataSection:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """preset: a named size (mue_cli/model/config.py). config: single fields of the size that are replaced.
-    weights: a checkpoint to start from. decompose: image and text through the encoder separately (Eq. 3)."""
+    """preset: a named size (mue_cli/model/config.py); when absent, the weights' own or nano. config: single fields of the size that are
+    replaced. weights: what to start from: a file or folder (ours, Hugging Face's, fairseq's) or a hub id such as OFA-Sys/ofa-base; its
+    vocabulary comes along. ema: take the averaged weights of a fairseq file. decompose: image and text through the encoder separately
+    (Eq. 3)."""
 
-    preset: str = "nano"
+    preset: str | None = None
     config: dict[str, object] = field(default_factory=dict)
     weights: str | None = None
+    ema: bool = False
     decompose: bool = True
 
 

@@ -3,7 +3,7 @@
 | file | written by | holds |
 | --- | --- | --- |
 | recipe.yaml | finetune | the whole recipe, defaults and overrides included |
-| tokenizer.json | finetune | the vocabulary that the weights know, copied from the prepared data |
+| tokenizer.json | finetune | the vocabulary that the weights know |
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
@@ -33,10 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """Paths of one run. arguments: what a command line needs to mean this run ("--recipe shapes-caption"), for hints."""
+    """Paths of one run. arguments: what a command line needs to mean this run ("--recipe shapes-caption"), for hints.
+    weights: other weights than the run's checkpoint, as `--weights` names them."""
 
     folder: Path
     arguments: str = ""
+    weights: str | None = None
 
     @property
     def recipe(self) -> Path:
@@ -130,9 +132,9 @@ def write_recipe(run: Run, recipe: Recipe) -> None:
     write_text(run.recipe, dump(recipe))
 
 
-def keep_tokenizer(run: Run, source: Path) -> None:
-    """Copy the vocabulary: data prepared anew may get another one, and the weights would not know it."""
-    write_text(run.tokenizer, source.read_text(encoding="utf-8"))
+def keep_tokenizer(run: Run, vocabulary: str) -> None:
+    """Keep the vocabulary: data prepared anew may get another one, and the weights would not know it."""
+    write_text(run.tokenizer, vocabulary)
 
 
 def append_line(path: Path, values: Mapping[str, object]) -> None:

@@ -122,7 +122,7 @@ def test_wrong_choice_names_the_choices(write) -> None:
         ("training.warmup=1.5", "1.5", "a number, from 0 to 1"),
         ("exits.image=high", '"high"', "a number or null"),
         ("model.decompose=1", "1", "true or false"),
-        ("model.preset=7", "7", "text"),
+        ("model.preset=7", "7", "text or null"),
         ("training=3", "3", "a mapping of keys to values"),
         ("seed=", "null", "a whole number, at least 0"),
         ("name=../up", '"../up"', "letters, digits, dots and dashes"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mue_cli.commands.display import answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, experiment
+from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, WeightsOption, experiment
 from mue_cli.errors import MueError, RecipeError
 
 if TYPE_CHECKING:
@@ -37,16 +37,17 @@ def calibrate(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     run: RunOption = None,
+    weights: WeightsOption = None,
     target_reduction: TargetOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Search the similarity thresholds with the best score among those that reach a reduction on `val`.
 
-    Reads checkpoint.safetensors and the prepared data. Writes thresholds.yaml, calibration.jsonl (every setting that was tried) and
-    saturation.npz to the run folder. A target out of reach is an error that states the largest reachable one.
+    Reads checkpoint.safetensors, or what --weights names, and the prepared data. Writes thresholds.yaml, calibration.jsonl (every setting
+    that was tried) and saturation.npz to the run folder. A target out of reach is an error that states the largest reachable one.
     """
-    here = experiment(recipe, overrides, run)
+    here = experiment(recipe, overrides, run, weights=weights)
     target = here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
     if not 0.0 < target < 1.0:
         raise MueError(f"the target reduction is {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")

@@ -1,5 +1,6 @@
 """`mue finetune`: train a model with several exits."""
 
+import json
 import pickle
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mue_cli.commands.display import answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SeedOption, SetOption, experiment
+from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SeedOption, SetOption, WeightsOption, experiment
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ mue finetune
 
 mue finetune --recipe shapes-entailment --device cuda
 
+mue finetune --recipe coco-caption --weights OFA-Sys/ofa-base
+
 mue finetune --set training.steps=2000 --run runs/longer
 
 mue finetune --run runs/longer --resume"""
@@ -34,6 +37,7 @@ def finetune(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     run: RunOption = None,
+    weights: WeightsOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
     resume: ResumeOption = False,
@@ -45,10 +49,12 @@ def finetune(
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
     greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
     """
-    here = experiment(recipe, overrides, run, seed, trained=resume)
+    start = [f"model.weights={json.dumps(weights)}"] if weights else []
+    here = experiment(recipe, [*(overrides or []), *start], run, seed, trained=resume)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import build, runs
     from mue_cli.commands.workbench import before_training
+    from mue_cli.model.tokenizer import Tokenizer
 
     state = _state_to_resume(here.recipe, here.run) if resume else None
     if state is None and here.run.checkpoint.exists() and not force:
@@ -58,8 +64,8 @@ def finetune(
     model = build.new_model(here.recipe, workbench.tokenizer.vocab_size).to(workbench.device)
     if state is None:
         runs.clear(here.run)
-        runs.keep_tokenizer(here.run, workbench.prepared.tokenizer_path)
-    elif here.run.tokenizer.read_bytes() != workbench.prepared.tokenizer_path.read_bytes():
+        runs.keep_tokenizer(here.run, workbench.tokenizer.to_json())
+    elif Tokenizer.load(here.run.tokenizer).to_json() != workbench.tokenizer.to_json():
         raise RecipeError(
             f"the vocabulary of `{workbench.prepared.root}` is not the run's", "the data was prepared anew: train anew with --force"
         )

@@ -30,6 +30,15 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", metavar="FOLDER", show_default="runs/<recipe name>", help="Run folder: what commands read and write."),
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|FOLDER|HUB-ID",
+        show_default=False,
+        help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the Hugging Face hub.",
+    ),
+]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU when there is one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, show_default="the recipe's", help="Seed of all that is random.")]
@@ -45,10 +54,16 @@ class Experiment:
 
 
 def experiment(
-    recipe: str | None, overrides: list[str] | None, folder: Path | None, seed: int | None = None, trained: bool = True
+    recipe: str | None,
+    overrides: list[str] | None,
+    folder: Path | None,
+    seed: int | None = None,
+    trained: bool = True,
+    weights: str | None = None,
 ) -> Experiment:
     """Return what the shared options mean.
 
+    weights: what is used instead of the run's checkpoint.
     trained: after training, task, data, model and training come from the run's recipe.yaml, since they describe its checkpoint; `--set`
     still replaces single values. Raises RecipeError.
     """
@@ -62,7 +77,11 @@ def experiment(
     own = folder / "recipe.yaml" if folder else None
     name = recipe or (str(own) if own and own.is_file() else DEFAULT_RECIPE)
     found = load(name, settings)
-    run = Run(folder or Path("runs") / found.name, _arguments(recipe, settings, folder))
+    run = Run(folder or Path("runs") / found.name, _arguments(recipe, settings, folder, weights), weights)
+    if weights and run.checkpoint.exists():
+        raise MueError(
+            f"`{run.folder}` has its own checkpoint, and --weights names another", "keep them apart: name a new folder with --run"
+        )
     if trained and run.recipe.is_file():
         found = _with_trained_sections(found, run, settings)
     return Experiment(found, run)
@@ -80,8 +99,9 @@ def _with_trained_sections(recipe: "Recipe", run: "Run", settings: list[str]) ->
     return replace(recipe, seed=made.seed, data=made.data, model=made.model, training=made.training)
 
 
-def _arguments(recipe: str | None, settings: list[str], folder: Path | None) -> str:
+def _arguments(recipe: str | None, settings: list[str], folder: Path | None, weights: str | None) -> str:
     """Return the options that make another command mean the same run."""
     words = ["--recipe", recipe or DEFAULT_RECIPE] if recipe or folder is None else []
     words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--weights", weights] if weights else []
     return shlex.join([*words, *(("--run", str(folder)) if folder else ())])

@@ -18,7 +18,9 @@ from mue_cli.evaluation import Similarities, Subject, measure_similarities
 from mue_cli.inference.positions import PositionTables
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
+from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
 from mue_cli.runs import Run, read_thresholds
@@ -114,9 +116,27 @@ class SplitBatches(Iterable[Batch]):
 
 def trained_subject(recipe: Recipe, run: Run, device: torch.device) -> Subject:
     """Return a trained model ready for evaluation; prepared data is not needed. Raises MissingStepError before `mue finetune`."""
-    model = checkpoint.load(run.need(run.checkpoint, "finetune"), device)
+    model, tokenizer = trained_model(recipe, run, device)
     build.settle_threads(model)
-    return _subject(model, Tokenizer.load(run.need(run.tokenizer, "finetune")), recipe)
+    return _subject(model, tokenizer, recipe)
+
+
+def trained_model(recipe: Recipe, run: Run, device: torch.device) -> tuple[OFA, Tokenizer]:
+    """Return the run's model and vocabulary, or those that `--weights` names. Raises MissingStepError before `mue finetune`."""
+    found = _trained(run)
+    tokenizer = load_vocabulary(found.folder)
+    model = build.pretrained_model(recipe, found, device) if run.weights else checkpoint.load(found.weights, device)
+    build.check_vocabulary(model, tokenizer.vocab_size, found.weights)
+    return model, tokenizer
+
+
+def _trained(run: Run) -> Pretrained:
+    """Return the weights of a run: those that `--weights` names, else its checkpoint."""
+    if run.weights is not None:
+        return find_pretrained(run.weights)
+    found = Pretrained(run.need(run.checkpoint, "finetune"))
+    run.need(run.tokenizer, "finetune")
+    return found
 
 
 def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
@@ -126,12 +146,11 @@ def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSec
 def before_training(recipe: Recipe, run: Run, device: str) -> Workbench:
     """Return the workbench of `mue finetune`. Raises MissingStepError before `mue prepare`."""
     prepared = build.data(recipe)
-    return Workbench(recipe, run, TASKS[recipe.task], prepared, build.tokenizer(prepared), build.device(device))
+    return Workbench(recipe, run, TASKS[recipe.task], prepared, build.tokenizer(recipe, prepared), build.device(device))
 
 
 def after_training(recipe: Recipe, run: Run, device: str) -> Workbench:
     """Return the workbench of the commands that use a checkpoint. Raises MissingStepError before `mue prepare` or `mue finetune`."""
     prepared = build.data(recipe)
-    run.need(run.checkpoint, "finetune")
-    tokenizer = Tokenizer.load(run.need(run.tokenizer, "finetune"))
+    tokenizer = load_vocabulary(_trained(run).folder)
     return Workbench(recipe, run, TASKS[recipe.task], prepared, tokenizer, build.device(device))

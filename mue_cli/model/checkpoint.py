@@ -5,7 +5,7 @@ Which of them a file is, its content says. Weights end as float32 under Hugging 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -47,18 +47,20 @@ def weights_of(model: OFA) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in (own | model.carried).items() if not is_buffer(name)}
 
 
-def load(path: Path, device: torch.device | None = None, ema: bool = False) -> OFA:
+def load(path: Path, device: torch.device | None = None, ema: bool = False, changes: Mapping[str, object] | None = None) -> OFA:
     """Build the model a file describes and fill it, in evaluation mode.
 
-    ema: take the averaged weights of a fairseq file. A Hugging Face file reads config.json beside it, when there is one.
-    Raises MissingStepError when there is no file, CheckpointError when it is damaged, or its tensors are not exactly the model's.
+    ema: take the averaged weights of a fairseq file. changes: fields of OFAConfig to replace, such as dropout; no tensor may change its
+    shape. A Hugging Face file's settings are those of config.json beside it, when there is one.
+    Raises TypeError for an unknown field, MissingStepError when there is no file, CheckpointError when it is damaged, or its tensors are
+    not exactly the model's.
     """
     if not path.is_file():
         raise MissingStepError(f"no checkpoint at {path}", hint="`mue finetune` writes it")
     file = open_tensors(path, ema)
     names = {hf_name(name): name for name in file.shapes if not is_buffer(name)}
     shapes = {name: file.shapes[original] for name, original in names.items()}
-    config = _config(file, shapes)
+    config = replace(_config(file, shapes), **(changes or {}))  # type: ignore[arg-type]
     with torch.device("meta"):
         model = OFA(config)
     _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
