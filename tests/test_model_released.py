@@ -1,0 +1,195 @@
+"""Released files, Hugging Face's and fairseq's: the same model from both, a clear refusal of what is damaged, hostile or no OFA."""
+
+import os
+import pickle
+import re
+
+import pytest
+import torch
+from released_files import fairseq_container, fairseq_state, golden_config, golden_state, write_fairseq, write_hf
+from safetensors.torch import save_file
+from small_ofa import golden_arrays, golden_model
+
+from mue_cli.errors import CheckpointError
+from mue_cli.model import checkpoint
+from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, is_buffer
+
+CASE = "g1_base_style"
+
+
+@torch.inference_mode()
+def logits(model):
+    golden = golden_arrays(CASE)
+    encoded = model.encode(golden["in_patch_images"].float(), golden["in_src_tokens"], False, golden["in_patch_masks"])
+    return model.decoder.logits(model.decode(golden["in_prev_output_tokens"], encoded)[-1])
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return logits(golden_model(CASE))
+
+
+def write(layout, folder, state):
+    """Write golden weights in a layout; return the file of weights."""
+    if layout == "fairseq":
+        return write_fairseq(folder / "odd name.bin", state)
+    write_hf(folder, state, golden_config(CASE))
+    if layout == "safetensors":
+        (folder / "pytorch_model.bin").unlink()
+        save_file({name: tensor for name, tensor in state.items() if name not in TIED}, folder / "weights.pt")
+        return folder / "weights.pt"
+    return folder / "pytorch_model.bin"
+
+
+LAYOUTS = ("hf", "safetensors", "fairseq")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_reference_model(tmp_path, expected, layout):
+    assert torch.equal(logits(checkpoint.load(write(layout, tmp_path, golden_state(CASE)))), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_files_give_one_model_in_float32(tmp_path, expected, dtype):
+    state = {name: tensor.to(dtype) for name, tensor in golden_state(CASE).items()}
+    models = [checkpoint.load(write(layout, tmp_path / layout, state)) for layout in LAYOUTS]
+    assert all(parameter.dtype == torch.float32 for model in models for parameter in model.parameters())
+    first, *others = map(logits, models)
+    assert all(torch.equal(first, other) for other in others)
+    if dtype == torch.float16:  # the golden weights lie on its grid
+        assert torch.equal(first, expected)
+
+
+def test_averaged_weights_are_taken_by_choice(tmp_path, expected):
+    last = {name: tensor * 0.5 for name, tensor in golden_state(CASE).items()}
+    path = write_fairseq(tmp_path / "checkpoint_best.pt", last, ema=golden_state(CASE))
+    assert torch.equal(logits(checkpoint.load(path, ema=True)), expected)
+    assert not torch.equal(logits(checkpoint.load(path)), expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_averaged_weights_that_are_not_there_are_an_error(tmp_path, layout):
+    path = write(layout, tmp_path, golden_state(CASE))
+    with pytest.raises(CheckpointError, match="holds no averaged weights"):
+        checkpoint.load(path, ema=True)
+
+
+def test_fairseq_weights_without_container_and_settings_load(tmp_path, expected):
+    torch.save(fairseq_state(golden_state(CASE)), tmp_path / "pytorch_model.bin")
+    assert torch.equal(logits(checkpoint.load(tmp_path / "pytorch_model.bin")), expected)
+
+
+def test_files_from_before_zip_archives_load(tmp_path, expected):
+    path = tmp_path / "old.pt"
+    torch.save(fairseq_container(golden_state(CASE)), path, _use_new_zipfile_serialization=False)
+    assert torch.equal(logits(checkpoint.load(path)), expected)
+
+
+def test_dropout_comes_from_the_file_and_can_be_replaced(tmp_path):
+    path = write_fairseq(tmp_path / "best.pt", golden_state(CASE), dropout=0.25)
+    assert (checkpoint.load(path).config.dropout, checkpoint.load(path).config.drop_path) == (0.25, 0.1)
+    assert checkpoint.load(path, changes={"dropout": 0.0}).config.dropout == 0.0
+
+
+def test_what_image_generation_uses_survives_our_own_checkpoint(tmp_path):
+    state = golden_state(CASE)
+    model = checkpoint.load(write("hf", tmp_path, state))
+    checkpoint.save(model, tmp_path / "own.safetensors")
+    again = checkpoint.load(tmp_path / "own.safetensors")
+    assert again.carried.keys() == carried_shapes(model.config).keys()
+    assert all(torch.equal(again.carried[name], state[name]) for name in again.carried)
+
+
+def test_loading_fills_every_tensor(tmp_path):
+    """The model starts as uninitialised memory: nothing may be left of it, batch norm's counters included."""
+    state = golden_state(CASE)
+    model = checkpoint.load(write("fairseq", tmp_path, state))
+    for name, tensor in model.state_dict().items():
+        wanted = state[SHARED_EMBEDDING if name in TIED else name] if not is_buffer(name) else torch.zeros_like(tensor)
+        assert torch.equal(tensor, wanted), name
+
+
+DAMAGE = [
+    (lambda s: s.pop("decoder.layers.1.cross_attn.c_attn"), r"missing decoder\.layers\.1\.cross_attn\.c_attn"),
+    (lambda s: s.pop("decoder.image_pos_ln.bias"), r"missing decoder\.image_pos_ln\.bias"),
+    (lambda s: s.update({"decoder.adapter.weight": torch.zeros(2)}), r"unknown decoder\.adapter\.weight"),
+    (lambda s: s.update({"encoder.image_proj.bias": torch.zeros(3)}), r"image_proj\.bias is \(3,\), expected \(64,\)"),
+    (lambda s: s["decoder.layer_norm.bias"].fill_(float("inf")), r"decoder\.layer_norm\.bias has values that are not finite"),
+    (lambda s: s["decoder.image_pos_ln.bias"].fill_(float("nan")), r"decoder\.image_pos_ln\.bias has values that are not finite"),
+    (lambda s: s.update({"encoder.image_proj.bias": torch.zeros(64, dtype=torch.int64)}), r"image_proj\.bias is torch\.int64, expected"),
+    (lambda s: s.update({"decoder.output_projection.weight": torch.zeros(600, 64)}), r"output_projection\.weight differs from encoder\.em"),
+]
+
+
+@pytest.mark.parametrize("layout", ["hf", "fairseq"])
+@pytest.mark.parametrize(("change", "message"), DAMAGE)
+def test_tensors_that_do_not_fit_are_named(tmp_path, layout, change, message):
+    state = {name: tensor.clone() for name, tensor in golden_state(CASE).items() if name not in TIED}
+    change(state)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(write(layout, tmp_path, state))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kept", [0, 5, 1000, -1000, -100_000])
+def test_a_file_cut_short_is_refused(tmp_path, layout, kept):
+    path = write(layout, tmp_path, golden_state(CASE))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="cut short"):
+        checkpoint.load(path)
+
+
+class Hostile:
+    """Runs a command when it is unpickled by `pickle.load`."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path, form):
+    trace = tmp_path / "was here"
+    content = {"model": fairseq_state(golden_state(CASE)), "cfg": Hostile(f"touch '{trace}'")}
+    path = tmp_path / "pytorch_model.bin"
+    if form == "bare":
+        path.write_bytes(pickle.dumps(content["cfg"], protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(CheckpointError, match="is refused"):
+        checkpoint.load(path)
+    assert not trace.exists()
+    if form == "bare":  # the trap works, so that the refusal means something
+        pickle.loads(path.read_bytes())
+        assert trace.exists()
+
+
+def test_the_refusal_names_what_would_have_run(tmp_path):
+    torch.save({"model": Hostile("true")}, tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match=r"would run or build `(posix|nt)\.system`"):
+        checkpoint.load(tmp_path / "best.pt")
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "model.bin"
+    for content, message in (
+        ({"model": {"a": 3}}, "'a' is a int, expected a tensor"),
+        ([1, 2], "holds a list, expected tensors by name"),
+        ({"a": torch.zeros(2)}, r"no whole OFA: encoder\.embed_tokens\.weight is missing"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=message):
+            checkpoint.load(path)
+    path.write_text("<!doctype html><title>Not found</title>")
+    with pytest.raises(CheckpointError, match="neither a safetensors nor a PyTorch file"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_broken_settings_beside_the_weights_are_an_error(tmp_path, text):
+    path = write("hf", tmp_path, golden_state(CASE))
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path / "config.json"))):
+        checkpoint.load(path)
