@@ -53,13 +53,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Prediction:
-    """text: the caption, cleaned as OFA does, or the answer. references: what it is scored against."""
+    """text: the caption, cleaned as OFA does, or the answer. references: what it is scored against.
+
+    tokens: ids of the answer as it was generated, end-of-sequence included: one for each of the trace's words.
+    """
 
     sample_id: str
     image_id: str
     text: str
     references: tuple[str, ...]
     trace: Trace
+    tokens: tuple[int, ...]
 
 
 @torch.inference_mode()
@@ -69,7 +73,7 @@ def predict_batch(subject: Subject, method: Method, batch: Batch, probes: Mappin
     encoded = encode(subject.model, subject.tables, method, images, tokens, probes=probes)
     decode = _answer if subject.task.answers else _caption
     return [
-        Prediction(sample_id, image_id, text, references, _trace(sample_id, row, encoded, decoder))
+        Prediction(sample_id, image_id, text, references, _trace(sample_id, row, encoded, decoder), decoder.tokens)
         for row, (sample_id, image_id, references, (text, decoder)) in enumerate(
             zip(batch.sample_ids, batch.image_ids, batch.references, decode(subject, method, encoded, batch, probes), strict=True)
         )
@@ -91,7 +95,7 @@ def predict(
 @dataclass(frozen=True)
 class _Decoded:
     exit_layers: tuple[int, ...]
-    num_words: int
+    tokens: tuple[int, ...]
     num_hypotheses: tuple[int, ...]
     num_positions: int
 
@@ -101,7 +105,7 @@ def _caption(
 ) -> Iterator[tuple[str, _Decoded]]:
     for result in generate(subject.model, subject.tables, method, encoded, subject.search, probes):
         words = result.best.tokens
-        decoded = _Decoded(tuple(result.exit_layers), len(words), tuple(result.num_hypotheses), 1)
+        decoded = _Decoded(tuple(result.exit_layers), words, tuple(result.num_hypotheses), 1)
         yield clean_generated(subject.tokenizer.decode(list(words[:-1]))), decoded
 
 
@@ -109,8 +113,10 @@ def _answer(
     subject: Subject, method: Method, encoded: Encoded, batch: Batch, probes: Mapping[str, Probe] | None
 ) -> Iterator[tuple[str, _Decoded]]:
     prompt = batch.decoder_tokens.to(subject.device)
-    for result in answer(subject.model, subject.tables, method, encoded, prompt, subject.answer_ids, probes):
-        yield subject.task.answers[result.choice], _Decoded((result.exit_layer,), 1, (1,), result.num_positions)
+    answer_ids = subject.answer_ids
+    for result in answer(subject.model, subject.tables, method, encoded, prompt, answer_ids, probes):
+        decoded = _Decoded((result.exit_layer,), (answer_ids[result.choice],), (1,), result.num_positions)
+        yield subject.task.answers[result.choice], decoded
 
 
 def _trace(sample_id: str, row: int, encoded: Encoded, decoder: _Decoded) -> Trace:
@@ -119,7 +125,7 @@ def _trace(sample_id: str, row: int, encoded: Encoded, decoder: _Decoded) -> Tra
         {stream: layers[row] for stream, layers in encoded.exit_layers.items()},
         {stream: tokens[row] for stream, tokens in encoded.num_tokens.items()},
         decoder.exit_layers,
-        decoder.num_words,
+        len(decoder.tokens),
         decoder.num_hypotheses,
         decoder.num_positions,
     )

@@ -74,28 +74,34 @@ class Workbench:
         return found
 
     def thresholds(self, method: str) -> dict[str, float]:
-        """Return a threshold (mue) or exit layer (static) per stream: the recipe's own, for mue else those of thresholds.yaml.
+        """Return a threshold (mue) or exit layer (static) per stream; see `thresholds`."""
+        return thresholds(self.recipe, self.run, method)
 
-        Raises MissingStepError before `mue calibrate`, RecipeError for `static` without whole layers.
-        """
-        if method == "full":
-            return {}
-        stated = build.fixed_thresholds(self.recipe.exits)
-        wanted = build.streams(self.recipe)
-        if method == "static" and not all(stated.get(stream, 0) >= 1 and float(stated[stream]).is_integer() for stream in wanted):
-            example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
-            raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
-        if method == "mue" and not stated.keys() >= set(wanted):
-            stated = {**self._calibrated(), **stated}
-        return {stream: stated[stream] for stream in wanted if stream in stated}
 
-    def _calibrated(self) -> Mapping[str, float]:
-        """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay."""
-        found, wanted = read_thresholds(self.run), build.decay_settings(self.recipe)
-        if found.decay != wanted:
-            message = f"`{self.run.thresholds}` was searched with {_list(found.decay)}, the recipe says {_list(wanted)}"
-            raise RecipeError(message, f"run: {self.run.command('calibrate')}")
-        return found.thresholds
+def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
+    """Return a threshold (mue) or exit layer (static) per stream: the recipe's own, for mue else those of thresholds.yaml.
+
+    Raises MissingStepError before `mue calibrate`, RecipeError for `static` without whole layers.
+    """
+    if method == "full":
+        return {}
+    stated = build.fixed_thresholds(recipe.exits)
+    wanted = build.streams(recipe)
+    if method == "static" and not all(stated.get(stream, 0) >= 1 and float(stated[stream]).is_integer() for stream in wanted):
+        example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
+        raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
+    if method == "mue" and not stated.keys() >= set(wanted):
+        stated = {**_calibrated(recipe, run), **stated}
+    return {stream: stated[stream] for stream in wanted if stream in stated}
+
+
+def _calibrated(recipe: Recipe, run: Run) -> Mapping[str, float]:
+    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay."""
+    found, wanted = read_thresholds(run), build.decay_settings(recipe)
+    if found.decay != wanted:
+        message = f"`{run.thresholds}` was searched with {_list(found.decay)}, the recipe says {_list(wanted)}"
+        raise RecipeError(message, f"run: {run.command('calibrate')}")
+    return found.thresholds
 
 
 def _list(settings: Mapping[str, float]) -> str:
