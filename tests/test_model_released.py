@@ -4,15 +4,17 @@ import os
 import pickle
 import re
 
+import golden_weights
 import pytest
 import torch
-from released_files import fairseq_container, fairseq_state, golden_config, golden_state, write_fairseq, write_hf
+from released_files import fairseq_container, fairseq_state, golden_config, golden_state, released_shapes, write_fairseq, write_hf
 from safetensors.torch import save_file
 from small_ofa import golden_arrays, golden_model
 
 from mue_cli.errors import CheckpointError
 from mue_cli.model import checkpoint
-from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, is_buffer
+from mue_cli.model.config import preset
+from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, hf_config, is_buffer
 
 CASE = "g1_base_style"
 
@@ -193,3 +195,26 @@ def test_broken_settings_beside_the_weights_are_an_error(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=re.escape(str(tmp_path / "config.json"))):
         checkpoint.load(path)
+
+
+def test_base_gives_identical_logits_from_both_layouts_and_from_half_precision(tmp_path):
+    """The released size with golden weights, 965 names. tests/benchmarks/load_base.py measures time and memory on the same files."""
+    state = golden_weights.state_dict(released_shapes("base"))
+    half = {name: tensor.half() for name, tensor in state.items()}
+    half |= dict.fromkeys(TIED, half[SHARED_EMBEDDING])
+    files = [
+        write_hf(tmp_path / "hf", state, hf_config(preset("base"))) / "pytorch_model.bin",
+        write_fairseq(tmp_path / "base.pt", half),
+    ]
+    del state, half
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+    tokens, words = torch.tensor([[0, 99, 473, 5, 2274, 6190, 116, 2]]), torch.tensor([[0, 10, 313]])
+    found = []
+    for file in files:
+        model = checkpoint.load(file)
+        file.unlink()
+        with torch.inference_mode():
+            found.append(model.decoder.logits(model(images, tokens, words, False)[-1]))
+    assert found[0].shape == (1, 3, 59457) and found[0].std() > 0.1
+    assert torch.equal(*found)
