@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mue_cli.data import ofa_tsv
 from mue_cli.data.image_files import find_images, read_images, require_images
 from mue_cli.data.karpathy import list_in, read_json, read_karpathy, usable_captions
 from mue_cli.data.manifest import Manifest
@@ -20,7 +21,8 @@ LAYOUT = """needed in one folder:
   annotations/captions_train2014.json, captions_val2014.json   from http://images.cocodataset.org/annotations/annotations_trainval2014.zip
   train2014.zip, val2014.zip (or unpacked, or .tar)            from http://images.cocodataset.org/zips/
   dataset_coco.json (Karpathy's splits, as papers use them)    from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
-the 2017 files do as well, and so does a part of them (val2017 alone); then run: mue prepare coco --source FOLDER"""
+the 2017 files do as well, and so does a part of them (val2017 alone), or OFA's own caption_*.tsv without anything else;
+then run: mue prepare coco --source FOLDER; with --download it fetches all of this itself"""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class Captions:
 
 
 def prepare_coco(source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None) -> Manifest:
-    """Read COCO from the folder `source` and write it to `root`.
+    """Read COCO from the folder `source` and write it to `root`; OFA's own TSV files where they are there.
 
     Splits: Karpathy's where dataset_coco.json is there. Otherwise captions_train is train, and captions_val is halved into val and test by
     a hash of the image id; a lone file is cut 80/10/10 by that hash. The manifest says which.
     Raises DataError when files are missing or nothing is left.
     """
+    tsv = ofa_tsv.find_files(source, ofa_tsv.CAPTION_FILES)
+    if tsv:
+        return ofa_tsv.prepare_captions(tsv, root, "coco", train_tokenizer, progress)
     problems = Problems()
     captions = _read_captions(source, problems)
     sources = find_images(source, IMAGE_NAMES)

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from mue_cli.data import ofa_tsv
 from mue_cli.data.image_files import find_images, is_archive, read_images, require_images
 from mue_cli.data.manifest import Manifest
 from mue_cli.data.rows import EntailmentRow, Problems
@@ -19,17 +20,21 @@ IMAGE_NAMES = ("flickr30k-images", "flickr30k_images", "images", "Images", "Flic
 LAYOUT = """needed in one folder:
   snli_ve_train.jsonl, snli_ve_dev.jsonl, snli_ve_test.jsonl   from https://github.com/necla-ml/SNLI-VE
   flickr30k-images/ (or .tar, .tar.gz, .zip)                   from https://shannon.cs.illinois.edu/DenotationGraph/
-photographs that lie elsewhere are named with --images; then run: mue prepare snli-ve --source FOLDER"""
+photographs that lie elsewhere are named with --images; OFA's own snli_ve_*.tsv do without anything else;
+then run: mue prepare snli-ve --source FOLDER; with --download it fetches all but the photographs itself"""
 
 
 def prepare_snli_ve(
     source: Path, root: Path, train_tokenizer: TrainTokenizer, images: Path | None = None, progress: Progress | None = None
 ) -> Manifest:
-    """Read SNLI-VE from the folder `source` and write it to `root`.
+    """Read SNLI-VE from the folder `source` and write it to `root`; OFA's own TSV files where they are there.
 
     images: folder or archive with the photographs; when None they are looked for in `source`. A missing file of a split is noted.
     Raises DataError when all are missing, or nothing is left.
     """
+    tsv = ofa_tsv.find_files(source, ofa_tsv.PAIR_FILES)
+    if tsv:
+        return ofa_tsv.prepare_pairs(tsv, root, "snli-ve", train_tokenizer, progress)
     files = {split: source / name for split, name in FILES.items() if (source / name).is_file()}
     if not files:
         raise DataError(f"none of {', '.join(FILES.values())} is in {source}", hint=LAYOUT)

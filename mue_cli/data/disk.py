@@ -1,0 +1,44 @@
+"""The disk: whether it has room before something long begins, and what its faults mean."""
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mue_cli.errors import DataError
+
+AGAIN = "run the same command again: it goes on where it stopped"
+
+
+def require_room(needs: Mapping[Path, int]) -> None:
+    """Raise DataError when a disk has less free than its folders will need. needs: folder, existing or not -> bytes."""
+    disks: dict[int, list[Path]] = {}
+    for folder in needs:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        required, free = sum(needs[folder] for folder in folders), shutil.disk_usage(_existing(folders[0])).free
+        if required > free:
+            raise DataError(
+                f"{' and '.join(map(str, folders))} will need {_readable(required)}, and {_readable(free)} are free on that disk",
+                hint="free some space, or name folders on another disk with --source and --out",
+            )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise DataError for a fault of the disk inside; nothing but the disk may be used there, since faults of the net look the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(f"the disk is full: cannot go on writing {path}", hint=f"free some space; then {AGAIN}") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}", hint="is the folder writable?") from error
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**8 else f"{size / 1e6:.1f} MB"
