@@ -117,7 +117,7 @@ def test_a_file_cut_short_and_a_foreign_file_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cut short"):
         checkpoint.load(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no whole OFA: encoder.embed_tokens.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"no whole OFA: encoder\.embed_tokens\.weight is missing"):
         checkpoint.load(path)
     with pytest.raises(MissingStepError):
         checkpoint.load(tmp_path / "absent.safetensors")

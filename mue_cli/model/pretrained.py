@@ -80,8 +80,14 @@ def _fetch(name: str) -> Path:
 
 
 def _fetched_before(repository: str, revision: str | None, error: Exception) -> Path:
+    """Return the folder of an earlier download, which needs no network."""
+    cached = (huggingface_hub.try_to_load_from_cache(repository, name, revision=revision) for name in WEIGHTS)
+    found = next((path for path in cached if isinstance(path, str)), None)
+    if found is not None:
+        return Path(found).parent
     try:
-        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, revision=revision))
+        patterns = [*_BESIDE, *(f"*{suffix}" for suffix in OTHER_SUFFIXES)]
+        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, revision=revision, allow_patterns=patterns))
     except Exception:  # as above
         hint = "check the network, or download its files by other means and name their folder"
         raise MueError(f"cannot reach the Hugging Face hub for {repository}: {_first_line(error)}", hint) from None
