@@ -105,7 +105,7 @@ def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
     if others:
         said = ", ".join(f"{name} {have[name]} instead of {wanted[name]}" for name in others)
         raise CheckpointError(
-            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}", "leave out model.preset"
+            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}", "leave out model.preset, or --set model.preset=null"
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mue_cli.commands.display import answer, answer_json, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, WeightsOption, experiment
 
 if TYPE_CHECKING:
     from mue_cli.commands.workbench import Workbench
@@ -34,6 +34,7 @@ def evaluate(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     run: RunOption = None,
+    weights: WeightsOption = None,
     method: MethodOption = None,
     split: SplitOption = "test",
     device: DeviceOption = "auto",
@@ -41,10 +42,10 @@ def evaluate(
 ) -> None:
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
 
-    The full model runs on the same samples. Reads checkpoint.safetensors, for mue also thresholds.yaml, and the prepared data. Adds to
+    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, for mue also thresholds.yaml, and the prepared data. Adds to
     records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
-    here = experiment(recipe, overrides, run)
+    here = experiment(recipe, overrides, run, weights=weights)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
     from mue_cli.commands.workbench import after_training

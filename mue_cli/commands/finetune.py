@@ -49,8 +49,8 @@ def finetune(
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
     greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
     """
-    start = [f"model.weights={json.dumps(weights)}"] if weights else []
-    here = experiment(recipe, [*(overrides or []), *start], run, seed, trained=resume)
+    start = [f"model.weights={json.dumps(weights)}", "model.preset=null"] if weights else []  # weights bring their size along
+    here = experiment(recipe, [*start, *(overrides or [])], run, seed, trained=resume)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import build, runs
     from mue_cli.commands.workbench import before_training

@@ -1,0 +1,134 @@
+"""`--weights` and `mue export`: released files in, released files out."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+from released_files import golden_config, golden_state, write_fairseq, write_hf
+from test_model_vocabulary import write_fairseq as write_bpe
+
+from mue_cli.model import checkpoint
+from mue_cli.model.convert import TIED, carried_shapes
+from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.runs import Run
+
+CASE = "g1_base_style"
+
+
+@pytest.fixture(scope="module")
+def exported(mue, tiny_run: Run, tmp_path_factory) -> Path:
+    """Return the tiny run's model in Hugging Face's layout."""
+    folder = tmp_path_factory.mktemp("exported") / "hf"
+    answer = mue("export", "--run", tiny_run.folder, "--out", folder, "--format", "hf")
+    assert answer.code == 0, answer.stderr
+    assert answer.stdout.splitlines() == [str(folder / name) for name in ("config.json", "pytorch_model.bin", "vocab.json", "merges.txt")]
+    assert "that only image generation uses were never learned here: written as zeros" in answer.stderr
+    return folder
+
+
+def same_weights(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_an_exported_model_is_the_runs_own(exported, tiny_run: Run) -> None:
+    model, own = checkpoint.load(exported / "pytorch_model.bin"), checkpoint.load(tiny_run.checkpoint)
+    assert same_weights(model, own)
+    assert model.carried.keys() == carried_shapes(own.config).keys()
+    assert json.loads((exported / "config.json").read_text())["d_model"] == 24
+
+
+def test_a_released_file_goes_through_unchanged(mue, tmp_path: Path) -> None:
+    """fairseq in, Hugging Face out: every tensor as it was, those for image generation included."""
+    state = golden_state(CASE)
+    write_bpe(tmp_path / "fairseq")
+    weights = write_fairseq(tmp_path / "fairseq" / "best.pt", state)
+    answer = mue("export", "--weights", weights, "--out", tmp_path / "hf")
+    assert answer.code == 2 and "knows 600 tokens, the vocabulary beside it has" in answer.stderr
+    for path in (tmp_path / "fairseq").glob("*"):
+        if path != weights:
+            path.unlink()
+    Tokenizer.train([], 260).save_bpe(tmp_path / "fairseq")
+    vocab = json.loads((tmp_path / "fairseq" / "vocab.json").read_text())
+    (tmp_path / "fairseq" / "vocab.json").write_text(json.dumps(vocab | {f"madeup{i}": 260 + i for i in range(340)}))
+    answer = mue("export", "--weights", weights, "--out", tmp_path / "hf", "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads(answer.stdout)["notes"] == []
+    written = torch.load(tmp_path / "hf" / "pytorch_model.bin", weights_only=True)
+    assert written.keys() == state.keys() | set(TIED)
+    assert all(torch.equal(written[name], state[name]) for name in state)
+
+
+def test_an_export_does_not_overwrite_a_folder_unasked(mue, exported, tiny_run: Run) -> None:
+    answer = mue("export", "--run", tiny_run.folder, "--out", exported)
+    assert answer.code == 2 and "exists and is not an empty folder" in answer.stderr
+    assert mue("export", "--run", tiny_run.folder, "--out", exported, "--force").code == 0
+
+
+def changed(settings: list[str], **changes: str) -> list[str]:
+    return [*settings, *(word for key, value in changes.items() for word in ("--set", f"{key.replace('__', '.')}={value}"))]
+
+
+@pytest.fixture(scope="module")
+def settings_alone(tiny_data: Path) -> list[str]:
+    """Return the tiny recipe's options without the model's sizes: weights bring their own."""
+    wanted = [setting for setting in (*TINY, f"data.root={tiny_data}") if not setting.startswith("model.")]
+    return [word for setting in wanted for word in ("--set", setting)]
+
+
+def test_thresholds_and_scores_need_no_training_run(mue, exported, tiny_run: Run, settings_alone, tmp_path: Path) -> None:
+    """calibrate and evaluate with --weights give what they give in the run that the weights come from."""
+    words = [*settings_alone, "--run", tmp_path / "other", "--weights", exported]
+    answer = mue("calibrate", "--target-reduction", 0.2, *words)
+    assert answer.code == 0, answer.stderr
+    assert f"--weights {exported}" in answer.stderr
+    assert (tmp_path / "other" / "thresholds.yaml").read_text() == tiny_run.thresholds.read_text()
+    answer = mue("evaluate", *words, "--json")
+    assert answer.code == 0, answer.stderr
+    own = json.loads(tiny_run.records.read_text().splitlines()[0])
+    assert json.loads(answer.stdout)["record"]["scores"] == own["scores"]
+
+
+def test_training_starts_from_weights_and_their_vocabulary(mue, exported, tiny_run: Run, settings_alone, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    words = changed(settings_alone, training__learning_rate="1e-12", training__weight_decay="0", training__freeze_resnet="true")
+    answer = mue("finetune", *words, "--weights", exported, "--run", run.folder)
+    assert answer.code == 0, answer.stderr
+    assert Tokenizer.load(run.tokenizer).to_json() == Tokenizer.load(tiny_run.tokenizer).to_json()
+    before, after = checkpoint.load(tiny_run.checkpoint), checkpoint.load(run.checkpoint)
+    assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(before.parameters(), after.parameters(), strict=True))
+    assert after.carried.keys() == carried_shapes(after.config).keys()
+    again = mue("finetune", *words, "--weights", run.folder, "--run", tmp_path / "second")
+    assert again.code == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.preset=base", "is of another size than the preset base: embed_dim 24 instead of 768"),
+        ("model.preset=bse", "unknown model.preset `bse`"),
+        ("model.config.embed_dim=48", "does not fit the model"),
+        ("model.config.wings=2", "model.config of recipe `shapes-caption`"),
+        ("model.ema=true", "holds no averaged weights"),
+        ("data.image_size=512", "is too large for the model's 16 image buckets"),
+    ],
+)
+def test_settings_that_the_weights_contradict_are_errors(mue, exported, settings_alone, tmp_path: Path, setting: str, message: str) -> None:
+    answer = mue("finetune", *settings_alone, "--set", setting, "--weights", exported, "--run", tmp_path / "run")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert message in answer.stderr
+
+
+def test_weights_beside_a_runs_own_checkpoint_are_refused(mue, exported, tiny_run: Run) -> None:
+    for command in ("evaluate", "calibrate"):
+        answer = mue(command, "--run", tiny_run.folder, "--weights", exported)
+        assert answer.code == 2 and "has its own checkpoint, and --weights names another" in answer.stderr
+
+
+def test_weights_that_are_not_there_are_one_line_and_a_hint(mue, tmp_path: Path) -> None:
+    answer = mue("export", "--weights", tmp_path / "absent.pt", "--out", tmp_path / "out")
+    assert answer.code == 2 and f"error: no weights at {tmp_path / 'absent.pt'}" in answer.stderr
+    write_hf(tmp_path / "bare", golden_state(CASE), golden_config(CASE))
+    answer = mue("export", "--weights", tmp_path / "bare", "--out", tmp_path / "out")
+    assert answer.code == 2 and "no vocabulary beside the weights" in answer.stderr
