@@ -49,11 +49,13 @@ class ModelSection:
 @dataclass(frozen=True)
 class TrainingSection:
     """layer_loss: mean (Eq. 13), sum (the release) or last (no multiple exits). warmup: fraction of the steps.
+    accumulation: batches whose gradients make one step, where memory holds only a part of the wanted batch.
     last_layer_first: share of the steps, at the start, that train the last layer alone; what OFA's pre-training is to MuE, for a model that
     starts from nothing. drop_path and dropout come with the model's config."""
 
     steps: Count = 1000
     batch_size: Count = 32
+    accumulation: Count = 1
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.01
     warmup: Fraction = 0.06

@@ -29,5 +29,5 @@ def test_preset_and_its_changed_fields_exist(path: Path) -> None:
     from mue_cli.model.config import PRESETS, preset
 
     model = recipes.load(path).model
-    assert model.preset in PRESETS
-    preset(model.preset, **model.config)
+    assert (model.preset in PRESETS) != (model.weights is not None)
+    preset(model.preset or "base", **model.config)

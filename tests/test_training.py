@@ -1,7 +1,7 @@
 """Layer-wise loss (Eq. 12-13), schedule, and a loop that learns, keeps the best and resumes."""
 
 import math
-from itertools import count
+from itertools import count, islice
 
 import pytest
 import torch
@@ -97,6 +97,26 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one():
     resumed, _, _ = train(6, 3, state=seen["states"][0])
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_accumulated_batches_make_one_step_of_their_mean_gradient():
+    """Two batches under one step move the weights as their mean does; running on, the stream has given two batches a step."""
+    torch.manual_seed(0)
+    model = OFA(small_config()).train()
+    model.encoder.embed_images.eval()
+    for batch in islice(captions(0), 2):
+        states = model(batch.images, batch.source_tokens, batch.decoder_tokens, True)
+        (combine(layer_losses(states, batch.target_tokens, model.decoder.logits, 0.0), "mean") / 2).backward()
+    expected = torch.stack([parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]).norm()
+    _, _, seen = train(1, 1, accumulation=2, freeze_resnet=True)
+    resnet = torch.stack([p.grad.norm() for p in model.encoder.embed_images.parameters()]).norm()
+    assert seen["reports"][0].gradient_norm == pytest.approx(float((expected**2 - resnet**2).sqrt()), rel=1e-4)
+
+
+def test_a_resumed_run_goes_on_with_the_right_accumulated_batches():
+    whole, _, seen = train(4, 2, accumulation=2)
+    resumed, _, _ = train(4, 2, accumulation=2, state=seen["states"][0])
+    assert all(torch.equal(weight, resumed.state_dict()[name]) for name, weight in whole.state_dict().items())
 
 
 def test_a_frozen_resnet_keeps_weights_and_statistics():

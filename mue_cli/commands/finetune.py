@@ -144,7 +144,7 @@ def _train(workbench: "Workbench", model: "OFA", state: dict[str, Any] | None) -
 
         def show(step: StepReport) -> None:
             append_line(run.train_log, asdict(step))
-            rate = recipe.training.batch_size / step.seconds
+            rate = recipe.training.batch_size * recipe.training.accumulation / step.seconds
             report(
                 step.step,
                 step.num_steps,

@@ -1,8 +1,9 @@
 """The training loop: AdamW, warm-up and decay, validation, the best weights kept, resumable at every validation."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ def finetune(
 ) -> float:
     """Train in place and return the best validation score; the model is left with its last weights, the best were handed to keep_best.
 
-    batches: an endless stream of batches from a given step on. state: what keep_state received, to go on from there.
+    batches: an endless stream of batches, from a given number on. state: what keep_state received, to go on from there.
     """
     device = next(model.parameters()).device
     if settings.freeze_resnet:
@@ -65,19 +66,19 @@ def finetune(
     first, best = 0, float("-inf")
     if state is not None:
         first, best = _restore(state, model, optimizer)
-    stream = batches(first)
+    stream = batches(first * settings.accumulation)
     for step in range(first, settings.steps):
         started = time.perf_counter()
         _set_training(model, settings.freeze_resnet)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(step, settings.steps, settings.warmup)
-        losses = _losses(model, next(stream), settings, decompose, allowed_ids, device)
-        begins = step < settings.last_layer_first * settings.steps
-        loss = combine(losses, "last" if begins else settings.layer_loss)
+        how = "last" if step < settings.last_layer_first * settings.steps else settings.layer_loss
+        optimizer.zero_grad(set_to_none=True)
+        parts = islice(stream, settings.accumulation)
+        losses = _backward(how, settings.accumulation, (_losses(model, part, settings, decompose, allowed_ids, device) for part in parts))
+        loss = combine(losses, how)
         if not torch.isfinite(loss):
             raise MueError(f"the loss is not finite at step {step + 1}", "lower training.learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
         seconds = time.perf_counter() - started
@@ -111,6 +112,15 @@ def _losses(
     images, source = batch.images.to(device), batch.source_tokens.to(device)
     states = model(images, source, batch.decoder_tokens.to(device), decompose)
     return layer_losses(states, batch.target_tokens.to(device), model.decoder.logits, settings.label_smoothing, allowed_ids)
+
+
+def _backward(how: str, count: int, losses: Iterable[Tensor]) -> Tensor:
+    """Add up the mean gradient of `count` batches, one after the other, and return the mean loss of each layer."""
+    means = []
+    for part in losses:
+        (combine(part, how) / count).backward()
+        means.append(part.detach() / count)
+    return torch.stack(means).sum(0)
 
 
 def _parameter_groups(model: OFA, weight_decay: float) -> list[dict[str, object]]:
