@@ -85,7 +85,9 @@ def progress(label: str) -> Iterator[Report]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(TextColumn("{task.description}"), *columns, console=_talk()) as bar:
+    # Answers go above the bar where both are on one terminal, and never into the bar's own stream.
+    above = sys.stdout.isatty()
+    with Progress(TextColumn("{task.description}"), *columns, console=_talk(), redirect_stdout=above) as bar:
         task = bar.add_task(label, total=None, note="")
         yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
 

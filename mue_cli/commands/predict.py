@@ -1,0 +1,234 @@
+"""`mue predict`: what the model says to a user's own pictures, and how deep it looked."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.cells import cell_len
+
+from mue_cli.commands.display import answer, keeping, progress, say
+from mue_cli.commands.evaluate import MethodOption
+from mue_cli.commands.options import DeviceOption, Experiment, RecipeOption, RunOption, SetOption, WeightsOption, experiment
+from mue_cli.commands.pictures import Unreadable, find_pictures, read_pictures
+from mue_cli.commands.predictor import Predictor, Result
+from mue_cli.commands.strip import KEY, strip
+from mue_cli.errors import MissingStepError, MueError
+
+if TYPE_CHECKING:
+    from mue_cli.recipe import Recipe
+    from mue_cli.reports.explain_page import Explained
+
+EXAMPLES = """Examples
+
+mue predict photo.jpg
+
+mue predict photos 'more/*.jpg' --json > captions.jsonl
+
+find photos -name '*.jpg' | mue predict - --method full
+
+mue predict photo.jpg --explain --html photo.html
+
+mue predict photo.jpg --recipe shapes-entailment --hypothesis "a red circle is in the picture\""""
+
+MANY = 20
+"""More pictures than this are worth a progress bar."""
+MAX_SECTIONS = 100
+"""Pictures on one page; each takes some 40 KB."""
+WIDEST_PATH = 60
+"""Longer paths push their own caption to the right, not everybody's."""
+
+ImagesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", show_default=False, help="Files, folders, quoted patterns, or - for a list of paths on stdin."),
+]
+HypothesisOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", show_default=False, help="For an entailment model: does the picture support this sentence?")
+]
+PremiseOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", show_default=False, help="What is known beside the picture; goes with --hypothesis.")
+]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show the similarity after every layer and where each stream and token left; write a page.")
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default="explain.html in the run folder", help="Where the page is written; alone: the page only."),
+]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object per picture, one a line, instead of text.")]
+
+
+def predict(
+    images: ImagesArgument,
+    hypothesis: HypothesisOption = None,
+    premise: PremiseOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    weights: WeightsOption = None,
+    method: MethodOption = None,
+    device: DeviceOption = "auto",
+    explain: ExplainOption = False,
+    html: HtmlOption = None,
+    as_json: LinesOption = False,
+) -> None:
+    """Caption your own pictures or, with --hypothesis, tell whether they support a sentence (yes, no, maybe).
+
+    Folders are searched with their subfolders. A picture that cannot be read does not stop the others; the exit code is then 1. Reads
+    checkpoint.safetensors, for mue also thresholds.yaml, and no prepared data. Writes nothing but, with --explain or --html, one
+    self-contained page of the first 100 pictures.
+    """
+    here = experiment(recipe, overrides, run, weights=weights)
+    source = _source(here.recipe, hypothesis, premise)
+    page = _page_path(here, html) if explain or html else None
+    paths = _found(images)
+    predictor = _predictor(here, method, device, source, explains=page is not None)
+    asked = [f"{name}: {text}" for name, text in (("premise", premise), ("hypothesis", hypothesis)) if text is not None]
+    tally = _Tally(len(paths))
+    show = _json_line if as_json else _text_lines(paths, strips=explain)
+    if explain and not as_json:
+        say(KEY)
+    with (
+        keeping(lambda: f"{tally.done} of {tally.total} pictures were done"),
+        _page(page, predictor, [*asked, _coverage(len(paths))]) as sections,
+        progress("predict") if tally.total > MANY else nullcontext(lambda done, total: None) as report,
+    ):
+        for result in predictor.results(read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)):
+            if line := show(result):
+                answer(line)
+            if isinstance(result, Unreadable):
+                say(f"{_shown(result.path)}: {result.reason}")
+            elif result.thumbnail is not None:
+                sections.append(_section(result))
+            tally.add(result)
+            report(tally.done, tally.total)
+    if tally.failed:
+        say(f"{tally.failed} of {tally.total} pictures could not be read")
+        raise typer.Exit(1)
+
+
+@dataclass
+class _Tally:
+    """How far the pictures are."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+
+    def add(self, result: Result | Unreadable) -> None:
+        self.done += 1
+        self.failed += isinstance(result, Unreadable)
+
+
+def _source(recipe: "Recipe", hypothesis: str | None, premise: str | None) -> str:
+    """Return the text that the encoder reads. Raises MueError when the question does not fit the task."""
+    if premise is not None and hypothesis is None:
+        raise MueError("--premise stands alone, expected --hypothesis beside it", "what should follow from picture and premise?")
+    for name, text in (("hypothesis", hypothesis), ("premise", premise)):
+        if text is not None and not text.strip():
+            raise MueError(f"--{name} is empty, expected a sentence")
+    if recipe.task == "entailment" and hypothesis is None:
+        raise MueError(f"the recipe `{recipe.name}` judges sentences, and none was given", 'add --hypothesis "..."')
+    if recipe.task != "entailment" and hypothesis is not None:
+        hint = "name an entailment model with --recipe or --run, or leave out --hypothesis"
+        raise MueError(f"the recipe `{recipe.name}` writes captions and cannot judge a hypothesis", hint)
+    from mue_cli.data.tasks import CAPTION_PROMPT, entailment_source
+
+    return CAPTION_PROMPT if hypothesis is None else entailment_source(premise, hypothesis, bare=recipe.data.prompt == "bare")
+
+
+def _page_path(here: Experiment, html: Path | None) -> Path:
+    """Return where the page goes. Raises MueError when it cannot go there: a long run must not end in that."""
+    path = html or here.run.folder / "explain.html"
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise MueError(f"`--html {path}` does not end in .html", "name the page to write; pictures stand without an option")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MueError(f"cannot make the folder `{path.parent}`: {error.strerror}", "name another file with --html") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise MueError(f"cannot write `{path}`", "name another file with --html")
+    return path
+
+
+def _found(words: Sequence[str]) -> list[str | Unreadable]:
+    """Return the pictures that a command line means. Raises MueError when there is none."""
+    found = find_pictures(words)
+    if not found:
+        raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
+    missing = [each for each in found if isinstance(each, Unreadable)]
+    if len(missing) == len(found):
+        more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
+        raise MueError(f"no pictures: `{_shown(missing[0].path)}`: {missing[0].reason}{more}", "name files, folders or patterns")
+    return found
+
+
+def _predictor(here: Experiment, name: str | None, device: str, source: str, explains: bool) -> Predictor:
+    # Below the input, because torch takes seconds to import and a typo should not.
+    from mue_cli import build
+    from mue_cli.commands.workbench import thresholds, trained_subject
+
+    name = name or here.recipe.exits.method
+    subject = trained_subject(here.recipe, here.run, build.device(device))
+    try:
+        limits = thresholds(here.recipe, here.run, name)
+    except MissingStepError as error:
+        raise MissingStepError(error.message, f"{error.hint}, or use --method full") from None
+    return Predictor(here.recipe, subject, build.method(here.recipe, name, limits), source, explains)
+
+
+def _json_line(result: Result | Unreadable) -> str:
+    """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
+    values = {"image": result.path, "error": result.reason} if isinstance(result, Unreadable) else result.as_json()
+    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _text_lines(paths: Sequence[str | Unreadable], strips: bool) -> Callable[[Result | Unreadable], str]:
+    """Return the function that writes path and text, the texts below each other, and the heat strip where one is wanted."""
+    widths = [cell_len(_shown(path)) for path in paths if isinstance(path, str)]
+    column = max((width for width in widths if width <= WIDEST_PATH), default=0)
+
+    def lines(result: Result | Unreadable) -> str:
+        if isinstance(result, Unreadable):
+            return ""
+        path = _shown(result.path)
+        line = f"{path}{' ' * (column - cell_len(path))}  {_shown(result.text)}"
+        return f"{line}\n{strip(result.explanation)}\n" if strips and result.explanation else line
+
+    return lines
+
+
+def _shown(text: str) -> str:
+    from mue_cli.reports.explanation import printable
+
+    return printable(text)
+
+
+@contextmanager
+def _page(path: Path | None, predictor: Predictor, notes: Sequence[str]) -> "Iterator[list[Explained]]":
+    """Yield the list of what is on the page, and write it at the end, an early end included."""
+    sections: list[Explained] = []
+    try:
+        yield sections
+    finally:
+        if path and sections:
+            from mue_cli.files import write_text
+            from mue_cli.reports.explain_page import page
+
+            write_text(path, page(predictor.title, notes, sections))
+            say(f"page: {path}")
+
+
+def _coverage(total: int) -> str:
+    return f"{total} pictures" if total <= MAX_SECTIONS else f"the first {MAX_SECTIONS} of {total} pictures"
+
+
+def _section(result: Result) -> "Explained":
+    from mue_cli.reports.explain_page import Explained
+
+    assert result.thumbnail is not None and result.explanation is not None  # a page was asked for
+    return Explained(result.path, result.text, result.thumbnail, result.explanation)

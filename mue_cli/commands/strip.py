@@ -1,0 +1,74 @@
+"""The heat strip of `--explain`: a line per stream and token, a cell per layer, for a terminal or plain text."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mue_cli.reports.explanation import Explanation, Passage
+
+INDENT = "  "
+LEFT = "<"
+"""Marks the layer after which a stream or token left."""
+DIGITS = (4, 3, 2)
+"""Of a similarity; as many as the terminal has room for."""
+
+KEY = f"similarity of each layer's output to its input; {LEFT} left after this layer, - skipped"
+
+
+def strip(explanation: "Explanation") -> str:
+    """Return the lines, with colour when stdout is a terminal that has it."""
+    console = Console()
+    room = console.width if console.is_terminal else None
+    with console.capture() as captured:
+        for line in _lines(explanation, room):
+            console.print(line, soft_wrap=True, highlight=False)
+    return captured.get().rstrip("\n")
+
+
+def _lines(explanation: "Explanation", room: int | None) -> Iterator[Text]:
+    lines = [*explanation.encoder.items(), *zip(explanation.labels(), explanation.decoder, strict=True)]
+    names = max(len(name) for name, _ in lines)
+    layers = max(passage.num_layers for _, passage in lines)
+    digits = next((d for d in DIGITS if room is None or _width(names, layers, d) <= room), DIGITS[-1])
+    yield Text(INDENT + " " * names + "".join(f"{layer:>{digits + 3}}" for layer in range(1, layers + 1)) + "  exit  threshold", "dim")
+    for name, passage in lines:
+        yield _line(name.ljust(names), passage, layers, digits)
+
+
+def _line(name: str, passage: "Passage", layers: int, digits: int) -> Text:
+    line = Text(INDENT + name)
+    for layer in range(1, layers + 1):
+        line.append(" ").append_text(_cell(passage, layer, digits))
+    threshold = "-" if passage.threshold is None else f"{passage.threshold:.{digits}f}"
+    return line.append(f"  {passage.exit_layer:>4}  {threshold:>9}")
+
+
+def _cell(passage: "Passage", layer: int, digits: int) -> Text:
+    from mue_cli.reports import heat
+
+    width = digits + 1
+    if layer > passage.num_layers:
+        return Text(" " * (width + 1))
+    if layer > passage.exit_layer:
+        return Text("-".rjust(width) + " ", "dim")
+    seen = passage.similarities[layer - 1]
+    mark = LEFT if layer == passage.exit_layer and passage.left_early else " "
+    background = heat.colour(seen)
+    style = Style(color=heat.css(heat.ink(background)), bgcolor=heat.css(background), bold=mark == LEFT)
+    return Text(_number(seen, digits).rjust(width) + mark, style)
+
+
+def _number(value: float, digits: int) -> str:
+    """Return .987, or 1.00 and -.12 in the same width; never rounded up to 1."""
+    shown = f"{value:.{digits}f}"
+    if float(shown) == 1.0 and value < 1.0:
+        shown = f"{1 - 10**-digits:.{digits}f}"
+    return shown.replace("0.", ".", 1)[: digits + 1]
+
+
+def _width(names: int, layers: int, digits: int) -> int:
+    return len(INDENT) + names + layers * (digits + 3) + len("  exit  threshold")
