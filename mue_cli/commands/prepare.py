@@ -22,25 +22,37 @@ mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"""
 
 COCO_EXAMPLES = """Examples
 
-mue prepare coco
+mue prepare coco --download
 
 mue prepare coco --source ~/coco --out data/coco"""
 
 FLICKR8K_EXAMPLES = """Examples
 
-mue prepare flickr8k
+mue prepare flickr8k --download
 
 mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"""
 
 SNLI_VE_EXAMPLES = """Examples
 
-mue prepare snli-ve
+mue prepare snli-ve --download --images ~/flickr30k-images.tar
 
-mue prepare snli-ve --source ~/snli_ve --images ~/flickr30k-images.tar"""
+mue prepare snli-ve --source ~/snli_ve"""
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; earlier prepared data there is replaced.")]
 SourceOption = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="Folder with the downloaded files.")]
 VocabularyOption = Annotated[int, typer.Option("--vocab-size", min=300, help="Tokens to learn from the training texts, at most.")]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="First fetch what the source folder lacks; goes on where an earlier download stopped.")
+]
+MirrorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="MUE_MIRROR",
+        show_default="the official addresses",
+        help="Folder on the web to download from; it has the files under the same names.",
+    ),
+]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", metavar="FOLDER|ARCHIVE", show_default="looked for in the source", help="The photographs.")
 ]
@@ -69,16 +81,22 @@ def shapes(
 
 def coco(
     source: SourceOption = Path("downloads/coco"),
+    download: DownloadOption = False,
+    mirror: MirrorOption = None,
     out: OutOption = Path("data/coco"),
     vocab_size: VocabularyOption = 10000,
     as_json: JsonOption = False,
 ) -> None:
-    """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when dataset_coco.json is there.
+    """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are there, or OFA's caption_*.tsv.
 
     Reads downloads/coco. Writes pictures, captions, a vocabulary and manifest.json to data/coco; problems.jsonl there lists what was left
-    out. Without the files it says what to download from where.
+    out. Without the files it says what to download from where. --download fetches them itself: 20.4 GB, and the prepared data take as
+    much again.
     """
     from mue_cli.data.coco import prepare_coco
+
+    if download:
+        _download("coco", source, out, mirror)
 
     with _preparing("coco", out) as report:
         manifest = prepare_coco(source, out, _learn_vocabulary(vocab_size), progress=report)
@@ -87,6 +105,8 @@ def coco(
 
 def flickr8k(
     source: SourceOption = Path("downloads/flickr8k"),
+    download: DownloadOption = False,
+    mirror: MirrorOption = None,
     out: OutOption = Path("data/flickr8k"),
     vocab_size: VocabularyOption = 4000,
     as_json: JsonOption = False,
@@ -94,9 +114,12 @@ def flickr8k(
     """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder or an archive.
 
     Reads downloads/flickr8k. Writes pictures, captions, a vocabulary and manifest.json to data/flickr8k; problems.jsonl there lists
-    what was left out. Without the files it says what to download from where.
+    what was left out. Without the files it says what to download from where. --download fetches them itself: 1.2 GB.
     """
     from mue_cli.data.flickr8k import prepare_flickr8k
+
+    if download:
+        _download("flickr8k", source, out, mirror)
 
     with _preparing("flickr8k", out) as report:
         manifest = prepare_flickr8k(source, out, _learn_vocabulary(vocab_size), progress=report)
@@ -106,16 +129,23 @@ def flickr8k(
 def snli_ve(
     source: SourceOption = Path("downloads/snli-ve"),
     images: ImagesOption = None,
+    download: DownloadOption = False,
+    mirror: MirrorOption = None,
     out: OutOption = Path("data/snli-ve"),
     vocab_size: VocabularyOption = 10000,
     as_json: JsonOption = False,
 ) -> None:
-    """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs.
+    """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs, or OFA's snli_ve_*.tsv.
 
     Reads downloads/snli-ve. Writes pictures, sentence pairs, a vocabulary and manifest.json to data/snli-ve; problems.jsonl there lists
-    what was left out. Without the files it says what to download from where.
+    what was left out. Without the files it says what to download from where. --download makes the jsonl files of SNLI 1.0 as SNLI-VE's
+    authors do; the photographs need your own copy.
     """
     from mue_cli.data.snli_ve import prepare_snli_ve
+
+    if download:
+        _download("snli-ve", source, out, mirror)
+        _require_photographs(source, images)
 
     with _preparing("snli-ve", out) as report:
         manifest = prepare_snli_ve(source, out, _learn_vocabulary(vocab_size), images, progress=report)
@@ -127,6 +157,27 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
     """Show progress; on Ctrl-C say that the folder is as it was."""
     with keeping(lambda: f"`{out}` is as it was before"), progress(f"prepare {dataset}") as report:
         yield report
+
+
+def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None:
+    """Fetch what `source` lacks; on Ctrl-C say that what came is kept."""
+    from mue_cli.data.fetch import fetch
+
+    with keeping(lambda: f"`{source}` keeps what has come; the same command goes on from there"), progress(f"download {dataset}") as report:
+        fetch(dataset, source, out, mirror, report)
+
+
+def _require_photographs(source: Path, images: Path | None) -> None:
+    from mue_cli.data.addresses import FLICKR30K_FORM
+    from mue_cli.data.image_files import find_images
+    from mue_cli.data.snli_ve import IMAGE_NAMES
+    from mue_cli.errors import DataError
+
+    if images is None and not find_images(source, IMAGE_NAMES):
+        raise DataError(
+            f"the SNLI-VE annotations are in {source}; the Flickr30k photographs cannot be downloaded without you",
+            hint=f"ask for them with the form at {FLICKR30K_FORM}, then run: mue prepare snli-ve --source {source} --images FOLDER|ARCHIVE",
+        )
 
 
 def _learn_vocabulary(size: int) -> Callable[[Iterable[str], Path], None]:

@@ -279,7 +279,7 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
 
 def _tell(transfers: Sequence[_Transfer], report: Report) -> None:
     done, total = (sum(numbers) for numbers in zip(*((t.have, max(t.total or 0, t.have)) for t in transfers), strict=True))
-    report(done // 10**6, -(-total // 10**6), "; ".join(["MB", *(transfer.note for transfer in transfers if transfer.note)]))
+    report(-(-done // 10**6), -(-total // 10**6), "; ".join(["MB", *(transfer.note for transfer in transfers if transfer.note)]))
 
 
 def _validator(response: HTTPResponse) -> str | None:

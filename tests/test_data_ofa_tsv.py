@@ -1,0 +1,163 @@
+"""OFA's own tab-separated files."""
+
+import base64
+import tracemalloc
+
+import pytest
+from prepared_data import picture, problems_in, write_texts
+
+from mue_cli.data import ofa_tsv
+from mue_cli.data.coco import prepare_coco
+from mue_cli.data.ofa_tsv import CAPTION_FILES, find_files, read_captions, read_images, read_pairs
+from mue_cli.data.prepared import PreparedData
+from mue_cli.data.rows import Problems
+from mue_cli.data.snli_ve import prepare_snli_ve
+from mue_cli.data.tasks import CAPTION, ENTAILMENT
+from mue_cli.errors import DataError
+
+
+def encoded(content, url_safe=False):
+    return (base64.urlsafe_b64encode if url_safe else base64.b64encode)(content).decode()
+
+
+RED, BLUE = encoded(picture("red")), encoded(picture("blue"), url_safe=True)
+
+
+def write_lines(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+    return path
+
+
+def caption(image_id, text, image=RED, number="0"):
+    return (number, image_id, text, "sky&&water", image)
+
+
+def pair(image_id, hypothesis, label="entailment", pair_id="1", premise="A premise.", image=RED):
+    return (pair_id, image_id, image, hypothesis, premise, label)
+
+
+def listed(problems):
+    return [(problem.source, problem.item, problem.reason) for problem in problems.listed]
+
+
+def test_stage_1_has_a_caption_a_line_and_each_picture_is_stored_once(tmp_path):
+    source = tmp_path / "caption_data"
+    lines = [caption("7", "One."), caption("9", "Another.", BLUE), caption("7", "Two.")]
+    write_lines(source / "caption_stage1_train.tsv", *lines)
+    write_lines(source / "caption_val.tsv", caption("12", "Three.&&Four.", BLUE))
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    data = PreparedData.open(tmp_path / "out")
+    assert [(row.image_id, row.references) for row in data.examples(CAPTION, "train")] == [("7", ("One.", "Two.")), ("9", ("Another.",))]
+    assert [row.references for row in data.examples(CAPTION, "val")] == [("Three.", "Four.")]
+    assert [row.image.getpixel((0, 0)) for row in data.examples(CAPTION, "train")] == [(255, 0, 0), (0, 0, 255)]
+    assert manifest.num_images == 3
+    assert manifest.problems == {}
+    assert manifest.notes == ("OFA's own files",)
+    assert manifest.sources == {"tsv": [str(source / "caption_stage1_train.tsv"), str(source / "caption_val.tsv")]}
+
+
+def test_stage_2_goes_before_stage_1(tmp_path):
+    for name in ("caption_stage1_train.tsv", "caption_stage2_train.tsv", "caption_test.tsv"):
+        (tmp_path / name).touch()
+    found = {split: path.name for split, path in find_files(tmp_path, CAPTION_FILES).items()}
+    assert found == {"train": "caption_stage2_train.tsv", "test": "caption_test.tsv"}
+
+
+def test_snli_ve_lines_become_pairs(tmp_path):
+    source = tmp_path / "snli_ve_data"
+    write_lines(source / "snli_ve_train.tsv", pair("5", "It is red.", pair_id="5.jpg#1r1n"), pair("5", "It is blue.", "contradiction", "b"))
+    write_lines(source / "snli_ve_dev.tsv", pair("6", "Who knows.", "neutral", premise="", image=BLUE))
+    prepare_snli_ve(source, tmp_path / "out", write_texts)
+    data = PreparedData.open(tmp_path / "out")
+    assert [(row.sample_id, row.target) for row in data.examples(ENTAILMENT, "train")] == [("5.jpg#1r1n", "yes"), ("b", "no")]
+    assert [row.source for row in data.examples(ENTAILMENT, "val")] == [' does the image describe " who knows. "?']
+    assert "a premise." in data.examples(ENTAILMENT, "train")[0].source
+
+
+@pytest.mark.parametrize(
+    "text", [encoded(b"\xfb\xff\xfe?"), encoded(b"\xfb\xff\xfe?", url_safe=True), encoded(b"\xfb\xff\xfe?").rstrip("=")]
+)
+def test_base64_is_read_in_both_alphabets_with_and_without_padding(tmp_path, text):
+    problems = Problems()
+    data = read_captions({"val": write_lines(tmp_path / "x.tsv", caption("1", "Text.", text))}, problems)
+    assert list(read_images(data.places, problems)) == [("1", b"\xfb\xff\xfe?")]
+
+
+def test_lines_that_cannot_be_used_are_problems(tmp_path):
+    path = write_lines(
+        tmp_path / "x.tsv",
+        caption("1", "Fine."),
+        ("two", "columns"),
+        caption(" ", "No image."),
+        ("",),
+        caption("2", " . "),
+        caption("1", "Another picture.", BLUE),
+    )
+    with path.open("ab") as file:
+        file.write(b"0\t3\t\xff\xfe\t-\t" + RED.encode() + b"\r\n" + "\t".join(caption("4", "Windows.")).encode() + b"\r\n")
+        file.write("\t".join(caption("5", "No line end.")).encode())
+    problems = Problems()
+    data = read_captions({"val": path}, problems)
+    assert [(row.image_id, row.captions) for row in data.captions["val"]] == [
+        ("1", ("Fine.",)),
+        ("4", ("Windows.",)),
+        ("5", ("No line end.",)),
+    ]
+    assert listed(problems) == [
+        ("x.tsv", "line 2", "malformed line"),
+        ("x.tsv", "line 3", "no photograph named"),
+        ("x.tsv", "line 6", "another picture under the same image id"),
+        ("x.tsv", "line 7", "malformed line"),
+        ("x.tsv", "2", "no usable caption"),
+    ]
+    assert [image_id for image_id, _ in read_images(data.places, problems)] == ["1", "2", "4", "5"]
+
+
+def test_pairs_that_cannot_be_used_are_problems_and_ids_are_unique(tmp_path):
+    rows = [pair("1", "A.", pair_id="p"), pair("1", "B.", pair_id="p"), pair("1", "C.", pair_id=""), pair("1", ""), pair("1", "D.", "yes")]
+    problems = Problems()
+    data = read_pairs({"test": write_lines(tmp_path / "x.tsv", *rows)}, problems)
+    assert [row.pair_id for row in data.pairs["test"]] == ["p", "p-x-2", "x-3"]
+    assert listed(problems) == [("x.tsv", "line 4", "no hypothesis"), ("x.tsv", "line 5", "unknown label")]
+
+
+def test_pictures_that_are_none_are_problems_and_their_rows_are_left_out(tmp_path):
+    source = tmp_path / "data"
+    rows = [caption("1", "Fine."), caption("2", "No base64.", "***"), caption("3", "No picture.", encoded(b"junk"))]
+    write_lines(source / "caption_val.tsv", *rows)
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert manifest.num_images == 1
+    assert problems_in(tmp_path / "out") == [
+        ("2", "picture is no base64"),
+        ("3", "image broken"),
+        ("2", "row without a readable image"),
+        ("3", "row without a readable image"),
+    ]
+
+
+def test_lines_too_long_are_refused_and_the_next_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(ofa_tsv, "MAX_LINE_BYTES", 2000)
+    rows = [caption("1", "Fine."), caption("2", "Long.", "A" * 10_000), caption("3", "Fine too.", BLUE)]
+    problems = Problems()
+    data = read_captions({"val": write_lines(tmp_path / "x.tsv", *rows)}, problems)
+    assert listed(problems) == [("x.tsv", "line 2", "line too long")]
+    assert [(image_id, image) for image_id, image in read_images(data.places, problems)] == [("1", picture("red")), ("3", picture("blue"))]
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    write_lines(tmp_path / "caption_val.tsv", ("nothing",))
+    with pytest.raises(DataError, match=r"nothing is left of coco \(malformed line: 1\)"):
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)
+
+
+def test_pictures_are_never_all_in_memory(tmp_path):
+    image = encoded(bytes(300_000))
+    path = write_lines(tmp_path / "x.tsv", *(caption(str(number), "Text.", image) for number in range(60)))
+    problems = Problems()
+    tracemalloc.start()
+    data = read_captions({"train": path}, problems)
+    assert sum(1 for _ in read_images(data.places, problems)) == 60
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * len(image)
