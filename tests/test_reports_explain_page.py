@@ -55,11 +55,11 @@ def test_every_layer_has_a_row_and_skipped_ones_have_no_number() -> None:
 
 def test_every_token_has_a_row_of_layers_with_its_exit_and_threshold() -> None:
     head, *steps = Table(one()).rows[8:]
-    assert head == ["", "layer 1", "layer 2", "layer 3", "exit", "threshold"]
+    assert head == ["", "exit", "threshold", "layer 1", "layer 2", "layer 3"]
     assert steps == [
-        ["a", "0.2500", "-", "-", "1", "0.2000"],
-        ["</s>", "0.1000", "0.2000", "0.3000", "3", "0.1900"],
-        ["(beam)", "0.5000", "0.9000", "-", "2", "0.1800"],
+        ["a", "1", "0.2000", "0.2500", "-", "-"],
+        ["</s>", "3", "0.1900", "0.1000", "0.2000", "0.3000"],
+        ["(beam)", "2", "0.1800", "0.5000", "0.9000", "-"],
     ]
 
 

@@ -87,10 +87,10 @@ def _decoder(explanation: Explanation) -> str:
     layers = range(1, max(passage.num_layers for passage in explanation.decoder) + 1)
     head = "".join(f'<th scope="col">layer {layer}</th>' for layer in layers)
     rows = "".join(_step(label, passage) for label, passage in zip(explanation.labels(), explanation.decoder, strict=True))
-    told = '<span class="quiet">a row for every token; the hypotheses of a beam leave together</span>'
+    told = "a row for every token; the hypotheses of a beam leave together"
     return (
-        f'<div class="wide"><table class="heat"><caption>decoder {told}</caption>'
-        f'<tr><td></td>{head}<th scope="col">exit</th><th scope="col">threshold</th></tr>{rows}</table></div>'
+        f'<h3>decoder <span class="quiet">{told}</span></h3><div class="wide"><table class="heat">'
+        f'<tr><td class="plain"></td><th scope="col">exit</th><th scope="col">threshold</th>{head}</tr>{rows}</table></div>'
     )
 
 
@@ -98,7 +98,7 @@ def _step(label: str, passage: Passage) -> str:
     name = f'<tr><th scope="row">{_text(label)}</th>'
     cells = "".join(_cell(passage, layer) for layer in range(1, passage.num_layers + 1))
     threshold = "-" if passage.threshold is None else f"{passage.threshold:.4f}"
-    return f'{name}{cells}<td class="plain">{passage.exit_layer}</td><td class="plain">{threshold}</td></tr>'
+    return f'{name}<td class="plain">{passage.exit_layer}</td><td class="plain">{threshold}</td>{cells}</tr>'
 
 
 def _cell(passage: Passage, layer: int) -> str:
