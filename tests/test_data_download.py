@@ -66,7 +66,7 @@ def test_whole_file_gets_its_name_and_nothing_else_is_left(site, tmp_path):
     download([remote(site, size=len(CONTENT), checksum=sha256(CONTENT))], tmp_path / "new", lambda *what: told.append(what))
     assert (tmp_path / "new" / "x.zip").read_bytes() == CONTENT
     assert names(tmp_path / "new") == ["x.zip"]
-    assert told[0] == (0, 3, "MB")
+    assert {total for _, total, _ in told} == {3}
     assert told[-1] == (3, 3, "MB")
 
 

@@ -259,9 +259,11 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
     try:
         for thread in threads:
             thread.start()
-        left = len(threads)
+        left, told = len(threads), None
         while left:
-            _tell(transfers, report)
+            if (state := _state(transfers)) != told:
+                report(*state)
+                told = state
             try:
                 error = ended.get(timeout=0.2)
             except queue.Empty:
@@ -269,7 +271,7 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
             if error is not None:
                 raise error
             left -= 1
-        _tell(transfers, report)
+        report(*_state(transfers))
     finally:
         stop.set()
         for thread in threads:
@@ -277,9 +279,10 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
                 thread.join(timeout=2)
 
 
-def _tell(transfers: Sequence[_Transfer], report: Report) -> None:
+def _state(transfers: Sequence[_Transfer]) -> tuple[int, int, str]:
+    """Return what to report: megabytes done and in all, and what is waited for."""
     done, total = (sum(numbers) for numbers in zip(*((t.have, max(t.total or 0, t.have)) for t in transfers), strict=True))
-    report(-(-done // 10**6), -(-total // 10**6), "; ".join(["MB", *(transfer.note for transfer in transfers if transfer.note)]))
+    return -(-done // 10**6), -(-total // 10**6), "; ".join(["MB", *(transfer.note for transfer in transfers if transfer.note)])
 
 
 def _validator(response: HTTPResponse) -> str | None:
