@@ -85,6 +85,19 @@ def test_truncated_file_gives_what_it_has():
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
+def test_a_thread_that_is_done_does_not_stop_another_from_reading_a_truncated_file():
+    with images._truncated_files.on():
+        with images._truncated_files.on():
+            pass
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def test_what_is_no_image_is_said_without_a_memory_address():
+    with pytest.raises(DataError, match=r"^cannot decode image: no format that is known$"):
+        decode_image(b"hello")
+
+
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff\xe0junk"])
 def test_damaged_file_is_a_data_error(data):
     with pytest.raises(DataError, match="cannot decode image"):

@@ -4,12 +4,13 @@ Shape letters: B rows, I image side in pixels.
 """
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from mue_cli.errors import DataError
@@ -24,7 +25,7 @@ def decode_image(data: bytes, shrink_to: int | None = None) -> Image.Image:
     Raises DataError when it is no image, damaged beyond reading, or has more than MAX_PIXELS pixels.
     """
     try:
-        with _truncated_files_allowed():
+        with _truncated_files.on():
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"image of {image.width} x {image.height} pixels is too large to decode safely", hint="shrink it first")
@@ -33,6 +34,8 @@ def decode_image(data: bytes, shrink_to: int | None = None) -> Image.Image:
             return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise DataError(f"image is too large to decode safely: {error}", hint="shrink it first") from error
+    except UnidentifiedImageError as error:  # its own words name a memory address
+        raise DataError("cannot decode image: no format that is known", hint="replace the file, or leave its rows out") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:  # what Pillow's readers raise on damage
         raise DataError(f"cannot decode image: {error}", hint="replace the file, or leave its rows out") from error
 
@@ -62,12 +65,27 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-@contextmanager
-def _truncated_files_allowed() -> Iterator[None]:
-    """Pillow has only a global switch for this; put it back afterwards."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
+class _Switch:
+    """Pillow has only a global switch for files that end too early: on while any thread is inside, as it was once the last has left."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = False
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    ImageFile.LOAD_TRUNCATED_IMAGES = self._before
+
+
+_truncated_files = _Switch()
