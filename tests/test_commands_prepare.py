@@ -118,3 +118,17 @@ def test_snli_ve_with_photographs_is_prepared(mue, snli_site, tmp_path):
     answer = prepare(mue, "snli-ve", tmp_path, snli_site, "--images", images, "--vocab-size", 300)
     assert answer.code == 0, answer.stderr
     assert "entailment  train       1" in answer.stdout
+
+
+def test_flickr8k_is_downloaded_and_prepared(mue, site, tmp_path):
+    entries = [
+        {"filename": f"{number}_a.jpg", "split": split, "sentences": [{"raw": "A picture."}]}
+        for number, split in enumerate(("train", "val", "test"))
+    ]
+    karpathy = write_karpathy(tmp_path / "dataset_flickr8k.json", entries).read_bytes()
+    images = {f"Flicker8k_Dataset/{number}_a.jpg": picture(form="JPEG") for number in range(3)}
+    site.files["/caption_datasets.zip"] = write_zip(tmp_path / "k.zip", {"dataset_flickr8k.json": karpathy}).read_bytes()
+    site.files["/Flickr8k_Dataset.zip"] = write_zip(tmp_path / "i.zip", images).read_bytes()
+    answer = prepare(mue, "flickr8k", tmp_path, site, "--vocab-size", 300)
+    assert answer.code == 0, answer.stderr
+    assert "caption  train       1" in answer.stdout

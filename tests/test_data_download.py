@@ -6,6 +6,7 @@ import io
 import random
 import shutil
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import pytest
 from web_site import Fault, Site, serving
@@ -234,6 +236,30 @@ def test_server_that_is_not_there_is_given_up(tmp_path):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x.zip"
         with pytest.raises(DataError, match=r"gave up .* after 8 attempts: .*refused"):
             download([RemoteFile(url)], tmp_path)
+
+
+def test_body_that_is_no_http_is_given_up(site, tmp_path):
+    site.faults = [Fault(no_length=True, headers={"Transfer-Encoding": "chunked"})] * 8
+    with pytest.raises(DataError, match=r"after 8 attempts: connection broken"):
+        download([remote(site)], tmp_path)
+
+
+def test_server_without_a_valid_certificate_is_refused_at_once(tmp_path, monkeypatch):
+    error = ssl.SSLCertVerificationError(1, "failed")
+    error.verify_message = "certificate has expired"
+
+    def refuse(request, timeout):
+        raise URLError(error)
+
+    monkeypatch.setattr(engine, "_opener", lambda: SimpleNamespace(open=refuse))
+    with pytest.raises(DataError, match=r"https://a/x\.zip has no valid certificate: certificate has expired"):
+        download([RemoteFile("https://a/x.zip")], tmp_path)
+
+
+def test_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot write .*file: File exists"):
+        download([RemoteFile("https://a/x.zip")], tmp_path / "file")
 
 
 def test_server_that_ignores_ranges_sends_the_file_anew(site, tmp_path):

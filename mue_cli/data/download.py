@@ -52,7 +52,8 @@ def download(files: Sequence[RemoteFile], folder: Path, report: Report | None = 
     transfers = [_Transfer(file, folder, stop) for file in missing]
     required = sum(max((file.size or 0) - transfer.have, 0) + file.extra_room for file, transfer in zip(missing, transfers, strict=True))
     require_room({folder: required, **(room or {})})
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _run_all(transfers, stop, report or (lambda done, total, note: None))
 
 

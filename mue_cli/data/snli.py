@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mue_cli.data.archives import open_member
+from mue_cli.data.disk import writing
 from mue_cli.errors import DataError
 from mue_cli.files import replacing
 
@@ -33,7 +34,8 @@ def write_snli_ve(archive: Path, train_val_list: Path, test_list: Path, folder: 
         for image, line in _flickr_pairs(archive, f"snli_1.0/snli_1.0_{part}.jsonl"):
             pairs.setdefault(image, []).append(line)
     for part, images in (("train", train_val[:-DEV_IMAGES]), ("dev", train_val[-DEV_IMAGES:]), ("test", test)):
-        with replacing(folder / f"snli_ve_{part}.jsonl") as temporary, temporary.open("w", encoding="utf-8") as out:
+        path = folder / f"snli_ve_{part}.jsonl"
+        with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
             out.writelines(line for image in images for line in pairs.get(image, ()))
 
 
