@@ -12,6 +12,7 @@
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
+| explain.html | predict | a page of the pictures that were explained last |
 | plots/ | plot | figures, PNG and SVG |
 """
 
@@ -83,6 +84,10 @@ class Run:
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions.json"
+
+    @property
+    def explain_page(self) -> Path:
+        return self.folder / "explain.html"
 
     @property
     def plots(self) -> Path:

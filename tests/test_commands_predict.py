@@ -1,5 +1,6 @@
 """`mue predict` on a tiny model: what goes in by which door, what comes out, and what one bad picture does."""
 
+import base64
 import io
 import json
 import os
@@ -9,7 +10,9 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from prepared_data import picture
 from typer.testing import CliRunner
 
@@ -212,6 +215,14 @@ def test_a_premise_goes_with_the_hypothesis(judge, album: Path, monkeypatch) -> 
     assert asked == [" a dog like cat an animal"]
 
 
+def test_an_answer_is_explained_in_one_step(judge, album: Path, tmp_path: Path) -> None:
+    (line,) = lines(judge(album / "0.png", "--hypothesis", "a red circle", "--json", "--explain", "--html", tmp_path / "page.html"))
+    (step,) = line["explain"]["steps"]
+    assert step["token"] == f" {line['answer']}"
+    assert [step["exit_layer"]] == line["exit_layers"]["decoder"]
+    assert "hypothesis: a red circle" in read(tmp_path / "page.html").text
+
+
 def test_an_entailment_model_asks_for_a_sentence(judge, album: Path) -> None:
     answer = judge(album / "0.png")
     assert answer.code == 2
@@ -226,7 +237,7 @@ def test_explain_prints_a_line_per_stream_and_token_with_the_exit_marked(ask, al
     assert image.split()[0] == "image" and image.split()[1].endswith("<") and image.split()[2:] == ["-"] * 5 + ["1", "-1.0000"]
     assert text.split()[0] == "text" and "<" not in text and text.split()[-2:] == ["6", "-"]
     assert len(steps) >= 1 and all(step.split()[-2:] == ["6", "-"] for step in steps)
-    assert "similarity of each layer's output to its input" in answer.stderr
+    assert "similarity of a layer's output to its input" in answer.stderr
     assert f"page: {tmp_path / 'page.html'}" in answer.stderr
 
 
@@ -302,6 +313,14 @@ def test_page_embeds_every_picture_and_loads_nothing(ask, album: Path, tmp_path:
     assert page.tags.count("section") == page.tags.count("img") == 6
     assert len(page.sources) == 6 and all(source.startswith("data:image/jpeg;base64,/9j/") for source in page.sources)
     assert "http" not in (tmp_path / "page.html").read_text(encoding="utf-8").replace("http-equiv", "")
+
+
+def test_picture_on_the_page_is_the_one_that_was_asked_about(ask, album: Path, tmp_path: Path) -> None:
+    ask(album / "1.png", "--html", tmp_path / "page.html")
+    (source,) = read(tmp_path / "page.html").sources
+    shown = Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/jpeg;base64,"))))
+    assert shown.size == (21, 30)
+    assert np.allclose(shown.getpixel((10, 10)), (0, 0, 255), atol=4)
 
 
 def test_a_script_in_a_file_name_is_text_on_the_page(ask, tmp_path: Path) -> None:
@@ -386,8 +405,6 @@ def test_pictures_are_read_only_a_little_ahead() -> None:
 
 
 def test_thumbnails_are_small_and_carry_nothing_of_the_file_but_pixels(tmp_path: Path) -> None:
-    from PIL import Image
-
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     Image.new("RGB", (2000, 1000), "red").save(tmp_path / "a.jpg", exif=exif)

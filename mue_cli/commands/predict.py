@@ -44,7 +44,7 @@ WIDEST_PATH = 60
 
 ImagesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE...", show_default=False, help="Files, folders, quoted patterns, or - for a list of paths on stdin."),
+    typer.Argument(metavar="IMAGE", show_default=False, help="Files, folders, quoted patterns, or - for a list of paths on stdin."),
 ]
 HypothesisOption = Annotated[
     str | None, typer.Option(metavar="TEXT", show_default=False, help="For an entailment model: does the picture support this sentence?")
@@ -143,7 +143,7 @@ def _source(recipe: "Recipe", hypothesis: str | None, premise: str | None) -> st
 
 def _page_path(here: Experiment, html: Path | None) -> Path:
     """Return where the page goes. Raises MueError when it cannot go there: a long run must not end in that."""
-    path = html or here.run.folder / "explain.html"
+    path = html or here.run.explain_page
     if path.suffix.lower() not in (".html", ".htm"):
         raise MueError(f"`--html {path}` does not end in .html", "name the page to write; pictures stand without an option")
     try:

@@ -16,7 +16,7 @@ LEFT = "<"
 DIGITS = (4, 3, 2)
 """Of a similarity; as many as the terminal has room for."""
 
-KEY = f"similarity of each layer's output to its input; {LEFT} left after this layer, - skipped"
+KEY = f"similarity of a layer's output to its input; {LEFT} left after it, - skipped"
 
 
 def strip(explanation: "Explanation") -> str:
