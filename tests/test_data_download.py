@@ -77,6 +77,7 @@ def test_three_broken_connections_cost_no_byte_twice(site, tmp_path, pauses):
     download([remote(site, checksum=sha256(CONTENT))], tmp_path)
     assert (tmp_path / "x.zip").read_bytes() == CONTENT
     assert [request.range for request in site.requests] == [None, "bytes=700000-", "bytes=1600000-", "bytes=1600001-"]
+    assert [request.if_range for request in site.requests] == [None, '"one"', '"one"', '"one"']
     assert site.sent == len(CONTENT)
     assert len(pauses) == 3
 
@@ -290,7 +291,7 @@ def test_date_serves_where_the_etag_is_weak(site, tmp_path):
     site.etags["/x.zip"], site.last_modified = 'W/"one"', "Tue, 10 Jul 2018 00:00:00 GMT"
     site.faults = [Fault(cut=1000)]
     download([remote(site, checksum=sha256(CONTENT))], tmp_path)
-    assert [request.range for request in site.requests] == [None, "bytes=1000-"]
+    assert [(request.range, request.if_range) for request in site.requests] == [(None, None), ("bytes=1000-", site.last_modified)]
 
 
 def test_part_that_cannot_be_told_from_another_files_is_not_used(site, tmp_path):

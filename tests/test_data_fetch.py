@@ -202,6 +202,13 @@ def test_what_is_unpacked_or_lies_there_in_another_form_is_not_fetched(site, tmp
     assert len(site.requests) == 2
 
 
+def test_archive_that_is_there_must_be_the_published_one(tmp_path, monkeypatch):
+    table(monkeypatch, coco=(RemoteFile("http://nowhere/a.zip", size=5, images=("a",)),))
+    (tmp_path / "a.zip").write_bytes(b"half")
+    with pytest.raises(DataError, match=r"a\.zip has 4 bytes, expected 5"):
+        fetch.fetch("coco", tmp_path, tmp_path / "data")
+
+
 def test_room_is_asked_for_at_both_ends(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(fetch, "download", lambda files, folder, report, room: asked.append(room))

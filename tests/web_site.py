@@ -33,6 +33,7 @@ class Request:
 
     path: str
     range: str | None
+    if_range: str | None
     sent: int = 0
 
 
@@ -78,7 +79,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             fault = site.take_fault(self.path)
-            request = Request(self.path, self.headers["Range"])
+            request = Request(self.path, self.headers["Range"], self.headers["If-Range"])
             site.requests.append(request)
             fault.before()
             content, etag = site.files.get(self.path), site.etag(self.path)

@@ -200,5 +200,5 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, bytes]]:
 
 def _decode(text: bytes) -> bytes:
     """Return the bytes of standard or URL-safe base64, padded or not. Raises binascii.Error."""
-    text = text.strip().translate(_TO_STANDARD).rstrip(b"=")
+    text = text.strip().translate(_TO_STANDARD)
     return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
