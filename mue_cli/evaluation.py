@@ -5,6 +5,7 @@ Shape letters: B rows, N layers.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -140,12 +141,24 @@ class Scores:
     notes: tuple[str, ...] = ()
 
 
-def score(task: Task, predictions: Sequence[Prediction], progress: Progress | None = None) -> Scores:
-    """Score predictions with every metric of the task that this machine can run."""
+def score(
+    task: Task,
+    predictions: Sequence[Prediction],
+    metrics: Sequence[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    spice_dir: Path | None = None,
+) -> Scores:
+    """Score predictions with every metric of the task that this machine can run.
+
+    metrics: of captions, by name; the task's own is always among them. progress: steps done and in all, and what is computed. spice_dir:
+    folder with CoreNLP's jars.
+    """
     if task.answers:
         result = score_entailment({p.sample_id: p.text for p in predictions}, {p.sample_id: p.references[0] for p in predictions})
         return Scores({"accuracy": result.accuracy, **{f"accuracy of {answer}": value for answer, value in result.per_label.items()}})
-    captions = score_captions({p.image_id: p.text for p in predictions}, {p.image_id: p.references for p in predictions}, METRICS, progress)
+    wanted = METRICS if metrics is None else tuple(dict.fromkeys((*metrics, task.metric)))
+    texts, references = {p.image_id: p.text for p in predictions}, {p.image_id: p.references for p in predictions}
+    captions = score_captions(texts, references, wanted, progress, spice_dir)
     return Scores(captions.scores, captions.left_out, captions.notes)
 
 

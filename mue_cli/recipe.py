@@ -99,11 +99,13 @@ class SearchSection:
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """samples: at most so many of a split (None: all). timed_samples: how many are timed one by one against `full`."""
+    """samples: at most so many of a split (None: all). timed_samples: how many are timed one by one against `full`. metrics: of captions,
+    by name, each of which must be had (None: all that can be had here)."""
 
     batch_size: Count = 16
     samples: Count | None = None
     timed_samples: Natural = 16
+    metrics: tuple[Literal["BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE"], ...] | None = None
 
 
 @dataclass(frozen=True)

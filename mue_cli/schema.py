@@ -87,7 +87,7 @@ def expected(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(expected(argument) for argument in arguments)
     if origin is tuple:
-        return "a list"
+        return f"a list, each {expected(arguments[0])}"
     return _NAMES.get(kind, "a mapping of keys to values")
 
 

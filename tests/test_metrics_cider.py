@@ -1,25 +1,81 @@
 """CIDEr-D with reference vectors built once."""
 
+import gzip
+import json
 import math
 
 import pycocoevalcap.cider.cider
 import pytest
 from coco_captions import leave_one_out
 
-from mue_cli.metrics.cider import CiderD
+from mue_cli.errors import DataError
+from mue_cli.metrics.captioning import caption_tokenizer
+from mue_cli.metrics.cider import CiderD, DocumentFrequencies
 from mue_cli.metrics.tokens import plain_tokenize
 
 
-def test_each_image_scores_what_pycocoevalcap_gives_it():
-    predictions, references = leave_one_out(300)
-    lines = {image: plain_tokenize(captions) for image, captions in references.items()}
-    said = dict(zip(predictions, plain_tokenize(list(predictions.values())), strict=True))
+def theirs(references: dict[str, list[str]], predictions: dict[str, str]) -> list[float]:
+    """Return pycocoevalcap's score of each image."""
+    _, scores = pycocoevalcap.cider.cider.Cider().compute_score(references, {image: [line] for image, line in predictions.items()})
+    return [float(score) for score in scores]
+
+
+def tokenized(tokenize, num_images: int) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return set B's predictions and references as tokens."""
+    predictions, references = leave_one_out(num_images)
+    lines = iter(tokenize([caption for captions in references.values() for caption in captions]))
+    said = dict(zip(predictions, tokenize(list(predictions.values())), strict=True))
+    return said, {image: [next(lines) for _ in captions] for image, captions in references.items()}
+
+
+def test_each_of_1000_images_scores_exactly_what_pycocoevalcap_gives_it():
+    said, lines = tokenized(caption_tokenizer(), 1000)
     said["42"] = ""
-    _, theirs = pycocoevalcap.cider.cider.Cider().compute_score(lines, {image: [line] for image, line in said.items()})
     ours = CiderD(lines).per_image(said)
     assert list(ours) == list(lines)
-    assert list(ours.values()) == pytest.approx(list(theirs), rel=0, abs=1e-12)
+    assert list(ours.values()) == theirs(lines, said)
     assert ours["42"] == 0.0 and max(ours.values()) > 3
+
+
+def test_saved_frequencies_give_a_batch_the_scores_it_has_in_the_whole_set(tmp_path):
+    said, lines = tokenized(plain_tokenize, 300)
+    DocumentFrequencies.of(lines).save(tmp_path / "frequencies.json.gz")
+    frequencies = DocumentFrequencies.load(tmp_path / "frequencies.json.gz")
+    assert frequencies == DocumentFrequencies.of(lines)
+    batch = list(lines)[100:116]
+    scores = CiderD({image: lines[image] for image in batch}, frequencies).per_image({image: said[image] for image in batch})
+    assert list(scores.values()) == theirs(lines, said)[100:116]
+
+
+def test_frequencies_count_images_not_captions():
+    found = DocumentFrequencies.of({"1": ["a dog", "a dog runs"], "2": ["a cat"]})
+    assert found.num_images == 2
+    assert (found.counts[("a",)], found.counts[("a", "dog")], found.counts[("cat",)]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not gzip",
+        gzip.compress(b"{}"),
+        gzip.compress(b"[1]"),
+        gzip.compress(json.dumps({"num_images": 2, "counts": {"a": 3}}).encode()),
+        gzip.compress(json.dumps({"num_images": 2, "counts": {"a": 0}}).encode()),
+        gzip.compress(json.dumps({"num_images": 2, "counts": {"a": "1"}}).encode()),
+        gzip.compress(json.dumps({"num_images": 2, "counts": {"a": 1}}).encode())[:-12],
+    ],
+)
+def test_file_that_holds_no_frequencies_is_refused(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(DataError, match="does not hold document frequencies"):
+        DocumentFrequencies.load(tmp_path / "file")
+
+
+def test_missing_frequencies_say_how_to_make_them(tmp_path):
+    with pytest.raises(DataError, match="no document frequencies in") as error:
+        DocumentFrequencies.load(tmp_path / "file")
+    assert "DocumentFrequencies.of(references).save(path)" in str(error.value.hint)
 
 
 def test_hand_worked_score_of_one_shared_word():

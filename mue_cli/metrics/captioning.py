@@ -1,4 +1,4 @@
-"""Caption metrics as papers print them: BLEU-1..4, METEOR, ROUGE-L, CIDEr.
+"""Caption metrics as papers print them: BLEU-1..4, METEOR, ROUGE-L, CIDEr, SPICE.
 
 The scorers are pycocoevalcap's, run one by one: its own runner loses every metric when one fails. Its `Cider` is CIDEr-D, which papers call
 CIDEr.
@@ -7,7 +7,6 @@ CIDEr.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pycocoevalcap.bleu.bleu
 import pycocoevalcap.cider.cider
@@ -16,8 +15,12 @@ import pycocoevalcap.rouge.rouge
 from mue_cli.errors import DataError, MueError
 from mue_cli.metrics.cider import CiderD
 from mue_cli.metrics.java import UnavailableError
-from mue_cli.metrics.meteor import meteor
+from mue_cli.metrics.meteor import meteor, meteor_files
+from mue_cli.metrics.spice import IMAGES_AT_A_TIME, SpiceJars, find_spice, spice
 from mue_cli.metrics.tokens import Tokenizer, choose_tokenizer
+
+Progress = Callable[[int, int, str], None]
+"""progress(done, total, metric): steps done and in all, and the metric that is computed now."""
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 
@@ -56,34 +59,42 @@ class _Score:
     each: Sequence[float]
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What scorers work with. spice_dir: where the user says CoreNLP is. report: told how many of SPICE's images are done."""
+
+    tokenizer: Tokenizer
+    spice_dir: Path | None
+    report: Callable[[int], None]
+
+
 def score_captions(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     metrics: Sequence[str] = METRICS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    spice_dir: Path | None = None,
 ) -> CaptionScores:
     """Score one caption per image against its references.
 
     predictions: image -> caption. references: image -> captions. Without Java, METEOR and SPICE are left out and the other metrics count
-    plain tokens. progress is told metrics done and in all. Raises DataError when the images differ or an image has no reference, MueError
-    for an unknown metric.
+    plain tokens. spice_dir: folder with CoreNLP's jars. Raises DataError when the images differ or an image has no reference, MueError for
+    an unknown metric and for a spice_dir without the jars.
     """
     _check(predictions, references)
-    for metric in metrics:
-        if metric not in METRICS:
-            raise MueError(f"unknown metric {metric!r}", f"there are {', '.join(METRICS)}")
+    _check_known(metrics)
     tokenizer = caption_tokenizer()
     captions = _tokenize(tokenizer, predictions, references)
     results = CaptionScores({}, {}, {}, _notes(tokenizer, captions, metrics))
-    for done, metric in enumerate(metrics):
-        if progress:
-            progress(done, len(metrics))
+    steps = _Steps(metrics, len(captions.images), progress or (lambda done, total, metric: None))
+    means = _Means(tokenizer, spice_dir, steps.within)
+    for metric in metrics:
+        steps.begin(metric)
         try:
-            _add(results, captions, _SCORERS[metric](captions, tokenizer))
+            _add(results, captions, _SCORERS[metric](captions, means))
         except UnavailableError as error:
             results.left_out[metric] = str(error)
-    if progress:
-        progress(len(metrics), len(metrics))
+    steps.end()
     return results
 
 
@@ -113,9 +124,66 @@ class RepeatedCider:
         return {image: 100.0 * score for image, score in scores.items()}
 
 
+def check_metrics(metrics: Sequence[str], spice_dir: Path | None = None) -> None:
+    """Raise MueError, before any long work, for a metric that is unknown or cannot be had, and for a spice_dir that does not fit."""
+    _check_known(metrics)
+    tokenizer = caption_tokenizer()
+    for name, find in {"METEOR": find_meteor, "SPICE": lambda tokenizer: find_spice_jars(tokenizer, spice_dir)}.items():
+        try:
+            find(tokenizer)
+        except UnavailableError as error:
+            if name in metrics:
+                raise MueError(f"{name} was asked for and cannot be had: {error.reason}", error.fix) from None
+
+
+def find_meteor(tokenizer: Tokenizer) -> str:
+    """Return the Java that runs METEOR. Raises UnavailableError when there is none, or METEOR's files are absent."""
+    meteor_files(_package() / "meteor")
+    return _java_of(tokenizer, "METEOR")
+
+
+def find_spice_jars(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[str, SpiceJars]:
+    """Return the Java that runs SPICE and its jars. Raises as `find_spice`, and UnavailableError without Java."""
+    jars = find_spice(_package() / "spice", folder)
+    return _java_of(tokenizer, "SPICE"), jars
+
+
 def caption_tokenizer() -> Tokenizer:
     """Return the PTB tokeniser of pycocoevalcap's jar, or the plain one without Java."""
     return choose_tokenizer(_package() / "tokenizer" / "stanford-corenlp-3.4.1.jar")
+
+
+def _java_of(tokenizer: Tokenizer, metric: str) -> str:
+    if tokenizer.java is None:
+        lack = tokenizer.lack or UnavailableError("Java was not found")
+        raise UnavailableError(f"{metric} needs Java. {lack.reason}", lack.fix)
+    return tokenizer.java
+
+
+class _Steps:
+    """Progress over metrics: one step each, SPICE one for each part of its images."""
+
+    def __init__(self, metrics: Sequence[str], num_images: int, progress: Progress) -> None:
+        self._sizes = {metric: -(-num_images // IMAGES_AT_A_TIME) if metric == "SPICE" else 1 for metric in metrics}
+        self._total, self._progress = sum(self._sizes.values()), progress
+        self._done, self._metric = 0, ""
+
+    def begin(self, metric: str) -> None:
+        self._done += self._sizes.get(self._metric, 0)
+        self._metric = metric
+        self.within(0)
+
+    def within(self, num_images: int) -> None:
+        self._progress(self._done + -(-num_images // IMAGES_AT_A_TIME), self._total, self._metric)
+
+    def end(self) -> None:
+        self._progress(self._total, self._total, "")
+
+
+def _check_known(metrics: Sequence[str]) -> None:
+    for metric in metrics:
+        if metric not in METRICS:
+            raise MueError(f"unknown metric {metric!r}", f"there are {', '.join(METRICS)}")
 
 
 def _check(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
@@ -163,36 +231,36 @@ def _notes(tokenizer: Tokenizer, captions: _Tokenized, metrics: Sequence[str]) -
 
 
 def _tokenizer_notes(tokenizer: Tokenizer) -> list[str]:
-    if tokenizer.reason is None:
+    if tokenizer.lack is None:
         return []
-    return [f"plain tokens instead of PTB, so scores are not quite comparable with published ones: {tokenizer.reason}"]
+    return [f"plain tokens instead of PTB, so scores are not quite comparable with published ones: {tokenizer.lack}"]
 
 
-def _bleu(captions: _Tokenized, _: Tokenizer) -> list[_Score]:
+def _bleu(captions: _Tokenized, _: _Means) -> list[_Score]:
     references, predictions = _by_position(captions)
     totals, lists = pycocoevalcap.bleu.bleu.Bleu(4).compute_score(references, predictions, verbose=0)
     return [_Score(f"BLEU-{n}", total, each) for n, (total, each) in enumerate(zip(totals, lists, strict=True), start=1)]
 
 
-def _meteor(captions: _Tokenized, tokenizer: Tokenizer) -> list[_Score]:
-    if tokenizer.java is None:
-        raise UnavailableError(f"METEOR needs Java. {tokenizer.reason}")
-    return [_Score("METEOR", *meteor(_package() / "meteor", tokenizer.java, captions.references, captions.predictions))]
+def _meteor(captions: _Tokenized, means: _Means) -> list[_Score]:
+    java = find_meteor(means.tokenizer)
+    return [_Score("METEOR", *meteor(_package() / "meteor", java, captions.references, captions.predictions))]
 
 
-def _rouge(captions: _Tokenized, _: Tokenizer) -> list[_Score]:
+def _rouge(captions: _Tokenized, _: _Means) -> list[_Score]:
     return [_Score("ROUGE-L", *pycocoevalcap.rouge.rouge.Rouge().compute_score(*_by_position(captions)))]
 
 
-def _cider(captions: _Tokenized, _: Tokenizer) -> list[_Score]:
+def _cider(captions: _Tokenized, _: _Means) -> list[_Score]:
     return [_Score("CIDEr", *pycocoevalcap.cider.cider.Cider().compute_score(*_by_position(captions)))]
 
 
-def _spice(_captions: _Tokenized, _: Tokenizer) -> NoReturn:
-    raise UnavailableError("SPICE needs CoreNLP 3.6.0 (code and models jars), which pycocoevalcap does not carry")
+def _spice(captions: _Tokenized, means: _Means) -> list[_Score]:
+    java, jars = find_spice_jars(means.tokenizer, means.spice_dir)
+    return [_Score("SPICE", *spice(jars, java, captions.references, captions.predictions, means.report))]
 
 
-_SCORERS: Mapping[str, Callable[[_Tokenized, Tokenizer], list[_Score]]] = {
+_SCORERS: Mapping[str, Callable[[_Tokenized, _Means], list[_Score]]] = {
     "BLEU": _bleu,
     "METEOR": _meteor,
     "ROUGE-L": _rouge,

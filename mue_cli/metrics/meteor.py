@@ -10,12 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from mue_cli.metrics.java import UnavailableError, java_command
-from mue_cli.metrics.tokens import last_line
+from mue_cli.metrics.java import UnavailableError, failure, java_command, java_environment
 
 _SEPARATOR = " ||| "
 _SECONDS_TO_START = 300.0  # its paraphrase table takes 5 to 15 s
 _SECONDS_PER_CAPTION = 0.1
+_SECONDS_TO_END = 10.0
+
+
+def meteor_files(folder: Path) -> tuple[Path, Path]:
+    """Return METEOR's jar and its table of paraphrases. Raises UnavailableError when one is absent."""
+    files = folder / "meteor-1.5.jar", folder / "data" / "paraphrase-en.gz"
+    for path in files:
+        if not path.is_file():
+            raise UnavailableError(f"{path} is missing", "run: pip install --force-reinstall --no-deps pycocoevalcap")
+    return files
 
 
 def meteor(folder: Path, java: str, references: Sequence[Sequence[str]], predictions: Sequence[str]) -> tuple[float, list[float]]:
@@ -24,21 +33,33 @@ def meteor(folder: Path, java: str, references: Sequence[Sequence[str]], predict
     folder: holds meteor-1.5.jar and data/paraphrase-en.gz. Captions are tokenised single lines. The score of the set comes from summed
     counts, it is not the mean. Raises UnavailableError.
     """
-    arguments = ["-", "-", "-stdio", "-l", "en", "-norm", "-a", str(folder / "data" / "paraphrase-en.gz")]
-    command = java_command(java, folder / "meteor-1.5.jar", "Meteor", *arguments)
+    jar, paraphrases = meteor_files(folder)
+    command = java_command(java, [jar], "Meteor", "-", "-", "-stdio", "-l", "en", "-norm", "-a", str(paraphrases))
     timeout = _SECONDS_TO_START + _SECONDS_PER_CAPTION * len(predictions)
-    with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
-        watchdog = threading.Timer(timeout, process.kill)
-        watchdog.start()
-        try:
-            return _converse(process, references, predictions)
-        except (OSError, ValueError):
-            raise UnavailableError(_reason(process, complaints, timed_out=not watchdog.is_alive(), timeout=timeout)) from None
-        finally:
-            watchdog.cancel()
-            process.kill()
-            process.communicate()
+    try:
+        with tempfile.TemporaryFile() as complaints:
+            return _run(command, complaints, timeout, references, predictions)
+    except OSError as error:
+        raise UnavailableError(f"METEOR cannot be run: {error.strerror or error}") from None
+
+
+def _run(
+    command: Sequence[str], complaints: IO[bytes], timeout: float, references: Sequence[Sequence[str]], predictions: Sequence[str]
+) -> tuple[float, list[float]]:
+    """Talk to METEOR until it is done or its time is over. Its complaints go to a file, which cannot be full and block it as a pipe can."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, env=java_environment())
+    watchdog = threading.Timer(timeout, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        return _converse(process, references, predictions)
+    except (OSError, ValueError):
+        raise UnavailableError(_reason(process, complaints, timed_out=not watchdog.is_alive(), timeout=timeout)) from None
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
 
 
 def _converse(
@@ -72,9 +93,17 @@ def _hear(process: subprocess.Popen[bytes]) -> str:
 
 
 def _reason(process: subprocess.Popen[bytes], complaints: IO[bytes], timed_out: bool, timeout: float) -> str:
-    process.kill()
-    process.wait()
     if timed_out:
         return f"METEOR gave no answer within {timeout:.0f} s"
-    complaints.seek(0)
-    return f"METEOR failed: {last_line(complaints.read())}"
+    code = _ended(process)
+    complaints.seek(0)  # not before: the program writes at the same place of the file
+    return f"METEOR failed: {failure(code, complaints.read())}"
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Return how a program ended that stopped answering; one that goes on when nobody talks to it is stopped, which is not its failure."""
+    try:
+        process.communicate(timeout=_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        return 0
+    return process.returncode

@@ -5,13 +5,12 @@ ordinary English (on 5,000 COCO captions 8 came out differently) and is used, wi
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mue_cli.errors import MueError
-from mue_cli.metrics.java import INSTALL_HINT, UnavailableError, find_java, java_command
+from mue_cli.metrics.java import UnavailableError, java_command, need_java, run_java
 
 PUNCTUATION = frozenset(['"', "''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
@@ -24,7 +23,7 @@ _SECONDS_PER_CAPTION = 0.01
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """name: "PTB" or "plain". java: the Java that runs it, None for the plain one. reason: why it is not PTB, else None.
+    """name: "PTB" or "plain". java: the Java that runs it, None for the plain one. lack: why it is not PTB, else None.
 
     Calling it with captions returns one line for each, in order: words joined by single spaces.
     """
@@ -32,7 +31,7 @@ class Tokenizer:
     name: str
     run: Callable[[Sequence[str]], list[str]]
     java: str | None = None
-    reason: str | None = None
+    lack: UnavailableError | None = None
 
     def __call__(self, captions: Sequence[str]) -> list[str]:
         if not captions:
@@ -42,13 +41,11 @@ class Tokenizer:
 
 def choose_tokenizer(jar: Path) -> Tokenizer:
     """Return the PTB tokeniser of `jar` if Java runs it, else the plain one with the reason."""
-    java = find_java()
-    if java is None:
-        return Tokenizer("plain", plain_tokenize, reason=f"Java was not found; {INSTALL_HINT}")
     try:
+        java = need_java()
         ptb_tokenize(["a caption"], jar, java)
     except UnavailableError as error:
-        return Tokenizer("plain", plain_tokenize, reason=str(error))
+        return Tokenizer("plain", plain_tokenize, lack=error)
     return Tokenizer("PTB", lambda captions: _ptb_or_error(captions, jar, java), java=java)
 
 
@@ -62,17 +59,10 @@ def ptb_tokenize(captions: Sequence[str], jar: Path, java: str) -> list[str]:
 
     Brackets stay as `-lrb-`: with -lowerCase they miss the list, in coco-caption too. Raises UnavailableError.
     """
-    command = java_command(java, jar, "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
+    command = java_command(java, [jar], "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
     timeout = _SECONDS_TO_START + _SECONDS_PER_CAPTION * len(captions)
-    try:
-        done = subprocess.run(command, input="".join(f"{c}\n" for c in captions).encode(), capture_output=True, timeout=timeout, check=True)
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"the PTB tokeniser gave no answer within {timeout:.0f} s") from None
-    except subprocess.CalledProcessError as error:
-        raise UnavailableError(f"the PTB tokeniser failed: {last_line(error.stderr)}") from None
-    except OSError as error:
-        raise UnavailableError(f"Java ({java}) cannot be run: {error.strerror}") from None
-    lines = done.stdout.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    printed = run_java(command, "the PTB tokeniser", timeout, "".join(f"{caption}\n" for caption in captions).encode())
+    lines = printed.decode("utf-8", "replace").removesuffix("\n").split("\n")
     if len(lines) != len(captions):
         raise UnavailableError(f"the PTB tokeniser returned {len(lines)} lines for {len(captions)} captions")
     return [_without_punctuation(line.rstrip().split(" ")) for line in lines]
@@ -81,12 +71,6 @@ def ptb_tokenize(captions: Sequence[str], jar: Path, java: str) -> list[str]:
 def plain_tokenize(captions: Sequence[str]) -> list[str]:
     """Return the captions in lower case, words and signs apart, without PUNCTUATION; no Java needed."""
     return [_without_punctuation(_PLAIN.findall(caption.lower())) for caption in captions]
-
-
-def last_line(stderr: bytes) -> str:
-    """Return the line of a Java program's complaints that says what happened."""
-    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-    return lines[-1].strip() if lines else "it said nothing"
 
 
 def _ptb_or_error(captions: Sequence[str], jar: Path, java: str) -> list[str]:
