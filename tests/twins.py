@@ -93,7 +93,7 @@ class Decoder:
         return layer(
             given[:, -1:],
             lambda keys, values: layer.self_keys_values(given),
-            layer.cross_keys_values(self.encoded),
+            [(slice(None), *layer.cross_keys_values(self.encoded))],
             self_bias[None, :, -1:],
             cross_bias[None, :, -1:],
         )[0, 0]

@@ -15,6 +15,7 @@ from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation import Similarities, Subject, measure_similarities
+from mue_cli.inference.packed import packed
 from mue_cli.inference.positions import PositionTables
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
@@ -146,7 +147,8 @@ def _trained(run: Run) -> Pretrained:
 
 
 def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
-    return Subject(model, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(model))
+    fast = packed(model)
+    return Subject(fast, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(fast))
 
 
 def before_training(recipe: Recipe, run: Run, device: str) -> Workbench:

@@ -3,6 +3,8 @@
 Shape letters: B rows, T queries, S keys, D embed, H heads, K head size.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,11 +33,26 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
         """Attend from (B, T, D) to keys and values (B, H, S, K); bias broadcasts to (B, H, T, S)."""
+        return self.attend(x, [(slice(None), keys, values)], bias)
+
+    def attend(self, x: Tensor, parts: Sequence[tuple[slice, Tensor, Tensor]], bias: Tensor | None) -> Tensor:
+        """Attend from (B, T, D), rows in parts: each part names its rows of x and has keys and values (b, H, S, K) for them.
+
+        Parts let rows that lie apart in a cache be read where they are. bias broadcasts to (B, H, T, S).
+        """
         queries = self._heads(self.q_proj(x))  # (B, T, D) -> (B, H, T, K)
-        out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=self.scaling)
+        attended = [
+            F.scaled_dot_product_attention(queries[rows], keys, values, attn_mask=_of_rows(bias, rows), scale=self.scaling)
+            for rows, keys, values in parts
+        ]
+        out = attended[0] if len(attended) == 1 else torch.cat(attended)
         if self.c_attn is not None:
             out = out * self.c_attn[:, None, None]
         return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, D)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)
+
+
+def _of_rows(bias: Tensor | None, rows: slice) -> Tensor | None:
+    return bias if bias is None or len(bias) == 1 else bias[rows]

@@ -11,12 +11,12 @@ Cross-attention: once per image and layer, for the rows that reach the layer, ne
 Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, D embed, S encoder tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from mue_cli.model.layers import DecoderLayer, KeysValues
+from mue_cli.model.layers import CrossParts, DecoderLayer, KeysValues
 
 
 class SelfCache:
@@ -92,21 +92,17 @@ class CrossCache:
         self._keys_values: list[KeysValues | None] = [None] * len(layers)
         self._missing = [set(range(len(encoder_output))) for _ in layers]
 
-    def get(self, layer: int, rows: Sequence[int]) -> KeysValues:
-        """Return keys and values of some rows, each (B', H, S, K); views, not copies, when all rows are asked for."""
+    def get(self, layer: int, rows: Sequence[int]) -> CrossParts:
+        """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run of neighbouring rows."""
         missing = sorted(self._missing[layer].intersection(rows))
-        everything = len(self._encoder_output)
-        if len(missing) == everything:
+        if len(missing) == len(self._encoder_output):
             self._keys_values[layer] = self._layers[layer].cross_keys_values(self._encoder_output)
         elif missing:
             self._compute(layer, missing)
         self._missing[layer].difference_update(missing)
         kept = self._keys_values[layer]
         assert kept is not None
-        if len(rows) == everything:
-            return kept
-        index = torch.tensor(rows, device=self._encoder_output.device)
-        return kept[0][index], kept[1][index]
+        return [(slice(place, place + end - start), kept[0][start:end], kept[1][start:end]) for place, start, end in _runs(rows)]
 
     def _compute(self, layer: int, rows: list[int]) -> None:
         index = torch.tensor(rows, device=self._encoder_output.device)
@@ -116,3 +112,12 @@ class CrossCache:
             shape = (len(self._encoder_output), *keys.shape[1:])
             kept = self._keys_values[layer] = (keys.new_zeros(shape), keys.new_zeros(shape))
         kept[0][index], kept[1][index] = keys, values
+
+
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield runs of neighbouring rows, in order: the place of the first in `rows`, its number, and the number after the last."""
+    place = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or rows[i] != rows[i - 1] + 1:
+            yield place, rows[place], rows[i - 1] + 1
+            place = i

@@ -73,4 +73,8 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Read any layer's state out through the shared norm and head: (..., D) -> (..., V)."""
-        return F.linear(self.layer_norm(hidden), self.embed_tokens.weight)
+        return self.project_out(self.layer_norm(hidden))
+
+    def project_out(self, normed: Tensor) -> Tensor:
+        """Apply the head, which is the embedding: (..., D) -> (..., V)."""
+        return F.linear(normed, self.embed_tokens.weight)

@@ -3,7 +3,7 @@
 Shape letters: B rows, Q hypotheses of a row (1 unless a beam is decoded), T positions, S keys, D embed, H heads, K head size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from mue_cli.model.attention import Attention
 
 KeysValues = tuple[Tensor, Tensor]
+CrossParts = Sequence[tuple[slice, Tensor, Tensor]]
+"""Cross-attention's keys and values, (b, H, S, K) each, for parts of a batch's rows; together all rows, in order."""
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -88,7 +90,7 @@ class DecoderLayer(nn.Module):
         self,
         x: Tensor,
         remember: Callable[[Tensor, Tensor], KeysValues],
-        cross: KeysValues,
+        cross: CrossParts,
         self_bias: Tensor | None,
         cross_bias: Tensor | None,
         num_hypotheses: int = 1,
@@ -101,7 +103,7 @@ class DecoderLayer(nn.Module):
         normed = self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)  # (B, Q T, D) -> (B Q, T, D)
         attended = self.self_attn(normed, *remember(*self.self_attn.keys_values(normed)), self_bias)
         x = _add(self, x, self.self_attn_mid_layer_norm(attended.view_as(x)))
-        attended = self.cross_attn(self.cross_attn_layer_norm(x), *cross, cross_bias)
+        attended = self.cross_attn.attend(self.cross_attn_layer_norm(x), cross, cross_bias)
         x = _add(self, x, self.cross_attn_mid_layer_norm(attended))
         return _add(self, x, _feed_forward(self, x))
 

@@ -73,7 +73,7 @@ class OFA(nn.Module):
         states = [self.decoder.embed(tokens)]
         for i, layer in enumerate(self.decoder.stack()):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
-            cross = layer.cross_keys_values(encoded.hidden)
+            cross = [(slice(None), *layer.cross_keys_values(encoded.hidden))]
             states.append(layer(states[-1], lambda keys, values: (keys, values), cross, self_bias, cross_bias))
         return states
 

@@ -1,0 +1,134 @@
+"""A model's copy for inference on a CPU: the same layers, with matrices in the layout that oneDNN multiplies fastest.
+
+PyTorch gives float32 products to another library, which reaches less than half of oneDNN's rate on some processors and reads the weights of
+a single word at a third of the memory's speed. Here linear layers and the head are packed once, batch norm is folded into the
+convolutions, ReLU into both. Results differ from the model's own by rounding alone.
+
+Shape letters: B rows, C channels, I image side, h and w grid sides.
+"""
+
+import copy
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mue_cli.model.ofa import OFA
+from mue_cli.model.resnet import Bottleneck, ResNet
+
+SMALLEST = 2**17
+"""Matrices with fewer elements stay as they are: calling the operator would cost more than it saves."""
+
+
+def packed(model: OFA) -> OFA:
+    """Return a copy of a model on a CPU that computes the same, faster; norms and embeddings are shared, matrices are not.
+
+    It follows no later change of the weights. The model itself where packing cannot be had: on a GPU, in another precision than float32,
+    or with a PyTorch that lacks the operators.
+    """
+    weight = model.encoder.embed_tokens.weight
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not operators_work():
+        return model
+    fast = _converted(model)
+    assert isinstance(fast, OFA)
+    if weight.numel() >= SMALLEST:
+        # In place of the method; no submodule, since the weight is the embedding's.
+        fast.decoder.__dict__["project_out"] = PackedLinear(weight, None)
+    return fast
+
+
+@cache
+def operators_work() -> bool:
+    """Tell whether this PyTorch can pack, by packing and comparing: the operators are those its own compiler uses, and no promise."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((3, 8), (16, 8), (16,)))
+    image, kernel = torch.randn(1, 4, 6, 6, generator=generator), torch.randn(8, 4, 3, 3, generator=generator)
+    try:
+        linear = PackedLinear(weight, bias)(x)
+        convolved = _convolve(image, _Kernel(kernel, bias[:8], 2, 1), relu=True)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    return torch.allclose(linear, F.linear(x, weight, bias), atol=1e-5) and torch.allclose(
+        convolved, F.relu(F.conv2d(image, kernel, bias[:8], 2, 1)), atol=1e-5
+    )
+
+
+def _converted(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.Linear):
+        return PackedLinear(module.weight, module.bias) if module.weight.numel() >= SMALLEST else module
+    if isinstance(module, ResNet):
+        return FoldedResNet(module)
+    twin = copy.copy(module)
+    twin._modules = {name: child if child is None else _converted(child) for name, child in module._modules.items()}
+    return twin
+
+
+class PackedLinear(nn.Module):
+    """x W^T + b with W packed."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+        self.bias = None if bias is None else bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
+
+
+class _Kernel:
+    """A convolution and the batch norm behind it as one convolution."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, padding: int) -> None:
+        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self.bias, self.stride, self.padding = bias.detach(), [stride] * 2, [padding] * 2
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> _Kernel:
+    """Fold running statistics, scale and shift into the kernel: norm(conv(x)) = (s w) * x + (b - s mean), s = scale / deviation."""
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight = convolution.weight * scale[:, None, None, None]
+    return _Kernel(weight, norm.bias - scale * norm.running_mean, convolution.stride[0], int(convolution.padding[0]))
+
+
+def _convolve(x: Tensor, kernel: _Kernel, relu: bool) -> Tensor:
+    arguments: tuple[Any, ...] = (x, kernel.weight, kernel.bias, kernel.padding, kernel.stride, [1, 1], 1)
+    return torch.ops.mkldnn._convolution_pointwise.default(*arguments, "relu" if relu else "none", [], "")
+
+
+class FoldedResNet(nn.Module):
+    """ResNet in evaluation mode: channels last, batch norm folded, ReLU with the convolution."""
+
+    def __init__(self, trunk: ResNet) -> None:
+        super().__init__()
+        self.stem = _folded(trunk.conv1, trunk.bn1)
+        stages = (trunk.layer1, trunk.layer2, trunk.layer3)
+        self.blocks = [_FoldedBlock(block) for stage in stages for block in stage if isinstance(block, Bottleneck)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn (B, 3, I, I) into (B, C, h, w), as ResNet does."""
+        x = _convolve(images.contiguous(memory_format=torch.channels_last), self.stem, relu=True)
+        x = F.max_pool2d(x, 3, 2, padding=1)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class _FoldedBlock:
+    def __init__(self, block: Bottleneck) -> None:
+        self.first, self.second, self.third = (
+            _folded(block.conv1, block.bn1),
+            _folded(block.conv2, block.bn2),
+            _folded(block.conv3, block.bn3),
+        )
+        shortcut = block.downsample
+        self.shortcut = _folded(shortcut[0], shortcut[1]) if isinstance(shortcut, nn.Sequential) else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out = _convolve(_convolve(x, self.first, relu=True), self.second, relu=True)
+        shortcut = x if self.shortcut is None else _convolve(x, self.shortcut, relu=False)
+        return F.relu_(_convolve(out, self.third, relu=False).add_(shortcut))

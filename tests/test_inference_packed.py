@@ -1,0 +1,111 @@
+"""The packed copy of a model: what it computes is the model's own, up to rounding, and the model stays as it was."""
+
+import pytest
+import torch
+from small_ofa import pad, small_inputs, small_model
+
+from mue_cli.exits.methods import full
+from mue_cli.inference import packed as packing
+from mue_cli.inference.encode import encode
+from mue_cli.inference.packed import FoldedResNet, PackedLinear, operators_work, packed
+from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.search import generate
+from mue_cli.recipe import SearchSection
+
+
+@pytest.fixture(autouse=True)
+def pack_everything(monkeypatch):
+    if not operators_work():
+        pytest.skip("this PyTorch has no packing operators")
+    monkeypatch.setattr(packing, "SMALLEST", 1)
+
+
+def restless(seed: int):
+    """Return a small model whose batch norms have statistics of their own, as after training."""
+    model = small_model(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+    return model
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [32, 40, 64])
+def test_the_folded_trunk_equals_the_trunk(size):
+    model = restless(size)
+    images = torch.randn(3, 3, size, size)
+    folded = FoldedResNet(model.encoder.embed_images)(images)
+    plain = model.encoder.embed_images(images)
+    assert folded.shape == plain.shape
+    assert torch.allclose(folded, plain, atol=1e-4 * float(plain.abs().max()))
+
+
+@torch.inference_mode()
+def test_a_packed_matrix_multiplies_any_number_of_rows():
+    linear = torch.nn.Linear(24, 40)
+    fast = PackedLinear(linear.weight, linear.bias)
+    for shape in ((24,), (1, 24), (5, 24), (2, 7, 24), (1, 900, 24)):
+        x = torch.randn(shape)
+        assert torch.allclose(fast(x), linear(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@torch.inference_mode()
+def test_tokens_and_scores_are_the_models_own(seed):
+    model = restless(seed)
+    fast = packed(model)
+    assert fast is not model
+    assert isinstance(fast.decoder.layers[0].fc1, PackedLinear) and isinstance(model.decoder.layers[0].fc1, torch.nn.Linear)
+    assert isinstance(fast.decoder.project_out, PackedLinear)
+    images, texts = small_inputs(seed, rows=4)
+    search = SearchSection(beam=3, max_tokens=8)
+    results = []
+    for subject in (model, fast):
+        tables = PositionTables(subject)
+        encoded = encode(subject, tables, full(True), images, pad(texts))
+        results.append((encoded.hidden, generate(subject, tables, full(True), encoded, search)))
+    (hidden, plain), (fast_hidden, quick) = results
+    assert torch.allclose(hidden, fast_hidden, atol=1e-4)
+    for a, b in zip(plain, quick, strict=True):
+        assert [h.tokens for h in a.hypotheses] == [h.tokens for h in b.hypotheses]
+        assert [h.score for h in a.hypotheses] == pytest.approx([h.score for h in b.hypotheses], abs=1e-4)
+
+
+def test_packing_leaves_the_model_alone_and_takes_no_part_in_its_training():
+    model = small_model(0)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fast = packed(model)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    with torch.no_grad():
+        model.decoder.layers[0].fc1.weight.zero_()
+    x = torch.ones(1, 32)
+    assert fast.decoder.layers[0].fc1(x).abs().sum() > 0
+    assert "project_out" not in model.decoder.__dict__
+
+
+def test_small_matrices_other_precisions_and_other_pytorches_are_left_as_they_are(monkeypatch):
+    model = small_model(0)
+    assert packed(model.double()) is model
+    model = small_model(0)
+    monkeypatch.setattr(packing, "SMALLEST", 10**9)
+    fast = packed(model)
+    assert isinstance(fast.decoder.layers[0].fc1, torch.nn.Linear) and "project_out" not in fast.decoder.__dict__
+    monkeypatch.setattr(packing, "operators_work", lambda: False)
+    assert packed(model) is model
+
+
+def test_operators_that_are_missing_or_wrong_are_not_used(monkeypatch):
+    def missing(*_):
+        raise AttributeError("no such operator")
+
+    for broken in (missing, lambda *_, **__: torch.zeros(3, 16)):
+        operators_work.cache_clear()
+        monkeypatch.setattr(packing.PackedLinear, "forward", broken)
+        assert not operators_work()
+    monkeypatch.undo()
+    operators_work.cache_clear()
+    assert operators_work()
