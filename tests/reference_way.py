@@ -1,7 +1,8 @@
 """OFA as its reference implementation runs it: right, straightforward and slow. What the fast path is measured against.
 
 Position biases are built for every layer and every step, of the whole prefix; attention is written out; cross-attention's keys and values
-are computed and kept for every hypothesis. The search on top is the product's own, so that the two differ in the model alone. For one picture.
+are computed and kept for every hypothesis. The search on top is the product's own, so that the two differ in the model alone. For one
+picture.
 
 Shape letters: Q hypotheses, T prefix, S encoder tokens, D embed, H heads.
 """
