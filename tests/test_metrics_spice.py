@@ -243,18 +243,24 @@ def _missing() -> str:
     return ""
 
 
-def test_spice_of_six_coco_images(tmp_path, monkeypatch):
-    """Values of pycocoevalcap's own Spice() with the original CoreNLP 3.6.0; one file lies in a folder with a space."""
+def test_spice_of_six_coco_images_with_all_files_on_a_path_with_a_space(tmp_path, monkeypatch):
+    """Values of pycocoevalcap's own Spice() with the original CoreNLP 3.6.0."""
     missing = _missing()
     if missing:
         pytest.skip(missing)
     jars = find_spice(PACKAGE)
-    folder = tmp_path / "with space"
-    folder.mkdir()
+    package, corenlp = tmp_path / "site packages", tmp_path / "core nlp"
+    for folder in (package, corenlp):
+        folder.mkdir()
+    for name in ("spice", "tokenizer"):
+        (package / name).symlink_to(PACKAGE.parent / name)
     for jar in (jars.corenlp, jars.models):
-        (folder / jar.name).symlink_to(jar.absolute())
+        (corenlp / jar.name).symlink_to(jar.absolute())
+    monkeypatch.setattr(captioning, "_package", lambda: package)
+    before = sorted(PACKAGE.rglob("*"))
     predictions, references = leave_one_out(6)
-    results = score_captions(predictions, references, ("SPICE",), spice_dir=folder)
+    results = score_captions(predictions, references, ("SPICE",), spice_dir=corenlp)
     assert results.left_out == {}
     assert results.scores["SPICE"] == pytest.approx(17.223214745073825, abs=1e-2)
     assert results.per_image["SPICE"]["42"] == pytest.approx(19.35483870967742, abs=1e-2)
+    assert sorted(PACKAGE.rglob("*")) == before
