@@ -317,7 +317,9 @@ def test_page_embeds_every_picture_and_loads_nothing(ask, album: Path, tmp_path:
 
 def test_picture_on_the_page_is_the_one_that_was_asked_about(ask, album: Path, tmp_path: Path) -> None:
     ask(album / "1.png", "--html", tmp_path / "page.html")
-    (source,) = read(tmp_path / "page.html").sources
+    page = read(tmp_path / "page.html")
+    assert "one picture" in page.text
+    (source,) = page.sources
     shown = Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/jpeg;base64,"))))
     assert shown.size == (21, 30)
     assert np.allclose(shown.getpixel((10, 10)), (0, 0, 255), atol=4)

@@ -224,6 +224,8 @@ def _page(path: Path | None, predictor: Predictor, notes: Sequence[str]) -> "Ite
 
 
 def _coverage(total: int) -> str:
+    if total == 1:
+        return "one picture"
     return f"{total} pictures" if total <= MAX_SECTIONS else f"the first {MAX_SECTIONS} of {total} pictures"
 
 
