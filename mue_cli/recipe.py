@@ -86,6 +86,13 @@ class ExitsSection:
 
 
 @dataclass(frozen=True)
+class InferenceSection:
+    """precision: what evaluation, calibration and prediction compute with (mue_cli/inference/precision.py). Training is float32."""
+
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+
+
+@dataclass(frozen=True)
 class SearchSection:
     """Generation (OFA: beam 5, 16 tokens, no 3-gram twice, length penalty 1). Ignored when answers are a closed set."""
 
@@ -128,6 +135,7 @@ class Recipe:
     model: ModelSection = field(default_factory=ModelSection)
     training: TrainingSection = field(default_factory=TrainingSection)
     exits: ExitsSection = field(default_factory=ExitsSection)
+    inference: InferenceSection = field(default_factory=InferenceSection)
     search: SearchSection = field(default_factory=SearchSection)
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
     calibration: CalibrationSection = field(default_factory=CalibrationSection)

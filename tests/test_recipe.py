@@ -101,7 +101,7 @@ def test_unknown_key_names_key_file_and_the_nearest_known_one(write) -> None:
 
 def test_unknown_key_far_from_all_lists_the_known_ones(write) -> None:
     assert refusal(write(HEAD + "zzz: 1\n"))[1] == (
-        "known keys: name, task, seed, data, model, training, exits, search, evaluation, calibration"
+        "known keys: name, task, seed, data, model, training, exits, inference, search, evaluation, calibration"
     )
 
 

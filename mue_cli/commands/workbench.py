@@ -15,8 +15,8 @@ from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation import Similarities, Subject, measure_similarities
-from mue_cli.inference.packed import packed
 from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.precision import at_precision
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
@@ -147,7 +147,7 @@ def _trained(run: Run) -> Pretrained:
 
 
 def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
-    fast = packed(model)
+    fast = at_precision(model, recipe.inference.precision)
     return Subject(fast, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(fast))
 
 

@@ -43,6 +43,7 @@ def encode(
 
     image_mask: (B,) bool, False where a row has no image. probes: by stream name.
     """
+    images = images.to(model.encoder.embed_positions.weight.dtype)
     image, text = model.encoder.embed(images, tokens, image_mask)
     streams = (separate_streams if method.decompose else joint_stream)(image, text)
     hidden, exit_layers = [], {}

@@ -22,20 +22,20 @@ SMALLEST = 2**17
 """Matrices with fewer elements stay as they are: calling the operator would cost more than it saves."""
 
 
-def packed(model: OFA) -> OFA:
-    """Return a copy of a model on a CPU that computes the same, faster; norms and embeddings are shared, matrices are not.
+def packed(model: OFA, dtype: torch.dtype = torch.float32) -> OFA:
+    """Return a copy of a float32 model on a CPU that computes the same, faster; norms and embeddings are shared, matrices are not.
 
-    It follows no later change of the weights. The model itself where packing cannot be had: on a GPU, in another precision than float32,
-    or with a PyTorch that lacks the operators.
+    It follows no later change of the weights. dtype: float32 or bfloat16, of all it holds. Where packing cannot be had, on a GPU or with a
+    PyTorch that lacks the operators, it is the model itself, or a plain copy in the other precision.
     """
     weight = model.encoder.embed_tokens.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not operators_work():
-        return model
-    fast = _converted(model)
+        return model if weight.dtype in (dtype, torch.float64) else copy.deepcopy(model).to(dtype)
+    fast = _converted(model, dtype)
     assert isinstance(fast, OFA)
     if weight.numel() >= SMALLEST:
         # In place of the method; no submodule, since the weight is the embedding's.
-        fast.decoder.__dict__["project_out"] = PackedLinear(weight, None)
+        fast.decoder.__dict__["project_out"] = PackedLinear(weight, None, dtype)
     return fast
 
 
@@ -55,23 +55,25 @@ def operators_work() -> bool:
     )
 
 
-def _converted(module: nn.Module) -> nn.Module:
-    if isinstance(module, nn.Linear):
-        return PackedLinear(module.weight, module.bias) if module.weight.numel() >= SMALLEST else module
+def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    if isinstance(module, nn.Linear) and module.weight.numel() >= SMALLEST:
+        return PackedLinear(module.weight, module.bias, dtype)
     if isinstance(module, ResNet):
-        return FoldedResNet(module)
+        return FoldedResNet(module, dtype)
     twin = copy.copy(module)
-    twin._modules = {name: child if child is None else _converted(child) for name, child in module._modules.items()}
+    twin._modules = {name: child if child is None else _converted(child, dtype) for name, child in module._modules.items()}
+    if dtype != torch.float32:
+        twin._parameters = {name: None if p is None else nn.Parameter(p.detach().to(dtype)) for name, p in module._parameters.items()}
     return twin
 
 
 class PackedLinear(nn.Module):
     """x W^T + b with W packed."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
-        self.bias = None if bias is None else bias.detach()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype), None)
+        self.bias = None if bias is None else bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
@@ -81,18 +83,18 @@ class PackedLinear(nn.Module):
 class _Kernel:
     """A convolution and the batch norm behind it as one convolution."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int, padding: int) -> None:
-        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        self.bias, self.stride, self.padding = bias.detach(), [stride] * 2, [padding] * 2
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, padding: int, dtype: torch.dtype = torch.float32) -> None:
+        self.weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+        self.bias, self.stride, self.padding = bias.detach().to(dtype), [stride] * 2, [padding] * 2
 
 
-def _folded(convolution: nn.Module, norm: nn.Module) -> _Kernel:
+def _folded(convolution: nn.Module, norm: nn.Module, dtype: torch.dtype) -> _Kernel:
     """Fold running statistics, scale and shift into the kernel: norm(conv(x)) = (s w) * x + (b - s mean), s = scale / deviation."""
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     weight = convolution.weight * scale[:, None, None, None]
-    return _Kernel(weight, norm.bias - scale * norm.running_mean, convolution.stride[0], int(convolution.padding[0]))
+    return _Kernel(weight, norm.bias - scale * norm.running_mean, convolution.stride[0], int(convolution.padding[0]), dtype)
 
 
 def _convolve(x: Tensor, kernel: _Kernel, relu: bool) -> Tensor:
@@ -103,11 +105,11 @@ def _convolve(x: Tensor, kernel: _Kernel, relu: bool) -> Tensor:
 class FoldedResNet(nn.Module):
     """ResNet in evaluation mode: channels last, batch norm folded, ReLU with the convolution."""
 
-    def __init__(self, trunk: ResNet) -> None:
+    def __init__(self, trunk: ResNet, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.stem = _folded(trunk.conv1, trunk.bn1)
+        self.stem = _folded(trunk.conv1, trunk.bn1, dtype)
         stages = (trunk.layer1, trunk.layer2, trunk.layer3)
-        self.blocks = [_FoldedBlock(block) for stage in stages for block in stage if isinstance(block, Bottleneck)]
+        self.blocks = [_FoldedBlock(block, dtype) for stage in stages for block in stage if isinstance(block, Bottleneck)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, 3, I, I) into (B, C, h, w), as ResNet does."""
@@ -119,14 +121,12 @@ class FoldedResNet(nn.Module):
 
 
 class _FoldedBlock:
-    def __init__(self, block: Bottleneck) -> None:
-        self.first, self.second, self.third = (
-            _folded(block.conv1, block.bn1),
-            _folded(block.conv2, block.bn2),
-            _folded(block.conv3, block.bn3),
-        )
+    def __init__(self, block: Bottleneck, dtype: torch.dtype) -> None:
+        self.first = _folded(block.conv1, block.bn1, dtype)
+        self.second = _folded(block.conv2, block.bn2, dtype)
+        self.third = _folded(block.conv3, block.bn3, dtype)
         shortcut = block.downsample
-        self.shortcut = _folded(shortcut[0], shortcut[1]) if isinstance(shortcut, nn.Sequential) else None
+        self.shortcut = _folded(shortcut[0], shortcut[1], dtype) if isinstance(shortcut, nn.Sequential) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         out = _convolve(_convolve(x, self.first, relu=True), self.second, relu=True)
