@@ -34,7 +34,9 @@ class Captions:
     notes: tuple[str, ...] = ()
 
 
-def prepare_coco(source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None) -> Manifest:
+def prepare_coco(
+    source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None, num_workers: int = 0
+) -> Manifest:
     """Read COCO from the folder `source` and write it to `root`; OFA's own TSV files where they are there.
 
     Splits: Karpathy's where dataset_coco.json is there. Otherwise captions_train is train, and captions_val is halved into val and test by
@@ -43,7 +45,7 @@ def prepare_coco(source: Path, root: Path, train_tokenizer: TrainTokenizer, prog
     """
     tsv = ofa_tsv.find_files(source, ofa_tsv.CAPTION_FILES)
     if tsv:
-        return ofa_tsv.prepare_captions(tsv, root, "coco", train_tokenizer, progress)
+        return ofa_tsv.prepare_captions(tsv, root, "coco", train_tokenizer, progress, num_workers)
     problems = Problems()
     captions = _read_captions(source, problems)
     sources = find_images(source, IMAGE_NAMES)
@@ -60,6 +62,7 @@ def prepare_coco(source: Path, root: Path, train_tokenizer: TrainTokenizer, prog
         sources={"captions": [str(path) for path in captions.files], "images": [str(path) for path in sources]},
         notes=captions.notes,
         progress=progress,
+        num_workers=num_workers,
     )
 
 

@@ -18,7 +18,9 @@ LAYOUT = """needed in one folder:
 then run: mue prepare flickr8k --source FOLDER"""
 
 
-def prepare_flickr8k(source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None) -> Manifest:
+def prepare_flickr8k(
+    source: Path, root: Path, train_tokenizer: TrainTokenizer, progress: Progress | None = None, num_workers: int = 0
+) -> Manifest:
     """Read Flickr8k from the folder `source` and write it to `root`. Raises DataError when files are missing or nothing is left."""
     split_file = source / SPLIT_FILE
     if not split_file.is_file():
@@ -38,4 +40,5 @@ def prepare_flickr8k(source: Path, root: Path, train_tokenizer: TrainTokenizer, 
         problems=problems,
         sources={"captions": str(split_file), "images": [str(path) for path in sources]},
         progress=progress,
+        num_workers=num_workers,
     )

@@ -63,19 +63,29 @@ class TsvData:
 
 
 def prepare_captions(
-    files: Mapping[str, Path], root: Path, name: str, train_tokenizer: TrainTokenizer, progress: Progress | None = None
+    files: Mapping[str, Path],
+    root: Path,
+    name: str,
+    train_tokenizer: TrainTokenizer,
+    progress: Progress | None = None,
+    num_workers: int = 0,
 ) -> Manifest:
     """Write the captions of these files to `root`. Raises DataError when nothing is left."""
     problems = Problems()
-    return _write(read_captions(files, problems), files, root, name, train_tokenizer, problems, progress)
+    return _write(read_captions(files, problems), files, root, name, train_tokenizer, problems, progress, num_workers)
 
 
 def prepare_pairs(
-    files: Mapping[str, Path], root: Path, name: str, train_tokenizer: TrainTokenizer, progress: Progress | None = None
+    files: Mapping[str, Path],
+    root: Path,
+    name: str,
+    train_tokenizer: TrainTokenizer,
+    progress: Progress | None = None,
+    num_workers: int = 0,
 ) -> Manifest:
     """Write the SNLI-VE pairs of these files to `root`. Raises DataError when nothing is left."""
     problems = Problems()
-    return _write(read_pairs(files, problems), files, root, name, train_tokenizer, problems, progress)
+    return _write(read_pairs(files, problems), files, root, name, train_tokenizer, problems, progress, num_workers)
 
 
 def find_files(source: Path, names: Mapping[str, Sequence[str]]) -> dict[str, Path]:
@@ -141,6 +151,7 @@ def _write(
     train_tokenizer: TrainTokenizer,
     problems: Problems,
     progress: Progress | None,
+    num_workers: int,
 ) -> Manifest:
     wanted = {row.image_id for rows in data.captions.values() for row in rows}
     wanted |= {row.image_id for pairs in data.pairs.values() for row in pairs}
@@ -156,6 +167,7 @@ def _write(
         sources={"tsv": [str(path) for path in files.values()]},
         notes=["OFA's own files"],
         progress=progress,
+        num_workers=num_workers,
     )
 
 

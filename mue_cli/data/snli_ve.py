@@ -25,7 +25,12 @@ then run: mue prepare snli-ve --source FOLDER; with --download it fetches all bu
 
 
 def prepare_snli_ve(
-    source: Path, root: Path, train_tokenizer: TrainTokenizer, images: Path | None = None, progress: Progress | None = None
+    source: Path,
+    root: Path,
+    train_tokenizer: TrainTokenizer,
+    images: Path | None = None,
+    progress: Progress | None = None,
+    num_workers: int = 0,
 ) -> Manifest:
     """Read SNLI-VE from the folder `source` and write it to `root`; OFA's own TSV files where they are there.
 
@@ -34,7 +39,7 @@ def prepare_snli_ve(
     """
     tsv = ofa_tsv.find_files(source, ofa_tsv.PAIR_FILES)
     if tsv:
-        return ofa_tsv.prepare_pairs(tsv, root, "snli-ve", train_tokenizer, progress)
+        return ofa_tsv.prepare_pairs(tsv, root, "snli-ve", train_tokenizer, progress, num_workers)
     files = {split: source / name for split, name in FILES.items() if (source / name).is_file()}
     if not files:
         raise DataError(f"none of {', '.join(FILES.values())} is in {source}", hint=LAYOUT)
@@ -53,6 +58,7 @@ def prepare_snli_ve(
         sources={"pairs": [str(path) for path in files.values()], "images": [str(path) for path in sources]},
         notes=[f"no {name}: no {split} split" for split, name in FILES.items() if split not in files],
         progress=progress,
+        num_workers=num_workers,
     )
 
 

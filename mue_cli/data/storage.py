@@ -82,6 +82,7 @@ def write_prepared(
     sources: Mapping[str, object] | None = None,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
+    num_workers: int = 0,
 ) -> Manifest:
     """Store images (image_id, encoded bytes) and the rows about them as a prepared folder, and return its manifest.
 
