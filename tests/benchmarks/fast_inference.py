@@ -206,9 +206,8 @@ def exits(bench: Bench) -> dict[str, object]:
         images, tokens = bench.inputs(rows)
         traces = bench.run(half, images, tokens)[1]
         flops = flops_reduction(traces, bench.plain.config, bench.image_size).reduction
-        fast, slow = turns(
-            [lambda: bench.run(half, images, tokens), lambda: bench.run(plain, images, tokens)], repeats=5 if rows == 1 else 3
-        )
+        sides = [partial(bench.run, method, images, tokens) for method in (half, plain)]
+        fast, slow = turns(sides, repeats=5 if rows == 1 else 3)
         answer[f"3 of 6 layers, batch {rows}"] = {"FLOPs reduction": flops, "measured reduction": 1 - fast / slow, "full seconds": slow}
     answer["drawn exits"] = _drawn(bench, plain)
     return answer
