@@ -33,7 +33,7 @@ def test_readme_shows_every_command() -> None:
     shown = {
         " ".join(shlex.split(line)[1:3] if shlex.split(line)[1] in ("prepare", "plot") else shlex.split(line)[1:2]) for line in mue_lines()
     }
-    assert shown >= {"demo", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"}
+    assert shown >= {"demo", "finetune", "calibrate", "evaluate", "predict", "export", "plot saturation", "plot tradeoff"}
     assert shown >= {"prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve"}
 
 
