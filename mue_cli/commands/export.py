@@ -32,10 +32,10 @@ def export(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a trained or released model as config.json, pytorch_model.bin, vocab.json and merges.txt.
+    """Write a trained or released model as Hugging Face's OFA has it.
 
-    Takes the run's checkpoint.safetensors, or the weights that --weights names, which turns fairseq's files into Hugging Face's. The
-    folder can be named with --weights again.
+    Reads the run's checkpoint.safetensors, or the weights that --weights names, and their vocabulary: so fairseq's files become Hugging
+    Face's. Writes config.json, pytorch_model.bin, vocab.json and merges.txt to a folder, which --weights takes again.
     """
     here = experiment(recipe, overrides, run, weights=weights)
     if out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
