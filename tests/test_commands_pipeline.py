@@ -8,6 +8,8 @@ import pytest
 
 from mue_cli import recipe as recipes
 from mue_cli import runs
+from mue_cli.data.prepared import PreparedData
+from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.runs import Run
 
 
@@ -259,6 +261,15 @@ def test_demo_ends_with_the_table_and_the_paths_of_the_figures(tiny_demo) -> Non
     names = ["saturation.png", "saturation.svg", "tradeoff.png", "tradeoff.svg"]
     assert closing[-4:] == [str(plots / name) for name in names]
     assert all((plots / name).stat().st_size > 1000 for name in names)
+
+
+def test_answers_come_in_the_datas_order_though_batches_go_by_length(tiny_demo) -> None:
+    _, folder = tiny_demo
+    examples = PreparedData.open(folder / "data" / "shapes").examples(ENTAILMENT, "test", bare=True)[:12]
+    lengths = [len(examples.source(row).split()) for row in range(12)]
+    assert lengths != sorted(lengths), "the order is that of the lengths already: nothing is shown"
+    traces = runs.read_traces(Run(folder / "runs" / "shapes-entailment"))
+    assert [trace.sample_id for trace in traces] == [examples[row].sample_id for row in range(12)]
 
 
 def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:

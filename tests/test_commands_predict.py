@@ -392,20 +392,6 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_run: Run, album: Path) -> 
     process.wait(60)
 
 
-def test_pictures_are_read_only_a_little_ahead() -> None:
-    taken: list[int] = []
-
-    def numbers():
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    results = pictures.ahead(lambda number: number * 2, numbers(), workers=3, window=5)
-    assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
-    assert len(taken) <= 10 + 5
-    results.close()
-
-
 def test_thumbnails_are_small_and_carry_nothing_of_the_file_but_pixels(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"

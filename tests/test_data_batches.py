@@ -114,3 +114,10 @@ def test_evaluation_keeps_the_order_and_the_rest():
     examples = [example(str(i)) for i in range(5)]
     make_batch = partial(collate, tokenizer=Letters(), image_size=2, task=CAPTION)
     assert [batch.sample_ids for batch in evaluation_batches(examples, make_batch, 2)] == [("0", "1"), ("2", "3"), ("4",)]
+
+
+def test_evaluation_takes_another_order():
+    examples = [example(str(i)) for i in range(5)]
+    make_batch = partial(collate, tokenizer=Letters(), image_size=2, task=CAPTION)
+    found = [batch.sample_ids for batch in evaluation_batches(examples, make_batch, 2, order=[4, 0, 3, 1, 2])]
+    assert found == [("4", "0"), ("3", "1"), ("2",)]

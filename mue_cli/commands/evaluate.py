@@ -173,7 +173,7 @@ def _evaluate(
     batches = workbench.split(split, recipe.evaluation.samples)
     total = len(batches.examples)
     with progress(f"evaluate {name}") as report:
-        predictions = predict(subject, method, batches, progress=lambda done, _: report(done, total))
+        predictions = batches.in_order(predict(subject, method, batches, progress=lambda done, _: report(done, total)))
     scores = score(predictions)
     for note in scores.notes:
         say(f"note: {note}")

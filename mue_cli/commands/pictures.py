@@ -5,24 +5,17 @@ import io
 import os
 import stat
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mue_cli.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-A = TypeVar("A")
-B = TypeVar("B")
-
 THUMBNAIL_SIDE = 480
-WORKERS = min(4, os.cpu_count() or 1)
 READ_AHEAD = 32
 """Pictures that wait for the model at most."""
 
@@ -64,22 +57,9 @@ def read_pictures(paths: Iterable[str | Unreadable], size: int, num_thumbnails: 
 
     At most READ_AHEAD of them are in memory beside the one that was asked for.
     """
-    return ahead(lambda item: _read(item[1], size, thumbnail=item[0] < num_thumbnails), enumerate(paths))
+    from mue_cli.data.ahead import ahead
 
-
-def ahead(work: Callable[[A], B], items: Iterable[A], workers: int = WORKERS, window: int = READ_AHEAD) -> Iterator[B]:
-    """Yield work(item) in order, computed in threads, never more than `window` results ahead of who takes them."""
-    waiting: deque[Future[B]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    rest = iter(items)
-    try:
-        waiting.extend(pool.submit(work, item) for item in islice(rest, window))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
-            yield result
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    return ahead(lambda item: _read(item[1], size, thumbnail=item[0] < num_thumbnails), enumerate(paths), READ_AHEAD)
 
 
 def _listed() -> list[str]:

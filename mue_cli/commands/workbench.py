@@ -5,6 +5,8 @@ Imported by commands inside their functions only: it brings torch along.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 
@@ -25,6 +27,8 @@ from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
 from mue_cli.runs import Run, read_thresholds
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Workbench:
 
     def subject(self, model: OFA, search: SearchSection | None = None) -> Subject:
         """Return the model ready for evaluation, with position biases of its weights as they are now."""
-        return _subject(model, self.tokenizer, self.recipe, search)
+        return make_subject(model, self.tokenizer, self.recipe, search)
 
     def trained_subject(self) -> Subject:
         """Return the run's checkpoint ready for evaluation. Raises MissingStepError before `mue finetune`."""
@@ -111,21 +115,32 @@ def _list(settings: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True)
 class SplitBatches(Iterable[Batch]):
-    """Batches of some examples in order, made anew each time they are walked."""
+    """Batches of some examples, by the length of their text, made anew each time they are walked."""
 
     workbench: Workbench
-    examples: Sequence[Example]
+    examples: Examples
     batch_size: int
 
     def __iter__(self) -> Iterator[Batch]:
-        return evaluation_batches(self.examples, self.workbench.collate, self.batch_size)
+        return evaluation_batches(self.examples, self.workbench.collate, self.batch_size, self._order)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """Texts of like length together, so that little is padding; pictures all have one size."""
+        lengths = [len(self.workbench.tokenizer.encode(self.examples.source(row))) for row in range(len(self.examples))]
+        return sorted(range(len(lengths)), key=lengths.__getitem__)
+
+    def in_order(self, results: Sequence[T]) -> list[T]:
+        """Return what was computed batch by batch in the examples' own order."""
+        placed = sorted(zip(self._order, results, strict=True), key=lambda pair: pair[0])
+        return [result for _, result in placed]
 
 
 def trained_subject(recipe: Recipe, run: Run, device: torch.device) -> Subject:
     """Return a trained model ready for evaluation; prepared data is not needed. Raises MissingStepError before `mue finetune`."""
     model, tokenizer = trained_model(recipe, run, device)
     build.settle_threads(model)
-    return _subject(model, tokenizer, recipe)
+    return make_subject(model, tokenizer, recipe)
 
 
 def trained_model(recipe: Recipe, run: Run, device: torch.device) -> tuple[OFA, Tokenizer]:
@@ -146,7 +161,8 @@ def _trained(run: Run) -> Pretrained:
     return found
 
 
-def _subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
+def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
+    """Return a model ready for evaluation at the recipe's precision, with position biases of its weights as they are now."""
     fast = at_precision(model, recipe.inference.precision)
     return Subject(fast, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(fast))
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mue_cli.data.ahead import ahead
 from mue_cli.data.images import preprocess
 from mue_cli.data.tasks import Task
 
@@ -65,6 +66,9 @@ class Batch:
     references: tuple[tuple[str, ...], ...]
 
 
+BATCHES_AHEAD = 2
+"""Batches that are made while the model works on one."""
+
 MakeBatch = Callable[[Sequence[Example]], Batch]
 
 
@@ -110,14 +114,17 @@ def training_batches(
     cost, and the rest are the same.
     """
     rows = _shuffled_rows(len(examples), seed, start=start_step * batch_size)
-    while True:
-        yield make_batch([examples[row] for row in islice(rows, batch_size)])
+    batches = (list(islice(rows, batch_size)) for _ in itertools.count())
+    return ahead(lambda batch: make_batch([examples[row] for row in batch]), batches, BATCHES_AHEAD)
 
 
-def evaluation_batches(examples: Sequence[Example], make_batch: MakeBatch, batch_size: int) -> Iterator[Batch]:
-    """Yield every example once, in order; the last batch may be smaller."""
-    for start in range(0, len(examples), batch_size):
-        yield make_batch([examples[row] for row in range(start, min(start + batch_size, len(examples)))])
+def evaluation_batches(
+    examples: Sequence[Example], make_batch: MakeBatch, batch_size: int, order: Sequence[int] | None = None
+) -> Iterator[Batch]:
+    """Yield every example once, in order or in another `order` of their numbers; the last batch may be smaller."""
+    rows = range(len(examples)) if order is None else order
+    batches = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return ahead(lambda batch: make_batch([examples[row] for row in batch]), batches, BATCHES_AHEAD)
 
 
 def _prompt_and_answer(prompt: list[int], answer: list[int], tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

@@ -66,6 +66,10 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def source(self, index: int) -> str:
+        """Return the encoder's text of an example without touching its picture."""
+        return self._read(self._rows[index]).source
+
     @overload
     def __getitem__(self, index: int) -> Example: ...
 
