@@ -1,16 +1,20 @@
 """The fast path against its twin, against itself in other batches, and against what it must not compute."""
 
 import math
+import random
 import statistics
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 import pytest
 import torch
 import twins
 from small_ofa import pad, small_inputs, small_model
 
-from mue_cli.exits.methods import Method, full, mue, static
-from mue_cli.exits.similarity import Decay, similarity
+from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
+from mue_cli.exits.similarity import Decay, decayed_threshold, similarity
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
@@ -32,14 +36,14 @@ def run(
 
 
 @torch.inference_mode()
-def middling(model: OFA, images: torch.Tensor, texts: list[list[int]], decompose: bool) -> dict[str, float]:
-    """Thresholds in the middle of what each stream shows before its last layer, so that rows leave at different layers."""
+def similarities(model: OFA, images: torch.Tensor, texts: list[list[int]], decompose: bool) -> dict[str, list[float]]:
+    """What each stream shows before its last layer, smallest first."""
     seen: dict[str, list[float]] = {"image": [], "text": [], "joint": [], "decoder": []}
-    last = len(model.encoder.layers)
+    last = {stream: len(model.decoder.layers if stream == "decoder" else model.encoder.layers) for stream in seen}
 
     def watch(stream: str):
         def probe(observation, rows):
-            if observation.layer < last:
+            if observation.layer < last[stream]:
                 seen[stream].extend(similarity(observation.before, observation.after, observation.padding_mask).tolist())
 
         return probe
@@ -47,29 +51,100 @@ def middling(model: OFA, images: torch.Tensor, texts: list[list[int]], decompose
     tables, probes = PositionTables(model), {stream: watch(stream) for stream in seen}
     encoded = encode(model, tables, full(decompose), images, pad(texts), probes=probes)
     generate(model, tables, full(decompose), encoded, SearchSection(beam=2, max_tokens=5), probes)
-    return {stream: statistics.median(values) + 1e-4 for stream, values in seen.items() if values}
+    return {stream: sorted(values) for stream, values in seen.items() if values}
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_batch_does_what_the_slow_twin_does_to_each_sample(seed):
-    model = small_model(seed)
-    images, texts = small_inputs(seed, rows=5)
-    decompose = seed % 3 != 0
-    thresholds = middling(model, images, texts, decompose)
-    search = SearchSection(beam=(1, 2, 4)[seed % 3], max_tokens=7, no_repeat_ngram=(0, 2, 3)[seed % 3])
-    exits, generated = run(model, mue(thresholds, decompose, DECAY), images, texts, search)
-    depths = set()
-    for row in range(len(images)):
-        with torch.inference_mode():
-            hidden, layout, twin_exits = twins.encode(model, images[row], texts[row], thresholds, decompose)
-            decoder = twins.Decoder(model, hidden, layout, thresholds["decoder"], (0.9, 1.0), search.max_tokens + 1)
-            finished, steps = twins.generate(decoder, search.beam, search.max_tokens, search.min_tokens, search.no_repeat_ngram, 1.0)
-        assert exits[row] == twin_exits
-        assert generated[row].exit_layers == steps
-        assert [list(h.tokens) for h in generated[row].hypotheses] == [tokens for tokens, _ in finished]
-        assert [h.score for h in generated[row].hypotheses] == pytest.approx([score for _, score in finished], abs=1e-4)
-        depths.update(steps)
-    assert min(depths) < 4, "the case exercises no early exit"
+def middling(model: OFA, images: torch.Tensor, texts: list[list[int]], decompose: bool) -> dict[str, float]:
+    """Thresholds in the middle of what each stream shows, so that rows leave at different layers."""
+    return {stream: statistics.median(values) + 1e-4 for stream, values in similarities(model, images, texts, decompose).items()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A random small model, some samples, and a method whose thresholds let rows leave at different layers."""
+
+    model: OFA
+    images: torch.Tensor
+    texts: list[list[int]]
+    method: Method
+    search: SearchSection
+
+    @classmethod
+    def draw(cls, seed: int, skipped_layers: SkippedPolicy) -> "Case":
+        rng = random.Random(seed)
+        sizes = {"num_encoder_layers": rng.randint(2, 4), "num_decoder_layers": rng.randint(3, 5), "normformer": rng.random() < 0.7}
+        model = small_model(seed, vocab_size=40, **sizes).double()
+        images, texts = small_inputs(seed, rng.randint(1, 6), vocab_size=40)
+        decompose, tau = rng.random() < 0.5, rng.uniform(-1.0, 0.5)  # below 0 the threshold rises, and later words need skipped layers
+        decay = Decay(rng.uniform(0.7, 1.0), tau, rng.choice((0, 0, 0, 1)))
+        observed = similarities(model, images.double(), texts, decompose)
+        thresholds = {stream: values[int(rng.uniform(0.3, 0.8) * len(values))] + 1e-6 for stream, values in observed.items()}
+        at_half_way = decayed_threshold(0.0, 1, 2, decay.beta, decay.tau)
+        thresholds["decoder"] = min(1.0, (thresholds["decoder"] - at_half_way) / decay.beta)
+        words = rng.randint(4, 7)
+        search = SearchSection(rng.randint(1, 4), words, rng.randint(0, words), rng.choice((0, 2, 3)), rng.choice((0.0, 1.0)))
+        return cls(model, images.double(), texts, mue(thresholds, decompose, decay, skipped_layers), search)
+
+    def run(self, rows: Sequence[int]) -> list[tuple[dict[str, int], Generated]]:
+        """Run some rows as one batch, in that order."""
+        return list(
+            zip(*run(self.model, self.method, self.images[list(rows)], [self.texts[row] for row in rows], self.search), strict=True)
+        )
+
+    @torch.inference_mode()
+    def twin(self, row: int) -> tuple[dict[str, int], list[int], list[tuple[list[int], float]]]:
+        """Return the slow twin's exits in the encoder, exits of every step, and hypotheses."""
+        rule, search, decompose = self.method.rule("decoder"), self.search, self.method.decompose
+        thresholds = {stream: rule.threshold for stream, rule in self.method.rules.items()}
+        hidden, layout, exits = twins.encode(self.model, self.images[row], self.texts[row], thresholds, decompose)
+        num_steps = search.max_tokens + 1
+        decoder = twins.Decoder(self.model, hidden, layout, rule.threshold, rule.decay, num_steps, self.method.skipped_layers)
+        settings = (search.beam, search.max_tokens, search.min_tokens, search.no_repeat_ngram, search.length_penalty)
+        finished, steps = twins.generate(decoder, *settings)
+        return exits, steps, finished
+
+
+def same(one: tuple[dict[str, int], Generated], other: tuple[dict[str, int], Generated]) -> bool:
+    """Tell whether two runs of a sample left at the same layers, said the same words and scored them alike."""
+    (exits, a), (other_exits, b) = one, other
+    return (
+        (exits, a.exit_layers, a.num_hypotheses) == (other_exits, b.exit_layers, b.num_hypotheses)
+        and [h.tokens for h in a.hypotheses] == [h.tokens for h in b.hypotheses]
+        and [h.score for h in a.hypotheses] == pytest.approx([h.score for h in b.hypotheses], abs=1e-9)
+    )
+
+
+def holes(exits: Sequence[int]) -> int:
+    """Count the skipped layers that a later step entered."""
+    return sum(max(0, max(exits[step:]) - exits[step]) for step in range(len(exits)))
+
+
+CASES_PER_POLICY = 70
+
+
+@pytest.mark.parametrize("policy", get_args(SkippedPolicy))
+def test_random_cases_do_what_the_slow_twin_does_whatever_the_batch_and_its_order(monkeypatch, policy):
+    """In double precision throughout, so that no decision hangs on rounding."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    with_holes = with_different_depths = 0
+    for seed in range(CASES_PER_POLICY):
+        case = Case.draw(1000 * get_args(SkippedPolicy).index(policy) + seed, policy)
+        rows = range(len(case.texts))
+        together = case.run(rows)
+        by_length = sorted(rows, key=lambda row: len(case.texts[row]))
+        for row, result in zip(by_length, case.run(by_length), strict=True):
+            assert same(together[row], result), f"case {seed}: row {row} depends on the order"
+        for row in rows:
+            assert same(together[row], case.run([row])[0]), f"case {seed}: row {row} depends on the batch"
+            exits, generated = together[row]
+            twin_exits, steps, finished = case.twin(row)
+            assert (exits, generated.exit_layers) == (twin_exits, steps), f"case {seed}: row {row}"
+            assert [list(h.tokens) for h in generated.hypotheses] == [tokens for tokens, _ in finished], f"case {seed}: row {row}"
+            assert [h.score for h in generated.hypotheses] == pytest.approx([score for _, score in finished], abs=1e-9)
+        with_holes += any(holes(generated.exit_layers) for _, generated in together)
+        with_different_depths += len({tuple(generated.exit_layers) for _, generated in together}) > 1
+    assert with_holes > 0.7 * CASES_PER_POLICY, "too few cases fill the layers that were skipped"
+    assert with_different_depths > 0.6 * CASES_PER_POLICY, "too few cases have rows that leave at different layers"
 
 
 @pytest.mark.parametrize("decompose", [True, False])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mue_cli.exits.similarity import decayed_threshold
+from mue_cli.exits.similarity import Decay, decayed_threshold
 from mue_cli.model.encoder import Stream, joint_stream, separate_streams
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
@@ -44,26 +44,40 @@ def encode(
 
 @dataclass
 class Line:
-    """A hypothesis: its tokens, its score, and for every position what each layer was given (the exit state for layers not run)."""
+    """A hypothesis: its tokens, its score, and for every position what each layer was given and after which layer it left."""
 
     tokens: list[int]
     score: float = 0.0
     inputs: list[list[Tensor]] = field(default_factory=list)
+    exits: list[int] = field(default_factory=list)
 
 
 class Decoder:
-    """One sample's decoder; every step recomputes keys, values and biases of the whole prefix."""
+    """One sample's decoder; every step recomputes keys, values and biases of the whole prefix.
+
+    skipped_layers: what a word shows to later words in layers that it skipped. With "project" they were given the state it left with; with
+    "copy" the keys and values of its exit layer stand in; with "recompute" it simply ran on after its answer was read out.
+    """
 
     def __init__(
-        self, model: OFA, encoded: Tensor, layout: Layout, threshold: float, decay: tuple[float, float] | None, num_steps: int
+        self,
+        model: OFA,
+        encoded: Tensor,
+        layout: Layout,
+        threshold: float,
+        decay: Decay | None,
+        num_steps: int,
+        skipped_layers: str = "project",
     ) -> None:
-        self.model, self.encoded, self.layout = model, encoded, layout
+        self.model, self.encoded, self.layout, self.skipped_layers = model, encoded, layout, skipped_layers
         self.threshold, self.decay, self.num_steps = threshold, decay, num_steps
 
     def threshold_at(self, step: int) -> float:
         if self.threshold > 1.0 or self.decay is None:
             return self.threshold
-        return decayed_threshold(self.threshold, step, self.num_steps, *self.decay)
+        if step <= self.decay.full_depth_steps:
+            return math.inf
+        return decayed_threshold(self.threshold, step, self.num_steps, self.decay.beta, self.decay.tau)
 
     def step(self, lines: list[Line]) -> tuple[list[Tensor], int]:
         """Run the last token of every line; return its log-probabilities per line and the exit layer they share."""
@@ -71,32 +85,41 @@ class Decoder:
         states = [decoder.embed(torch.tensor([[line.tokens[-1]]]))[0, 0] for line in lines]
         for line in lines:
             line.inputs.append([])
-        exit_layer = num_layers
+            line.exits.append(num_layers)
+        exit_layer, left_with = num_layers, states
         for i in range(num_layers):
             before = torch.stack(states)
             for line, state in zip(lines, states, strict=True):
                 line.inputs[-1].append(state)
+            if exit_layer < num_layers and self.skipped_layers != "recompute":
+                continue
             states = [self.layer(i, line) for line in lines]
-            if i + 1 < num_layers and cosine(before, torch.stack(states)) > self.threshold_at(len(lines[0].tokens)):
-                exit_layer = i + 1
-                break
-        for line, state in zip(lines, states, strict=True):
-            line.inputs[-1] += [state] * (num_layers - exit_layer)
-        return [torch.log_softmax(decoder.logits(state), 0) for state in states], exit_layer
+            if exit_layer == num_layers:
+                left_with = states
+                if i + 1 < num_layers and cosine(before, torch.stack(states)) > self.threshold_at(len(lines[0].tokens)):
+                    exit_layer = i + 1
+        for line in lines:
+            line.exits[-1] = exit_layer
+        return [torch.log_softmax(decoder.logits(state), 0) for state in left_with], exit_layer
 
     def layer(self, i: int, line: Line) -> Tensor:
         decoder, layer = self.model.decoder, self.model.decoder.layers[i]
         length = len(line.inputs)
-        given = torch.stack([inputs[i] for inputs in line.inputs])[None]  # (1, t, D)
         self_bias = decoder.absolute_self_bias(length) + decoder.relative_self_bias(i, length)
         cross_bias = decoder.cross_bias(length, self.model.encoder.position_embedding(self.layout))
         return layer(
-            given[:, -1:],
-            lambda keys, values: layer.self_keys_values(given),
+            line.inputs[-1][i][None, None],
+            lambda keys, values: self.keys_values(i, line),
             [(slice(None), *layer.cross_keys_values(self.encoded))],
             self_bias[None, :, -1:],
             cross_bias[None, :, -1:],
         )[0, 0]
+
+    def keys_values(self, i: int, line: Line) -> tuple[Tensor, Tensor]:
+        """Return what layer i (0-based) sees of every position, (1, H, t, K)."""
+        shown = [min(i, left - 1) if self.skipped_layers == "copy" else i for left in line.exits]
+        every = [self.model.decoder.layers[k].self_keys_values(inputs[k][None, None]) for k, inputs in zip(shown, line.inputs, strict=True)]
+        return torch.cat([keys for keys, _ in every], 2), torch.cat([values for _, values in every], 2)
 
 
 def generate(
@@ -130,5 +153,5 @@ def generate(
         if len(finished) == beam or position == max_tokens:
             break
         going_on = [candidate for candidate in best if candidate[2] != EOS][:beam]
-        lines = [Line([*lines[n].tokens, token], score, list(lines[n].inputs)) for score, n, token in going_on]
+        lines = [Line([*lines[n].tokens, token], score, list(lines[n].inputs), list(lines[n].exits)) for score, n, token in going_on]
     return sorted(finished, key=lambda hypothesis: -hypothesis[1]), exits

@@ -5,10 +5,14 @@ Streams: "image" and "text" with decomposition (Eq. 3), "joint" without, and "de
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mue_cli.exits.observation import Rule
 from mue_cli.exits.similarity import Decay, SimilarityRule
 from mue_cli.exits.static import NeverRule, StaticRule
+
+SkippedPolicy = Literal["project", "recompute", "copy"]
+"""Where a word's keys and values come from in decoder layers that it skipped, once a later word needs them."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Method:
     name: str
     decompose: bool
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    skipped_layers: SkippedPolicy = "project"
 
     def rule(self, stream: str) -> Rule:
         """Return the rule of a stream."""
@@ -29,12 +34,12 @@ def full(decompose: bool) -> Method:
     return Method("full", decompose)
 
 
-def static(exit_layers: Mapping[str, int], decompose: bool) -> Method:
+def static(exit_layers: Mapping[str, int], decompose: bool, skipped_layers: SkippedPolicy = "project") -> Method:
     """Return the method that leaves each stream after a fixed layer."""
-    return Method("static", decompose, {stream: StaticRule(layer) for stream, layer in exit_layers.items()})
+    return Method("static", decompose, {stream: StaticRule(layer) for stream, layer in exit_layers.items()}, skipped_layers)
 
 
-def mue(thresholds: Mapping[str, float], decompose: bool, decay: Decay | None) -> Method:
+def mue(thresholds: Mapping[str, float], decompose: bool, decay: Decay | None, skipped_layers: SkippedPolicy = "project") -> Method:
     """Return You Need Multiple Exiting (Tang et al., CVPR 2023): similarity rules, the decoder's with decay.
 
     thresholds: by stream. decay: None for closed-set answers, where there is only one step.
@@ -42,4 +47,4 @@ def mue(thresholds: Mapping[str, float], decompose: bool, decay: Decay | None) -
     rules: dict[str, Rule] = {
         stream: SimilarityRule(threshold, decay if stream == "decoder" else None) for stream, threshold in thresholds.items()
     }
-    return Method("mue", decompose, rules)
+    return Method("mue", decompose, rules, skipped_layers)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mue_cli.exits.methods import Method
+from mue_cli.exits.methods import Method, SkippedPolicy
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.skipped import LeftStates, Remember, SkippedLayers, copy, project, recompute
 from mue_cli.inference.walk import Probe, Rows, Walked, walk
-from mue_cli.model.cache import CrossCache, SelfCache
+from mue_cli.model.cache import CrossCache, Places, SelfCache
 from mue_cli.model.encoder import with_padding
 from mue_cli.model.layers import KeysValues
 from mue_cli.model.ofa import OFA
@@ -33,8 +34,9 @@ class Generation:
         self._model, self._tables, self._rule, self._encoded, self._probe = model, tables, method.rule("decoder"), encoded, probe
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         self._layers = model.decoder.stack()
-        self._self_cache = SelfCache(self._layers, self._num_rows, num_hypotheses, num_steps, encoded.hidden)
+        self._self_cache = SelfCache(len(self._layers), self._num_rows, num_hypotheses, num_steps)
         self._cross_cache = CrossCache(self._layers, encoded.hidden)
+        self._skipped = self._skipped_layers(method.skipped_layers, num_hypotheses) if self._rule.can_fire else None
 
     def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
         """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D).
@@ -44,6 +46,9 @@ class Generation:
         cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, position : position + 1]
 
         def apply(layer: int, hidden: Tensor, running: Rows) -> Tensor:
+            if self._skipped is not None:
+                self._skipped.before(layer, running.numbers, position, hidden)
+
             def remember(keys: Tensor, values: Tensor) -> KeysValues:
                 return self._self_cache.extend(layer, running.numbers, position, keys, values)
 
@@ -66,13 +71,42 @@ class Generation:
             num_steps=self._num_steps,
             probe=self._probe,
         )
-        if self._rule.can_fire:
-            self._self_cache.leave(rows, position, walked.hidden)
+        if self._skipped is not None:
+            self._skipped.leave(rows, position, walked)
         return walked
 
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Continue from other hypotheses; see SelfCache.reorder."""
         self._self_cache.reorder(rows, sources, length)
+        if self._skipped is not None:
+            self._skipped.reorder(rows, sources, length)
+
+    def _skipped_layers(self, policy: SkippedPolicy, num_hypotheses: int) -> SkippedLayers:
+        cache, layers = self._self_cache, self._layers
+        states = LeftStates(self._num_rows, num_hypotheses, self._num_steps)
+        match policy:
+            case "project":
+                fill = project(cache, layers, states)
+            case "recompute":
+                fill = recompute(cache, layers, states, self._run_again)
+            case "copy":
+                return SkippedLayers(len(layers), self._num_rows, copy(cache), None)
+        return SkippedLayers(len(layers), self._num_rows, fill, states)
+
+    def _run_again(self, layer: int, hidden: Tensor, places: Places, length: int, remember: Remember) -> Tensor:
+        """Run a layer on the states (n, Q, D) of earlier positions, each looking at what came before it in its row."""
+        self_bias = self._tables.decoder_self_bias(layer, length)[:, places.positions].transpose(0, 1)  # (H, n, T) -> (n, H, T)
+        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, places.positions].transpose(0, 1)[:, :, None]
+        if self._encoded.padding_mask is not None:
+            cross_bias = cross_bias.masked_fill(self._encoded.padding_mask[places.rows][:, None, None], float("-inf"))
+        return self._layers[layer](
+            hidden,
+            remember,
+            self._cross_cache.get(layer, places.row_numbers),
+            self_bias.repeat_interleave(places.num_hypotheses, 0)[:, :, None],  # (n Q, H, 1, T)
+            cross_bias,
+            places.num_hypotheses,
+        )
 
 
 def decode_prompt(

@@ -1,17 +1,15 @@
-"""Keys and values of decoding, per layer, with a policy for layers that were skipped.
+"""Keys and values of decoding, per layer.
 
 Self-attention: preallocated, one line per row and hypothesis, reordered with the beam. A row that left early at some step has a hole at
-that position in every deeper layer. The hole is filled only if a later step reaches that layer, all holes of a layer at once:
-
-Paper: silent. Release: announces a copy, writes nothing, so caches fall out of step with positions.
-Here (`project`): the state with which the row left goes through the deeper layer's own norm and key and value projections.
+that position in every deeper layer; `write` fills holes, with what is no matter of this file.
 
 Cross-attention: once per image and layer, for the rows that reach the layer, never per hypothesis.
 
-Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, D embed, S encoder tokens.
+Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, S encoder tokens, n places.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,68 +17,79 @@ from torch import Tensor
 from mue_cli.model.layers import CrossParts, DecoderLayer, KeysValues
 
 
+@dataclass(frozen=True)
+class Places:
+    """Single positions of rows, of the first so many hypotheses each. rows, positions: (n,). row_numbers: `rows` as numbers."""
+
+    rows: Tensor
+    positions: Tensor
+    row_numbers: tuple[int, ...]
+    num_hypotheses: int
+
+    @classmethod
+    def of(cls, places: Sequence[tuple[int, int]], num_hypotheses: int, device: torch.device) -> "Places":
+        """Take pairs of row and position."""
+        rows, positions = torch.tensor(places, device=device).unbind(1)
+        return cls(rows, positions, tuple(row for row, _ in places), num_hypotheses)
+
+
 class SelfCache:
     """Self-attention's keys and values of one generation, for all decoder layers."""
 
-    def __init__(self, layers: Sequence[DecoderLayer], num_rows: int, num_hypotheses: int, num_steps: int, like: Tensor) -> None:
-        self._layers = layers
+    def __init__(self, num_layers: int, num_rows: int, num_hypotheses: int, num_steps: int) -> None:
         self._shape = (num_rows, num_hypotheses, num_steps)
-        self._keys: list[Tensor | None] = [None] * len(layers)
-        self._values: list[Tensor | None] = [None] * len(layers)
-        self._filled = [[0] * num_rows for _ in layers]
-        self._left_with = like.new_zeros(*self._shape, like.shape[-1])  # (B, Q, T, D)
+        self._keys: list[Tensor | None] = [None] * num_layers
+        self._values: list[Tensor | None] = [None] * num_layers
 
     def extend(self, layer: int, rows: Sequence[int], position: int, keys: Tensor, values: Tensor) -> KeysValues:
         """Store the new position of some rows, (B' * Q', H, 1, K), and return all up to it, (B' * Q', H, position + 1, K).
 
-        Q' may be smaller than Q (the first step of a beam has one hypothesis). Holes before the position are filled first.
+        Q' may be smaller than Q (the first step of a beam has one hypothesis). Holes before the position must have been filled.
         """
-        self._fill_holes(layer, rows, position)
         stored_keys, stored_values = self._storage(layer, keys)
         num_hypotheses = len(keys) // len(rows)
-        index = self._index(rows, keys)
+        index = torch.tensor(rows, device=keys.device)
         stored_keys[index, :num_hypotheses, :, position] = keys[:, :, 0].unflatten(0, (len(rows), num_hypotheses))
         stored_values[index, :num_hypotheses, :, position] = values[:, :, 0].unflatten(0, (len(rows), num_hypotheses))
-        for row in rows:
-            self._filled[layer][row] = position + 1
-        return (
-            stored_keys[index, :num_hypotheses, :, : position + 1].flatten(0, 1),
-            stored_values[index, :num_hypotheses, :, : position + 1].flatten(0, 1),
-        )
+        return self._read(layer, index, num_hypotheses, position + 1)
 
-    def leave(self, rows: Sequence[int], position: int, hidden: Tensor) -> None:
-        """Keep the states (B', Q', D) with which rows left at a position, for layers that may need them later."""
-        self._left_with[self._index(rows, hidden), : hidden.shape[1], position] = hidden
+    def write(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values, each (n, H, Q', K), at some places."""
+        for stored, new in zip(self._storage(layer, keys), (keys, values), strict=True):
+            stored[places.rows, : places.num_hypotheses, :, places.positions] = new.transpose(1, 2)
+
+    def at(self, layer: int, places: Places) -> KeysValues:
+        """Return the keys and values of some places, each (n, H, Q', K)."""
+        index = (places.rows, slice(places.num_hypotheses), slice(None), places.positions)
+        keys, values = (stored[index].transpose(1, 2) for stored in self._stored(layer))
+        return keys, values
+
+    def before(self, layer: int, places: Places, length: int) -> KeysValues:
+        """Return the first `length` positions of each place's row, each (n * Q', H, length, K)."""
+        return self._read(layer, places.rows, places.num_hypotheses, length)
 
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Let hypothesis q of each row continue hypothesis sources[row, q]; sources: (B', Q). `length` positions are in use."""
-        index = self._index(rows, sources)[:, None]
+        index = torch.tensor(rows, device=sources.device)[:, None]
         for stored in (*self._keys, *self._values):
             if stored is not None:
-                stored[index[:, 0], :, :, :length] = stored[index, sources, :, :length]
-        self._left_with[index[:, 0], :, :length] = self._left_with[index, sources, :length]
+                stored[index[:, 0], : sources.shape[1], :, :length] = stored[index, sources, :, :length]
 
-    def _fill_holes(self, layer: int, rows: Sequence[int], position: int) -> None:
-        holes = [(row, hole) for row in rows for hole in range(self._filled[layer][row], position)]
-        if not holes:
-            return
-        row_index, hole_index = torch.tensor(holes, device=self._left_with.device).unbind(1)
-        keys, values = self._layers[layer].self_keys_values(self._left_with[row_index, :, hole_index])  # (holes, Q, D) -> (holes, H, Q, K)
-        stored_keys, stored_values = self._storage(layer, keys)
-        stored_keys[row_index, :, :, hole_index] = keys.transpose(1, 2)
-        stored_values[row_index, :, :, hole_index] = values.transpose(1, 2)
+    def _read(self, layer: int, rows: Tensor, num_hypotheses: int, length: int) -> KeysValues:
+        keys, values = self._stored(layer)
+        return keys[rows, :num_hypotheses, :, :length].flatten(0, 1), values[rows, :num_hypotheses, :, :length].flatten(0, 1)
 
-    def _storage(self, layer: int, like: Tensor) -> KeysValues:
+    def _stored(self, layer: int) -> KeysValues:
         keys, values = self._keys[layer], self._values[layer]
-        if keys is None or values is None:
-            num_rows, num_hypotheses, num_steps = self._shape
-            shape = (num_rows, num_hypotheses, like.shape[1], num_steps, like.shape[3])  # (B, Q, H, T, K)
-            keys, values = self._keys[layer], self._values[layer] = like.new_zeros(shape), like.new_zeros(shape)
+        assert keys is not None and values is not None
         return keys, values
 
-    @staticmethod
-    def _index(rows: Sequence[int], like: Tensor) -> Tensor:
-        return torch.tensor(rows, device=like.device)
+    def _storage(self, layer: int, like: Tensor) -> KeysValues:
+        if self._keys[layer] is None:
+            num_rows, num_hypotheses, num_steps = self._shape
+            shape = (num_rows, num_hypotheses, like.shape[-3], num_steps, like.shape[-1])  # (B, Q, H, T, K)
+            self._keys[layer], self._values[layer] = like.new_zeros(shape), like.new_zeros(shape)
+        return self._stored(layer)
 
 
 class CrossCache:
