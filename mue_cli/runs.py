@@ -12,6 +12,7 @@
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
+| bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
 | explain.html | predict | a page of the pictures that were explained last |
 | plots/ | plot | figures, PNG and SVG |
 """
@@ -84,6 +85,10 @@ class Run:
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions.json"
+
+    @property
+    def bench(self) -> Path:
+        return self.folder / "bench.json"
 
     @property
     def explain_page(self) -> Path:
@@ -208,6 +213,7 @@ def clear_results(run: Run) -> None:
         run.records,
         run.traces,
         run.predictions,
+        run.bench,
     ):
         path.unlink(missing_ok=True)
 

@@ -36,6 +36,7 @@ def test_medians_quartiles_and_reduction_by_hand() -> None:
     assert pair.a.quartiles_ms == pytest.approx((2.0, 4.0))
     assert pair.b.median_ms == pytest.approx(6.0)
     assert pair.reduction == pytest.approx(0.5)
+    assert pair.turns == pytest.approx((1 - 4 / 6, 0.5, 1 - 2 / 6))  # turns: 1/6, 2/6, 3/6, 4/6 and 100/6 of b's time
 
 
 def test_programs_take_turns_and_swap_who_goes_first_after_a_warm_up() -> None:
@@ -93,6 +94,8 @@ def test_over_samples_a_hiccup_is_dropped_and_long_samples_weigh_more() -> None:
     assert pair.reduction == pytest.approx(0.5)
     assert pair.b.median_ms == pytest.approx(50.0)
     assert seen == [(1, 2), (2, 2)]
+    assert pair.turns == pytest.approx((0.5, 0.5, 0.5))
+    assert pair.b.quartiles_ms == pytest.approx((10.0, 90.0))
 
 
 def test_over_samples_the_first_turn_alternates_from_sample_to_sample() -> None:

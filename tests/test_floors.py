@@ -12,7 +12,7 @@ FLOORS = [
     {"files", "schema"},
     {"recipe", "model", "exits", "data", "metrics", "reports"},
     {"cost", "inference", "training", "runs"},
-    {"evaluation", "calibration", "build", "recorder"},
+    {"evaluation", "calibration", "build", "recorder", "profiling"},
     {"commands"},
     {"__main__"},
 ]
@@ -22,7 +22,7 @@ DOORS = {
     "typer": ("commands/",),
     "rich": ("commands/",),
     "yaml": ("recipe.py",),
-    "matplotlib": ("reports/plots.py",),
+    "matplotlib": ("reports/plots.py", "reports/bars.py"),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mue_cli import __version__
-from mue_cli.commands import calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare
+from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare
 from mue_cli.commands.display import answer, friendly
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -30,6 +30,7 @@ app.add_typer(prepare_app, name="prepare")
 app.command("finetune", epilog=finetune.EXAMPLES)(friendly(finetune.finetune))
 app.command("calibrate", epilog=calibrate.EXAMPLES)(friendly(calibrate.calibrate))
 app.command("evaluate", epilog=evaluate.EXAMPLES)(friendly(evaluate.evaluate))
+app.command("bench", epilog=bench.EXAMPLES)(friendly(bench.bench))
 app.command("predict", epilog=predict.EXAMPLES)(friendly(predict.predict))
 plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.saturation))
 plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))

@@ -16,7 +16,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Latency:
-    """median_ms: over all timings of one run, or over samples of each sample's median. quartiles_ms: of the same values.
+    """median_ms, quartiles_ms: over all timings.
 
     total_ms: sum over samples of each sample's median (the median itself when there is one sample).
     """
@@ -28,11 +28,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class LatencyPair:
-    """reduction: 1 - a.total_ms / b.total_ms; negative when `a` is slower."""
+    """reduction: 1 - a.total_ms / b.total_ms; negative when `a` is slower.
+
+    turns: lower quartile, median and upper quartile of the reduction within each turn, both programs moments apart. On a busy machine the
+    median is steadier than `reduction`; over samples of different length it is another quantity.
+    """
 
     a: Latency
     b: Latency
     reduction: float
+    turns: tuple[float, float, float]
 
 
 def interleaved(
@@ -48,9 +53,7 @@ def interleaved(
     warmup: untimed runs of each before. synchronize: waits for the device (torch.cuda.synchronize), before each reading of the clock.
     Raises ValueError for fewer than one repeat.
     """
-    times_a, times_b = _alternate(run_a, run_b, repeats, warmup, 0, _stopwatch(synchronize, clock))
-    a, b = _latency(times_a, median(times_a)), _latency(times_b, median(times_b))
-    return LatencyPair(a, b, 1.0 - a.total_ms / b.total_ms)
+    return _pair([_alternate(run_a, run_b, repeats, warmup, 0, _stopwatch(synchronize, clock))])
 
 
 def interleaved_samples(
@@ -71,15 +74,12 @@ def interleaved_samples(
     if not samples:
         raise ValueError("latency needs at least one sample")
     timed = _stopwatch(synchronize, clock)
-    medians_a, medians_b = [], []
+    times = []
     for index, sample in enumerate(samples):
-        times = _alternate(_bind(run_a, sample), _bind(run_b, sample), repeats, warmup, index, timed)
-        medians_a.append(median(times[0]))
-        medians_b.append(median(times[1]))
+        times.append(_alternate(_bind(run_a, sample), _bind(run_b, sample), repeats, warmup, index, timed))
         if progress is not None:
             progress(index + 1, len(samples))
-    a, b = _latency(medians_a, sum(medians_a)), _latency(medians_b, sum(medians_b))
-    return LatencyPair(a, b, 1.0 - a.total_ms / b.total_ms)
+    return _pair(times)
 
 
 def _alternate(
@@ -125,6 +125,19 @@ def _bind(run: Callable[[Sample], object], sample: Sample) -> Callable[[], objec
     return lambda: run(sample)
 
 
-def _latency(times: list[float], total: float) -> Latency:
-    lower, middle, upper = quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
-    return Latency(middle, (lower, upper), total)
+def _pair(times: Sequence[tuple[list[float], list[float]]]) -> LatencyPair:
+    """times: per sample, those of `a` and of `b`, turn by turn."""
+    a, b = (_latency([each[program] for each in times]) for program in (0, 1))
+    turns = _quartiles([1.0 - one / other for each in times for one, other in zip(*each, strict=True)])
+    return LatencyPair(a, b, 1.0 - a.total_ms / b.total_ms, turns)
+
+
+def _latency(times: Sequence[list[float]]) -> Latency:
+    """times: per sample."""
+    lower, middle, upper = _quartiles([time for each in times for time in each])
+    return Latency(middle, (lower, upper), sum(map(median, times)))
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    lower, middle, upper = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return lower, middle, upper

@@ -45,7 +45,7 @@ _STREAMS = {
 }
 _BAND = (10, 90)
 _EXPECTED = "expected time reduction, Eq. 14 (%)"
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -75,7 +75,7 @@ def saturation(profile: SimilarityProfile, path_stem: Path, thresholds: Mapping[
 
     One panel per stream. thresholds: stream -> exit threshold, drawn where it is not above 1.
     """
-    return _save(saturation_figure(profile, thresholds), path_stem)
+    return save(saturation_figure(profile, thresholds), path_stem)
 
 
 def tradeoff(records: Sequence[Record], path_stem: Path, searches: Sequence[Search] = ()) -> tuple[Path, Path]:
@@ -86,16 +86,16 @@ def tradeoff(records: Sequence[Record], path_stem: Path, searches: Sequence[Sear
     the expectation, where records have them. Raises DataError for records that do not belong together, MissingStepError without a record of
     `full` to be relative to.
     """
-    return _save(tradeoff_figure(records, searches), path_stem)
+    return save(tradeoff_figure(records, searches), path_stem)
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def saturation_figure(profile: SimilarityProfile, thresholds: Mapping[str, float] | None = None) -> Figure:
     """Return Fig. 3 unsaved; arguments as in `saturation`."""
     streams = [name for name in _STREAMS if name in profile.streams]
     about = "".join(f" {key}: {value}." for key, value in profile.about.items())
     text = f"Line: mean; band: 10th to 90th percentile; no exits. Layer 1 is compared with the embedding.{about}"
-    figure, panels = _figure_with_caption(len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True)
+    figure, panels = figure_with_caption(len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True)
     panels[0].set_ylabel("cosine similarity\nof a layer's output and input")
     for axes, name in zip(panels, streams, strict=True):
         _draw_stream(axes, name, np.asarray(profile.streams[name], dtype=float))
@@ -106,12 +106,12 @@ def saturation_figure(profile: SimilarityProfile, thresholds: Mapping[str, float
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def tradeoff_figure(records: Sequence[Record], searches: Sequence[Search] = ()) -> Figure:
     """Return Fig. 1/4 unsaved; arguments as in `tradeoff`."""
     check_alike(records)
     timed = [record for record in records if record.method != "full" and {"flops", "measured"} & record.costs.keys()]
-    figure, panels = _figure_with_caption(2 if timed else 1, tradeoff_caption(records, searches), width=8.2 if timed else 5.2)
+    figure, panels = figure_with_caption(2 if timed else 1, tradeoff_caption(records, searches), width=8.2 if timed else 5.2)
     _draw_scores(panels[0], records, searches)
     if timed:
         _draw_costs(panels[1], timed)
@@ -220,7 +220,7 @@ def _ticks(num_layers: int) -> list[int]:
     return [1, *range(step, num_layers + 1, step)] if step > 1 else list(range(1, num_layers + 1))
 
 
-def _figure_with_caption(
+def figure_with_caption(
     num_panels: int, caption: str, width: float, height: float = 3.4, share_y: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines come on top of the height."""
@@ -287,10 +287,11 @@ def _dark(colour: str) -> tuple[float, ...]:
     return tuple(0.75 * channel for channel in to_rgb(colour))
 
 
-def _save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
+def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
+    """Write a figure as PNG and SVG, and return their paths."""
     path_stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path_stem.with_name(path_stem.name + ending) for ending in (".png", ".svg"))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(png, dpi=200)
         figure.savefig(svg, metadata={"Date": None})
     return png, svg
