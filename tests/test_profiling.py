@@ -261,7 +261,7 @@ RESNET_HEAVY = make_profile(("ResNet", 1, 44, 1), ("embedding", 1, 4, 1), ("deco
             Measured(0.412, 0.40, 0.42),
             0.431,
             ENCODER_HEAVY,
-            "exiting pays here: mue takes 41.2 % less time than full, as its FLOPs promise (43.1 %); "
+            "exiting pays here: mue takes 41.2 % less time than full, about what its FLOPs promise (43.1 %); "
             "the largest part of full's time goes to the encoder's layers (55 %), which exits shorten.",
         ),
         (

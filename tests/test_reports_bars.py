@@ -46,6 +46,7 @@ def test_a_part_that_has_no_colour_yet_is_drawn_all_the_same():
 
 def test_nothing_lies_outside_the_figure():
     figure = breakdown_figure(BARS | {"a method with a long name": BARS["mue"]}, "About. " * 60)
+    figure.canvas.draw()
     frame = figure.bbox
     for artist in (*figure.texts, *figure.axes[0].texts, figure.axes[0].get_legend(), figure.axes[0].xaxis.label):
         box = artist.get_window_extent()

@@ -12,7 +12,7 @@ from mue_cli.model.config import OFAConfig
 from mue_cli.model.layers import EncoderLayer
 from mue_cli.model.ofa import OFA
 
-SECONDS = 0.5
+SECONDS = 1.0
 """How long each ceiling is tried; the best try counts, since neighbours on the machine can only slow one down."""
 BUFFER_BYTES = 2**29
 """Far more than the caches of one processor hold."""

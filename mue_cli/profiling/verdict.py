@@ -56,7 +56,7 @@ def _pays(method: str, measured: Measured, flops: float) -> str:
     if measured.reduction < 0:
         return f"exiting does not pay here: {time}, for {_less(flops, 'fewer')} FLOPs"
     if abs(measured.reduction - flops) <= NOTABLE_DIFFERENCE:
-        return f"exiting pays here: {time}, as its FLOPs promise ({100 * flops:.1f} %)"
+        return f"exiting pays here: {time}, about what its FLOPs promise ({100 * flops:.1f} %)"
     word = "less" if measured.reduction < flops else "more"
     return f"exiting pays here, {word} than its FLOPs promise: {time}, for {_less(flops, 'fewer')} FLOPs"
 

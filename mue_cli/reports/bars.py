@@ -52,7 +52,7 @@ def breakdown_figure(bars: Mapping[str, Mapping[str, float]], caption: str) -> F
     names = sorted({name for parts in bars.values() for name in parts}, key=_order)
     key = [Patch(**_look(name), label=name) for name in names]
     axes.legend(handles=key, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=5, columnspacing=1.2, handlelength=1.2)
-    figure.subplots_adjust(left=0.06 + 0.008 * max(map(len, bars)), top=1 - 0.5 / figure.get_figheight())
+    figure.subplots_adjust(left=0.06 + 0.009 * max(map(len, bars)), top=1 - 0.5 / figure.get_figheight())
     return figure
 
 
