@@ -15,6 +15,7 @@ from mue_cli.inference.decode import Generation
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
+from mue_cli.model.cache import CrossCache
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe import SearchSection
 
@@ -92,7 +93,7 @@ def test_where_nobody_can_leave_nothing_is_kept_or_looked_for(model, monkeypatch
         raise AssertionError
 
     monkeypatch.setattr(decode, "SkippedLayers", forbidden)
-    monkeypatch.setattr(decode, "LeftStates", forbidden)
+    monkeypatch.setattr(skipped.LeftStates, "put", forbidden)
     states(model, full(True))
     states(model, mue({"decoder": 1.01}, True, None))
 
@@ -119,3 +120,25 @@ def test_a_word_that_leaves_for_good_costs_nothing_more(model, monkeypatch, poli
     encoded = encode(model, tables, method, images.double(), pad(texts))
     results = generate(model, tables, method, encoded, SearchSection(beam=2, max_tokens=5))
     assert {layer for result in results for layer in result.exit_layers} == {1}
+
+
+@torch.inference_mode()
+def test_rows_of_cross_attention_come_in_runs(model):
+    """Neighbouring rows are one part, and so is one row that is asked for again and again."""
+    cache = CrossCache(model.decoder.stack(), torch.randn(6, 5, 32, dtype=torch.float64))
+    asked = (0, 0, 0, 2, 3, 3, 5, 4, 1, 2, 3)
+    parts = cache.get(1, asked)
+    assert [(part.start, part.stop, len(keys)) for part, keys, _ in parts] == [
+        (0, 3, 1),
+        (3, 5, 2),
+        (5, 6, 1),
+        (6, 7, 1),
+        (7, 8, 1),
+        (8, 11, 3),
+    ]
+    together = cache.get(1, range(6))[0]
+    attention, x = model.decoder.stack()[1].cross_attn, torch.randn(len(asked), 2, 32, dtype=torch.float64)
+    bias = torch.randn(len(asked), 1, 1, 5, dtype=torch.float64)
+    for row, number in enumerate(asked):
+        alone = attention(x[row : row + 1], together[1][number][None], together[2][number][None], bias[row : row + 1])
+        assert torch.allclose(attention.attend(x, parts, bias)[row], alone[0], rtol=0, atol=1e-12)

@@ -5,12 +5,13 @@ Shape letters: B rows, Q hypotheses, T prompt positions, S encoder tokens, D emb
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from mue_cli.exits.methods import Method, SkippedPolicy
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.skipped import LeftStates, Remember, SkippedLayers, copy, project, recompute
+from mue_cli.inference.skipped import LeftStates, SkippedLayers, copy, project, recompute
 from mue_cli.inference.walk import Probe, Rows, Walked, walk
 from mue_cli.model.cache import CrossCache, Places, SelfCache
 from mue_cli.model.encoder import with_padding
@@ -36,7 +37,8 @@ class Generation:
         self._layers = model.decoder.stack()
         self._self_cache = SelfCache(len(self._layers), self._num_rows, num_hypotheses, num_steps)
         self._cross_cache = CrossCache(self._layers, encoded.hidden)
-        self._skipped = self._skipped_layers(method.skipped_layers, num_hypotheses) if self._rule.can_fire else None
+        self._states = LeftStates(self._num_rows, num_hypotheses, num_steps)
+        self._skipped = self._skipped_layers(method.skipped_layers) if self._rule.can_fire else None
 
     def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
         """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D).
@@ -46,8 +48,9 @@ class Generation:
         cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, position : position + 1]
 
         def apply(layer: int, hidden: Tensor, running: Rows) -> Tensor:
-            if self._skipped is not None:
-                self._skipped.before(layer, running.numbers, position, hidden)
+            again = self._skipped and self._skipped.enter(layer, running.numbers, position, hidden)
+            if again:
+                return self._run_beside(layer, hidden, running.numbers, position, again)
 
             def remember(keys: Tensor, values: Tensor) -> KeysValues:
                 return self._self_cache.extend(layer, running.numbers, position, keys, values)
@@ -81,32 +84,40 @@ class Generation:
         if self._skipped is not None:
             self._skipped.reorder(rows, sources, length)
 
-    def _skipped_layers(self, policy: SkippedPolicy, num_hypotheses: int) -> SkippedLayers:
-        cache, layers = self._self_cache, self._layers
-        states = LeftStates(self._num_rows, num_hypotheses, self._num_steps)
+    def _skipped_layers(self, policy: SkippedPolicy) -> SkippedLayers:
+        cache, layers, states = self._self_cache, self._layers, self._states
         match policy:
             case "project":
-                fill = project(cache, layers, states)
+                return SkippedLayers(len(layers), self._num_rows, project(cache, layers, states), states)
             case "recompute":
-                fill = recompute(cache, layers, states, self._run_again)
+                return SkippedLayers(len(layers), self._num_rows, recompute(len(layers), project(cache, layers, states)), states)
             case "copy":
                 return SkippedLayers(len(layers), self._num_rows, copy(cache), None)
-        return SkippedLayers(len(layers), self._num_rows, fill, states)
 
-    def _run_again(self, layer: int, hidden: Tensor, places: Places, length: int, remember: Remember) -> Tensor:
-        """Run a layer on the states (n, Q, D) of earlier positions, each looking at what came before it in its row."""
-        self_bias = self._tables.decoder_self_bias(layer, length)[:, places.positions].transpose(0, 1)  # (H, n, T) -> (n, H, T)
+    def _run_beside(self, layer: int, hidden: Tensor, rows: Sequence[int], position: int, again: Places) -> Tensor:
+        """Run a layer on the new position's states (B', Q, D) and on earlier places that skipped it; its weights are read once for all."""
+        places = again + Places.of([(row, position) for row in rows], hidden.shape[1], hidden.device)
+
+        def remember(keys: Tensor, values: Tensor) -> KeysValues:
+            each = (len(places), places.num_hypotheses)
+            new_keys, new_values = (new[:, :, 0].unflatten(0, each).transpose(1, 2) for new in (keys, values))  # -> (n, H, Q, K)
+            self._self_cache.write(layer, places, new_keys, new_values)
+            return self._self_cache.before(layer, places, position + 1)
+
+        self_bias = self._tables.decoder_self_bias(layer, position + 1)[:, places.positions].transpose(0, 1)  # (H, n, T) -> (n, H, T)
         cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, places.positions].transpose(0, 1)[:, :, None]
         if self._encoded.padding_mask is not None:
             cross_bias = cross_bias.masked_fill(self._encoded.padding_mask[places.rows][:, None, None], float("-inf"))
-        return self._layers[layer](
-            hidden,
+        after = self._layers[layer](
+            torch.cat([self._states.at(again), hidden]),
             remember,
             self._cross_cache.get(layer, places.row_numbers),
             self_bias.repeat_interleave(places.num_hypotheses, 0)[:, :, None],  # (n Q, H, 1, T)
             cross_bias,
             places.num_hypotheses,
         )
+        self._states.put(again, after[: len(again)])
+        return after[len(again) :]
 
 
 def decode_prompt(

@@ -4,8 +4,8 @@ Paper: silent. Release: announces a copy, writes nothing, so caches fall out of 
 Here: a hole is filled when a later step of its row first enters the layer, all holes of a layer at once, by one of three policies:
 
 - project: the state with which the word left goes through the skipped layer's own norm and key and value projections;
-- recompute: the word is run through the layers it skipped, so that the cache is a full run's; exact, and the most expensive;
-- copy: the keys and values of the layer after which the word left stand in; costs nothing.
+- recompute: the word is run through the layers it skipped, beside the word that needs them; the cache is then a full run's;
+- copy: the keys and values of the layer after which the word left stand in.
 
 Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, D embed, n holes.
 """
@@ -17,14 +17,10 @@ from torch import Tensor
 
 from mue_cli.inference.walk import Walked
 from mue_cli.model.cache import Places, SelfCache
-from mue_cli.model.layers import DecoderLayer, KeysValues
+from mue_cli.model.layers import DecoderLayer
 
-Fill = Callable[[int, Places, int], None]
-"""Fills the holes of a layer (0-based), all of them among so many first positions; the layers below have no holes there."""
-
-Remember = Callable[[Tensor, Tensor], KeysValues]
-RunAgain = Callable[[int, Tensor, Places, int, Remember], Tensor]
-"""Runs a layer (0-based) on the states (n, Q, D) of places among so many first positions; for `remember` see DecoderLayer.forward."""
+Fill = Callable[[int, Places], Places | None]
+"""Fills the holes of a layer (0-based); the layers below have none there. Returns places that have to run through the layer instead."""
 
 
 class LeftStates:
@@ -55,7 +51,7 @@ class LeftStates:
 def project(cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates) -> Fill:
     """Return the policy that projects the states with which words left."""
 
-    def fill(layer: int, places: Places, length: int) -> None:
+    def fill(layer: int, places: Places) -> None:
         cache.write(layer, places, *layers[layer].self_keys_values(states.at(places)))
 
     return fill
@@ -64,34 +60,19 @@ def project(cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates
 def copy(cache: SelfCache) -> Fill:
     """Return the policy that lets the layer below stand in; that layer holds its own or, in turn, a copy."""
 
-    def fill(layer: int, places: Places, length: int) -> None:
+    def fill(layer: int, places: Places) -> None:
         cache.write(layer, places, *cache.at(layer - 1, places))
 
     return fill
 
 
-def recompute(cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates, run_again: RunAgain) -> Fill:
-    """Return the policy that runs words through the layers they skipped."""
-    projected = project(cache, layers, states)
-
-    def through(layer: int, places: Places, length: int) -> None:
-        def remember(keys: Tensor, values: Tensor) -> KeysValues:
-            parts = (len(places.rows), places.num_hypotheses)
-            new_keys, new_values = (new[:, :, 0].unflatten(0, parts).transpose(1, 2) for new in (keys, values))  # -> (n, H, Q, K)
-            cache.write(layer, places, new_keys, new_values)
-            return cache.before(layer, places, length)
-
-        states.put(places, run_again(layer, states.at(places), places, length, remember))
-
-    def fill(layer: int, places: Places, length: int) -> None:
-        # Of the last layer, later words see keys and values and nothing else.
-        (projected if layer + 1 == len(layers) else through)(layer, places, length)
-
-    return fill
+def recompute(num_layers: int, projected: Fill) -> Fill:
+    """Return the policy that runs words through the layers they skipped; of the last one, later words see keys and values alone."""
+    return lambda layer, places: projected(layer, places) if layer + 1 == num_layers else places
 
 
 class SkippedLayers:
-    """Knows the holes of one generation, and has them filled before a layer is entered."""
+    """Knows the holes of one generation, and has them filled when their rows enter a layer."""
 
     def __init__(self, num_layers: int, num_rows: int, fill: Fill, states: LeftStates | None) -> None:
         """states: None for a policy that needs none."""
@@ -105,14 +86,13 @@ class SkippedLayers:
             places = Places.of([(rows[i], position) for i in early], walked.hidden.shape[1], walked.hidden.device)
             self._states.put(places, walked.hidden[early])
 
-    def before(self, layer: int, rows: Sequence[int], position: int, hidden: Tensor) -> None:
-        """Fill the holes of rows that enter a layer (0-based) at a position with states (B', Q', D)."""
+    def enter(self, layer: int, rows: Sequence[int], position: int, hidden: Tensor) -> Places | None:
+        """Fill the holes of rows that enter a layer (0-based) at a position with states (B', Q', D); see Fill."""
         filled = self._filled[layer]
         holes = [(row, hole) for row in rows for hole in range(filled[row], position)]
-        if holes:
-            self._fill(layer, Places.of(holes, hidden.shape[1], hidden.device), position)
         for row in rows:
             filled[row] = position + 1
+        return self._fill(layer, Places.of(holes, hidden.shape[1], hidden.device)) if holes else None
 
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Follow the beam; see SelfCache.reorder."""

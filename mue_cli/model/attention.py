@@ -38,13 +38,15 @@ class Attention(nn.Module):
     def attend(self, x: Tensor, parts: Sequence[tuple[slice, Tensor, Tensor]], bias: Tensor | None) -> Tensor:
         """Attend from (B, T, D), rows in parts: each part names its rows of x and has keys and values (b, H, S, K) for them.
 
-        Parts let rows that lie apart in a cache be read where they are. bias broadcasts to (B, H, T, S).
+        Parts let rows that lie apart in a cache be read where they are; several rows may share one row of keys and values, b = 1. bias
+        broadcasts to (B, H, T, S).
         """
         queries = self._heads(self.q_proj(x))  # (B, T, D) -> (B, H, T, K)
-        attended = [
-            F.scaled_dot_product_attention(queries[rows], keys, values, attn_mask=_of_rows(bias, rows), scale=self.scaling)
-            for rows, keys, values in parts
-        ]
+        attended = []
+        for rows, keys, values in parts:
+            own = queries[rows]
+            attend = _attend_to_one if len(keys) < len(own) else F.scaled_dot_product_attention
+            attended.append(attend(own, keys, values, attn_mask=_of_rows(bias, rows), scale=self.scaling))
         out = attended[0] if len(attended) == 1 else torch.cat(attended)
         if self.c_attn is not None:
             out = out * self.c_attn[:, None, None]
@@ -52,6 +54,16 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)
+
+
+def _attend_to_one(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None, scale: float) -> Tensor:
+    """Attend from rows (b, H, T, K) to one row of keys as if they were more queries of it: the keys are read once."""
+    num_rows, _, length, _ = queries.shape
+    if attn_mask is not None:
+        attn_mask = attn_mask.expand(num_rows, -1, length, -1).transpose(0, 1).flatten(1, 2)  # (b, H, T, S) -> (H, b T, S)
+    merged = queries.transpose(0, 1).flatten(1, 2)[None]  # (b, H, T, K) -> (1, H, b T, K)
+    out = F.scaled_dot_product_attention(merged, keys, values, attn_mask=attn_mask, scale=scale)
+    return out[0].unflatten(1, (num_rows, length)).transpose(0, 1)
 
 
 def _of_rows(bias: Tensor | None, rows: slice) -> Tensor | None:

@@ -32,6 +32,13 @@ class Places:
         rows, positions = torch.tensor(places, device=device).unbind(1)
         return cls(rows, positions, tuple(row for row, _ in places), num_hypotheses)
 
+    def __len__(self) -> int:
+        return len(self.row_numbers)
+
+    def __add__(self, others: "Places") -> "Places":
+        rows, positions = torch.cat([self.rows, others.rows]), torch.cat([self.positions, others.positions])
+        return Places(rows, positions, self.row_numbers + others.row_numbers, self.num_hypotheses)
+
 
 class SelfCache:
     """Self-attention's keys and values of one generation, for all decoder layers."""
@@ -102,7 +109,7 @@ class CrossCache:
         self._missing = [set(range(len(encoder_output))) for _ in layers]
 
     def get(self, layer: int, rows: Sequence[int]) -> CrossParts:
-        """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run of neighbouring rows."""
+        """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run of neighbouring rows, or of one row."""
         missing = sorted(self._missing[layer].intersection(rows))
         if len(missing) == len(self._encoder_output):
             self._keys_values[layer] = self._layers[layer].cross_keys_values(self._encoder_output)
@@ -111,7 +118,7 @@ class CrossCache:
         self._missing[layer].difference_update(missing)
         kept = self._keys_values[layer]
         assert kept is not None
-        return [(slice(place, place + end - start), kept[0][start:end], kept[1][start:end]) for place, start, end in _runs(rows)]
+        return [(places, kept[0][start:end], kept[1][start:end]) for places, start, end in _runs(rows)]
 
     def _compute(self, layer: int, rows: list[int]) -> None:
         index = torch.tensor(rows, device=self._encoder_output.device)
@@ -123,10 +130,12 @@ class CrossCache:
         kept[0][index], kept[1][index] = keys, values
 
 
-def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield runs of neighbouring rows, in order: the place of the first in `rows`, its number, and the number after the last."""
-    place = 0
-    for i in range(1, len(rows) + 1):
-        if i == len(rows) or rows[i] != rows[i - 1] + 1:
-            yield place, rows[place], rows[i - 1] + 1
-            place = i
+def _runs(rows: Sequence[int]) -> Iterator[tuple[slice, int, int]]:
+    """Yield runs of neighbouring rows, or of one row again and again: their places in `rows`, the first row, and the one after the last."""
+    start = 0
+    while start < len(rows):
+        end, step = start + 1, rows[min(start + 1, len(rows) - 1)] - rows[start]
+        while step in (0, 1) and end < len(rows) and rows[end] - rows[end - 1] == step:
+            end += 1
+        yield slice(start, end), rows[start], rows[end - 1] + 1
+        start = end
