@@ -2,9 +2,9 @@
 
     python tests/benchmarks/fast_inference.py [PART ...] [--weights FOLDER] [--image-size 480] [--json FILE]
 
-Parts: reference, ceilings, rule, exits, throughput, memory; all when none is named (about ten minutes). Every comparison runs both sides
-turn by turn in this process and gives medians. Weights are random unless a folder is named: times do not depend on them, and generation is
-made to last 17 steps by forbidding an earlier end.
+Parts: reference, ceilings, rule, exits, precision, throughput, memory; all when none is named (about ten minutes). Every comparison runs
+both sides turn by turn in this process and gives medians. Weights are random unless a folder is named: times do not depend on them, and
+generation is made to last 17 steps by forbidding an earlier end.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from mue_cli.exits.trace import Trace
 from mue_cli.inference.encode import encode
 from mue_cli.inference.packed import packed
 from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.precision import at_precision
 from mue_cli.inference.search import Generated, generate
 from mue_cli.model import checkpoint
 from mue_cli.model.config import preset
@@ -58,6 +59,13 @@ class Bench:
     def __post_init__(self) -> None:
         self.fast = packed(self.plain)
         self.tables = PositionTables(self.fast)
+
+    @classmethod
+    def of(cls, fast: OFA, image_size: int) -> "Bench":
+        """Return a bench that runs a model as it is given."""
+        bench = cls.__new__(cls)
+        bench.plain, bench.image_size, bench.fast, bench.tables = fast, image_size, fast, PositionTables(fast)
+        return bench
 
     def inputs(self, rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -246,6 +254,15 @@ def _drawn(bench: Bench, plain: Method) -> dict[str, object]:
     }
 
 
+def precision(bench: Bench) -> dict[str, object]:
+    """Time `full` at every precision, beam 5 and greedy."""
+    images, tokens = bench.inputs(1)
+    subjects = {name: Bench.of(at_precision(bench.plain, name), bench.image_size) for name in ("float32", "bfloat16", "int8")}
+    sides = [partial(each.run, full(True), images, tokens, search) for each in subjects.values() for search in (LONG, GREEDY)]
+    seconds = turns(sides, repeats=5)
+    return {name: {"beam 5 seconds": seconds[2 * i], "greedy seconds": seconds[2 * i + 1]} for i, name in enumerate(subjects)}
+
+
 def throughput(bench: Bench) -> dict[str, object]:
     """Greedy captions per second by batch size."""
     answer = {}
@@ -278,7 +295,7 @@ def _status(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-PARTS = (reference, ceilings, rule, exits, throughput, memory)
+PARTS = (reference, ceilings, rule, exits, precision, throughput, memory)
 
 
 def main() -> None:
