@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from mue_cli.cost.flops import (
     resnet_macs,
     trace_flops,
 )
-from mue_cli.exits.methods import Method, full, mue, static
+from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
@@ -166,15 +167,13 @@ def test_position_biases_match_pytorchs_counter_and_stay_out_of_the_total(model:
 
 
 class SlowDecoder:
-    """Decoding by hand for one image: every module call spelt out, skipped layers' keys and values projected when first needed."""
+    """Decoding by hand for one image: every module call spelt out; what words skipped is made up for when a later word needs it."""
 
-    def __init__(self, model: OFA, encoded: Tensor, num_positions: int) -> None:
-        self.decoder = model.decoder
-        self.encoded = encoded
-        self.num_positions = num_positions
+    def __init__(self, model: OFA, encoded: Tensor, num_positions: int, policy: SkippedPolicy) -> None:
+        self.decoder, self.encoded, self.num_positions, self.policy = model.decoder, encoded, num_positions, policy
         self.cross: dict[int, tuple[Tensor, Tensor]] = {}
         self.known: dict[int, list[tuple[Tensor, Tensor]]] = {i: [] for i in range(len(model.decoder.layers))}
-        self.last_states: list[Tensor] = []
+        self.states: list[Tensor] = []
 
     def step(self, depth: int, hypotheses: int) -> None:
         x = torch.randn(1, hypotheses * self.num_positions, SMALL.embed_dim)
@@ -183,18 +182,41 @@ class SlowDecoder:
             assert isinstance(layer, DecoderLayer)
             if i not in self.cross:
                 self.cross[i] = layer.cross_keys_values(self.encoded)
-            for state in self.last_states[len(self.known[i]) :]:
-                self.known[i].append(layer.self_keys_values(state[:hypotheses]))
-
-            def remember(keys: Tensor, values: Tensor, entries: list[tuple[Tensor, Tensor]] = self.known[i]) -> tuple[Tensor, Tensor]:
-                entries.append((keys, values))
-                return torch.cat([k[:hypotheses] for k, _ in entries], dim=2), torch.cat([v[:hypotheses] for _, v in entries], dim=2)
-
-            x = layer(x, remember, self.cross[i], None, None, hypotheses)
-        self.last_states.append(x.unflatten(1, (hypotheses, -1)).flatten(0, 1))
+            missing = range(len(self.known[i]), len(self.states))
+            for word in missing:
+                self.make_up(i, word, hypotheses)
+            own = len(self.states)
+            x = layer(x, lambda k, v, i=i, own=own: self.remember(i, own, k, v), self.cross_part(i), None, None, hypotheses)
+            if self.policy == "recompute" and i + 1 < len(self.decoder.layers):
+                for word in missing:
+                    again = self.states[word][:hypotheses].reshape(1, hypotheses, -1)
+                    self.states[word] = layer(
+                        again, lambda k, v, i=i, word=word: self.remember(i, word, k, v), self.cross_part(i), None, None, hypotheses
+                    ).transpose(0, 1)
+        self.states.append(x.unflatten(1, (hypotheses, -1)).flatten(0, 1))
         self.decoder.logits(x.unflatten(1, (hypotheses, -1))[:, :, -1])
 
+    def make_up(self, i: int, word: int, hypotheses: int) -> None:
+        """Give a word keys and values in layer i; when it is to run through the layer, they are made there."""
+        if self.policy == "copy":
+            self.known[i].append(self.known[i - 1][word])
+        elif self.policy == "project" or i + 1 == len(self.decoder.layers):
+            layer = self.decoder.layers[i]
+            assert isinstance(layer, DecoderLayer)
+            self.known[i].append(layer.self_keys_values(self.states[word][:hypotheses]))
+        else:
+            shape = (hypotheses, SMALL.num_heads, 1, SMALL.embed_dim // SMALL.num_heads)
+            self.known[i].append((torch.zeros(shape), torch.zeros(shape)))
 
+    def remember(self, i: int, word: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        self.known[i][word : word + 1] = [(keys, values)]
+        return torch.cat([k[: len(keys)] for k, _ in self.known[i]], 2), torch.cat([v[: len(keys)] for _, v in self.known[i]], 2)
+
+    def cross_part(self, i: int) -> list[tuple[slice, Tensor, Tensor]]:
+        return [(slice(None), *self.cross[i])]
+
+
+@pytest.mark.parametrize("policy", get_args(SkippedPolicy))
 @pytest.mark.parametrize(
     ("exits", "hypotheses", "num_positions"),
     [
@@ -206,9 +228,11 @@ class SlowDecoder:
         ((3,), (3,), 6),
     ],
 )
-def test_decoder_matches_pytorchs_counter(model: OFA, exits: tuple[int, ...], hypotheses: tuple[int, ...], num_positions: int) -> None:
+def test_decoder_matches_pytorchs_counter(
+    model: OFA, exits: tuple[int, ...], hypotheses: tuple[int, ...], num_positions: int, policy: SkippedPolicy
+) -> None:
     source = 19
-    slow = SlowDecoder(model, torch.randn(1, source, SMALL.embed_dim), num_positions)
+    slow = SlowDecoder(model, torch.randn(1, source, SMALL.embed_dim), num_positions, policy)
 
     def decode() -> None:
         for depth, rows in zip(exits, hypotheses, strict=True):
@@ -216,7 +240,7 @@ def test_decoder_matches_pytorchs_counter(model: OFA, exits: tuple[int, ...], hy
 
     real = counted_flops(decode)
     trace = Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, exits, len(exits), hypotheses, num_positions)
-    counted = trace_flops(trace, SMALL, 64)
+    counted = trace_flops(trace, SMALL, 64, skipped_layers=policy)
     assert counted.cross_kv + counted.decoder + counted.head == real
 
 
@@ -239,6 +263,7 @@ def inputs() -> tuple[Tensor, Tensor]:
     return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)), torch.tensor([[0, 5, 6, 7, 8, 9, 2]])
 
 
+@pytest.mark.parametrize("policy", get_args(SkippedPolicy))
 @pytest.mark.parametrize(
     ("method", "beam"),
     [
@@ -249,12 +274,12 @@ def inputs() -> tuple[Tensor, Tensor]:
     ],
     ids=["full", "streams", "joint-beam", "similarity"],
 )
-def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Method, beam: int) -> None:
-    tables, traces = PositionTables(model), []
+def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Method, beam: int, policy: SkippedPolicy) -> None:
+    tables, traces, method = PositionTables(model), [], replace(method, skipped_layers=policy)
 
     def caption() -> None:
         encoded = encode(model, tables, method, *inputs())
-        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5))[0]
+        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5))[0]
         exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
         tokens = {stream: count[0] for stream, count in encoded.num_tokens.items()}
         steps = tuple(result.exit_layers)
@@ -262,7 +287,7 @@ def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Meth
 
     caption()  # builds the position tables
     real = counted_flops(caption)
-    counted = trace_flops(traces[-1], SMALL, 64)
+    counted = trace_flops(traces[-1], SMALL, 64, skipped_layers=policy)
     assert counted.total == real
     if method.name == "scripted":
         assert traces[-1].decoder_exits == SCRIPT.layers
@@ -284,15 +309,26 @@ def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None
     assert traces[-1].num_positions == 5
 
 
-def test_skipped_layers_cost_their_projection_only_when_a_later_step_enters_them() -> None:
+def test_skipped_layers_cost_only_when_a_later_step_enters_them() -> None:
+    """Two words, 2 of 4 layers: the first leaves after one, and the second needs its second layer; or the other way round."""
     trace = Trace("a", {"joint": 1}, {"joint": 19}, (2, 2), 2, (1, 1))
-    dim = SMALL.embed_dim
-    never_entered = trace_flops(trace, SMALL, 64).decoder
-    entered = trace_flops(replace(trace, decoder_exits=(1, 2)), SMALL, 64).decoder
-    layer, projection = decoder_layer_macs(SMALL, 1, 1, 19), 2 * dim**2
-    assert never_entered - entered == 2 * (layer - projection)
-    at_the_end = trace_flops(replace(trace, decoder_exits=(2, 1)), SMALL, 64).decoder
-    assert never_entered - at_the_end == 2 * decoder_layer_macs(SMALL, 1, 2, 19)
+    first, second, projection = decoder_layer_macs(SMALL, 1, 1, 19), decoder_layer_macs(SMALL, 1, 2, 19), 2 * SMALL.embed_dim**2
+    for policy, filling in (("project", projection), ("recompute", second), ("copy", 0)):
+        assert decoder_flops((1, 2), policy) - decoder_flops((1, 1), policy) == 2 * (second + filling)
+        assert decoder_flops((2, 1), policy) == decoder_flops((2, 2), policy) - 2 * second
+    assert trace_flops(trace, SMALL, 64).decoder == 2 * 2 * (first + second)
+
+
+def test_of_the_last_layer_a_skipped_word_needs_keys_and_values_alone() -> None:
+    """Second word through all 4 layers, first word out after 1: layers 2 and 3 in full, of layer 4 the projection."""
+    second, projection = decoder_layer_macs(SMALL, 1, 2, 19), 2 * SMALL.embed_dim**2
+    assert decoder_flops((1, 4), "recompute") - decoder_flops((1, 4), "copy") == 2 * (2 * second + projection)
+    assert decoder_flops((1, 4), "project") - decoder_flops((1, 4), "copy") == 2 * 3 * projection
+
+
+def decoder_flops(exits: tuple[int, ...], policy: SkippedPolicy) -> float:
+    trace = Trace("a", {"joint": 1}, {"joint": 19}, exits, len(exits), (1,) * len(exits))
+    return trace_flops(trace, SMALL, 64, skipped_layers=policy).decoder
 
 
 def test_rule_costs_six_operations_per_value_and_none_where_nobody_asks() -> None:
@@ -330,9 +366,16 @@ def test_no_traces_no_reduction() -> None:
         flops_reduction([], SMALL, 64)
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=6), st.integers(1, 3), st.integers(1, 3))
-def test_exits_never_cost_more_than_full_depth_without_the_rule(steps: list[tuple[int, int]], image: int, text: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=6),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from(get_args(SkippedPolicy)),
+)
+def test_exits_never_cost_more_than_full_depth_without_the_rule(
+    steps: list[tuple[int, int]], image: int, text: int, policy: SkippedPolicy
+) -> None:
     exits, hypotheses = zip(*steps, strict=True)
     trace = Trace("a", {"image": image, "text": text}, {"image": 16, "text": 7}, exits, len(exits), hypotheses)
-    result = flops_reduction([trace], SMALL, 64)
+    result = flops_reduction([trace], SMALL, 64, skipped_layers=policy)
     assert -1e-12 <= result.reduction < 1

@@ -7,10 +7,11 @@ computed. A walk that exits nowhere is counted by the same functions, so a reduc
 Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed, F feed-forward, V vocabulary.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean
 
+from mue_cli.exits.methods import SkippedPolicy
 from mue_cli.exits.trace import Trace
 from mue_cli.model.config import OFAConfig
 
@@ -48,11 +49,13 @@ class FlopsReduction:
     full: FlopsBreakdown
 
 
-def trace_flops(trace: Trace, config: OFAConfig, image_size: int, asked: Collection[str] = ()) -> FlopsBreakdown:
+def trace_flops(
+    trace: Trace, config: OFAConfig, image_size: int, asked: Collection[str] = (), skipped_layers: SkippedPolicy = "project"
+) -> FlopsBreakdown:
     """Count the operations of one trace.
 
     image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder") whose rule compares hidden states after
-    each layer; leave out those whose rule cannot fire or looks at nothing.
+    each layer; leave out those whose rule cannot fire or looks at nothing. skipped_layers: of the method, see Method.
     """
     source = sum(trace.encoder_tokens.values())
     dim = config.embed_dim
@@ -63,17 +66,19 @@ def trace_flops(trace: Trace, config: OFAConfig, image_size: int, asked: Collect
         encoder=2.0
         * sum(exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s]) for s, exit_layer in trace.encoder_exits.items()),
         cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
-        decoder=2.0 * _decoder_macs(trace, config, source),
+        decoder=2.0 * _decoder_macs(trace, config, source, skipped_layers),
         head=2.0 * sum(trace.num_hypotheses) * head_macs(config),
         rule=float(_rule_flops(trace, config, asked)),
     )
 
 
-def flops_reduction(traces: Sequence[Trace], config: OFAConfig, image_size: int, asked: Collection[str] = ()) -> FlopsReduction:
+def flops_reduction(
+    traces: Sequence[Trace], config: OFAConfig, image_size: int, asked: Collection[str] = (), skipped_layers: SkippedPolicy = "project"
+) -> FlopsReduction:
     """Compare traces with their full-depth twins: the same samples and words, no exits and no rule. Raises ValueError without traces."""
     if not traces:
         raise ValueError("a FLOPs reduction needs at least one trace")
-    mean = _mean([trace_flops(trace, config, image_size, asked) for trace in traces])
+    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers) for trace in traces])
     full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size) for trace in traces])
     return FlopsReduction(1.0 - mean.total / full.total, mean, full)
 
@@ -150,18 +155,29 @@ def _stage_macs(num_blocks: int, in_channels: int, channels: int, in_side: int, 
     return first + (num_blocks - 1) * other
 
 
-def _decoder_macs(trace: Trace, config: OFAConfig, source: int) -> int:
-    """Decoder layers of all steps, and the keys and values of skipped layers, projected when a later step first enters the layer."""
-    positions = trace.num_positions
-    projection = 2 * config.embed_dim**2
+def _decoder_macs(trace: Trace, config: OFAConfig, source: int, skipped_layers: SkippedPolicy) -> int:
+    """Decoder layers of all steps, and what earlier words cost in layers that they skipped and a later step enters."""
+    positions, last = trace.num_positions, config.num_decoder_layers
     depths: list[int] = []  # per earlier step: up to which layer its keys and values exist
     total = 0
     for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1):
-        missing = sum(max(0, exit_layer - depth) for depth in depths)
         layer = decoder_layer_macs(config, positions, step * positions, source)
-        total += hypotheses * (exit_layer * layer + missing * positions * projection)
+        filling = _filling_macs(skipped_layers, layer, 2 * positions * config.embed_dim**2)
+        filled = sum(filling(entered == last) for depth in depths for entered in range(depth + 1, exit_layer + 1))
+        total += hypotheses * (exit_layer * layer + filled)
         depths = [max(depth, exit_layer) for depth in depths] + [exit_layer]
     return total
+
+
+def _filling_macs(skipped_layers: SkippedPolicy, layer: int, projection: int) -> Callable[[bool], int]:
+    """Return what one skipped word costs in one layer, by whether it is the last. layer: a whole one; projection: its keys and values."""
+    match skipped_layers:
+        case "project":
+            return lambda is_last: projection
+        case "recompute":
+            return lambda is_last: projection if is_last else layer
+        case "copy":
+            return lambda is_last: 0
 
 
 def _rule_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> int:
