@@ -107,6 +107,17 @@ def test_the_table_shows_what_the_document_holds(mue, own_run: Run) -> None:
     assert found["verdict"] in answer.stdout
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_other_precisions_are_measured_and_read_fewer_bytes(mue, own_run: Run, precision: str) -> None:
+    words = ("--run", own_run.folder, *BY_LAYERS, "--repeats", 1, "--json")
+    exact, short = measured(mue("bench", *words)), measured(mue("bench", *words, "--set", f"inference.precision={precision}"))
+    assert short["machine"]["precision"] == precision
+    read = [{part["name"]: part["bytes_read"] for part in found["parts"]["full"]} for found in (exact, short)]
+    assert read[0]["head"] / read[1]["head"] == pytest.approx(
+        {"bfloat16": 2, "int8": 4}[precision] * (exact["steps"]["full"] / short["steps"]["full"])
+    )
+
+
 @pytest.mark.parametrize("decompose", ["true", "false"])
 def test_answers_are_measured_too(mue, nothing_prepared: Path, decompose: str) -> None:
     words = ("--recipe", "shapes-entailment", "--random", "nano", "--set", f"model.decompose={decompose}", "--repeats", 1, "--json")

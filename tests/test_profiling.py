@@ -1,14 +1,12 @@
 """The stopwatch, the parts of a run, the ceilings, and what is said of them."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from small_ofa import pad, small_inputs, small_model
 
 from mue_cli.cost.flops import trace_flops
 from mue_cli.cost.traffic import ValueSizes, resnet_weights, trace_traffic
-from mue_cli.exits.methods import full, mue, static
+from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.encode import encode
 from mue_cli.inference.packed import packed
@@ -118,7 +116,7 @@ def test_parts_are_not_negative_and_with_the_rest_are_the_whole(name: str) -> No
     before = clock.now
     seen = watch(subject.model, METHODS[name], subject.run, ticking)
     assert seen.total == clock.now - before - 1.0  # the first reading starts the whole
-    found = profile([seen], subject.model.config, IMAGE_SIZE, (), ValueSizes())
+    found = profile([seen], METHODS[name], subject.model.config, IMAGE_SIZE, ValueSizes())
     assert all(part.ms >= 0 and part.calls > 0 for part in found.parts)
     assert found.total_ms == pytest.approx(1000.0 * seen.total)
     assert found.parts[-1].name == "rest"
@@ -148,7 +146,7 @@ def test_watching_changes_nothing_and_leaves_nothing_behind(name: str) -> None:
 def test_operations_of_the_parts_are_those_of_the_cost_model(name: str) -> None:
     subject, seen = watched_run(name)
     asked = ("image", "text", "decoder") if name == "mue" else ()
-    found = profile([seen], subject.model.config, IMAGE_SIZE, asked, ValueSizes())
+    found = profile([seen], METHODS[name], subject.model.config, IMAGE_SIZE, ValueSizes())
     counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, asked)
     assert found.flops == counted.total
     assert (found.part("ResNet").flops, found.part("head").flops) == (counted.resnet, counted.head)
@@ -157,13 +155,18 @@ def test_operations_of_the_parts_are_those_of_the_cost_model(name: str) -> None:
     assert (found.part("rule").flops > 0) == (name == "mue")
 
 
-def test_keys_and_values_of_skipped_layers_have_their_own_part() -> None:
+@pytest.mark.parametrize("policy", ["project", "recompute", "copy"])
+def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_them(policy: SkippedPolicy) -> None:
     subject = Subject()
-    deeper = replace(METHODS["static"], rules={**METHODS["static"].rules, "decoder": _Alternating()})
-    seen = watch(subject.model, deeper, subject.run, Stopwatch())
+    method = Method("static", True, {"decoder": _Alternating()}, policy)
+    seen = watch(subject.model, method, subject.run, Stopwatch())
     assert len(set(seen.trace.decoder_exits)) > 1
-    found = profile([seen], subject.model.config, IMAGE_SIZE, (), ValueSizes()).part("skipped K/V")
-    assert found.calls > 0 and found.flops > 0
+    found = profile([seen], method, subject.model.config, IMAGE_SIZE, ValueSizes())
+    counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, (), policy)
+    assert found.flops == counted.total
+    assert (found.part("skipped K/V").flops > 0) == (policy == "project")
+    if policy == "project":
+        assert found.part("skipped K/V").calls > 0
 
 
 class _Alternating:
@@ -193,7 +196,7 @@ def test_of_repeated_runs_the_fastest_of_each_method_and_sample_is_kept() -> Non
 def test_means_over_samples_weigh_samples_alike() -> None:
     trace = Trace("a", {"joint": 4}, {"joint": 9}, (4, 4), 2, (1, 3))
     runs = [Watched(trace, {"head": 0.002, "rest": 0.001}, {"head": 2, "rest": 1}), Watched(trace, {"rest": 0.005}, {"rest": 1})]
-    found = profile(runs, small_model(0).config, IMAGE_SIZE, (), ValueSizes())
+    found = profile(runs, METHODS["full"], small_model(0).config, IMAGE_SIZE, ValueSizes())
     assert [(part.name, part.calls, part.ms) for part in found.parts] == [("head", 1.0, 1.0), ("rest", 1.0, pytest.approx(3.0))]
     assert (found.num_steps, found.share("head"), found.share("decoder")) == (2.0, 0.25, 0.0)
 

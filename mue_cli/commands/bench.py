@@ -146,7 +146,10 @@ def _latencies(found: dict[str, Any]) -> "Table":
 
 
 def _reductions(found: dict[str, Any]) -> str:
-    expected, flops, parts, measured = (percent(found["reduction"][name]) for name in ("expected", "flops", "parts", "measured"))
+    # Rounded first, and 0.0 added, so that nothing reads "-0.0 %".
+    expected, flops, parts, measured = (
+        percent(round(found["reduction"][name], 3) + 0.0) for name in ("expected", "flops", "parts", "measured")
+    )
     return (
         f"reduction: {expected} of the layers (Eq. 14), {flops} of the FLOPs, {parts} predicted from the parts' times, {measured} measured"
     )

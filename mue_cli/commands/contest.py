@@ -92,13 +92,14 @@ def _watch(
 
 def _profiles(what: Specimen, watched: "list[list[Watched]]") -> "tuple[Profile, Profile]":
     from mue_cli.cost.traffic import ValueSizes
-    from mue_cli.exits.similarity import SimilarityRule
+    from mue_cli.exits.methods import full
     from mue_cli.profiling.parts import profile
 
-    asked = [stream for stream, rule in what.method.rules.items() if isinstance(rule, SimilarityRule) and rule.can_fire]
     sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2), "int8": ValueSizes(1, 4)}[what.recipe.inference.precision]
     config, image_size = what.subject.model.config, what.recipe.data.image_size
-    return profile(watched[0], config, image_size, (), sizes), profile(watched[1], config, image_size, asked, sizes)
+    methods = (full(what.method.decompose), what.method)
+    first, second = (profile(runs, method, config, image_size, sizes) for runs, method in zip(watched, methods, strict=True))
+    return first, second
 
 
 def _expected(what: Specimen, watched: "list[Watched]") -> float:
@@ -143,6 +144,7 @@ def document(contest: Contest) -> dict[str, Any]:
         "recipe": what.recipe.name,
         "method": method,
         "thresholds": what.thresholds,
+        "skipped_layers": what.method.skipped_layers,
         "weights": what.weights,
         "data": what.data,
         "samples": contest.num_samples,

@@ -4,7 +4,7 @@ Parts are watched where they lie: for one run the model's layers, head and so on
 What is in no part is the rest; it is measured too, so the parts and the rest are the whole.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, trace_flo
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation, Rule
+from mue_cli.exits.similarity import SimilarityRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
@@ -127,9 +128,9 @@ def watch_in_turn(
     return fastest
 
 
-def profile(watched: Sequence[Watched], config: OFAConfig, image_size: int, asked: Collection[str], sizes: ValueSizes) -> Profile:
-    """Return means over samples, one run of each. asked: streams whose rule compares states, as in cost.flops."""
-    work = [_work(each.trace, config, image_size, asked, sizes) for each in watched]
+def profile(watched: Sequence[Watched], method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes) -> Profile:
+    """Return means over samples, one run of each under the method."""
+    work = [_work(each.trace, method, config, image_size, sizes) for each in watched]
     found = {name for each in watched for name in each.seconds}
     names = [RESNET, EMBEDDING, *map(encoder_part, watched[0].trace.encoder_exits), CROSS, SKIPPED, DECODER, HEAD, RULE, REST]
     names[-1:-1] = sorted(found.difference(names))
@@ -147,9 +148,10 @@ def profile(watched: Sequence[Watched], config: OFAConfig, image_size: int, aske
     return Profile(tuple(parts), fmean(len(each.trace.decoder_exits) for each in watched))
 
 
-def _work(trace: Trace, config: OFAConfig, image_size: int, asked: Collection[str], sizes: ValueSizes) -> dict[str, tuple[float, float]]:
+def _work(trace: Trace, method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
-    flops, traffic = trace_flops(trace, config, image_size, asked), trace_traffic(trace, config, sizes)
+    asked = [stream for stream, rule in method.rules.items() if isinstance(rule, SimilarityRule) and rule.can_fire]
+    flops, traffic = trace_flops(trace, config, image_size, asked, method.skipped_layers), trace_traffic(trace, config, sizes)
     streams = {
         encoder_part(stream): (2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]), traffic.encoder[stream])
         for stream, exit_layer in trace.encoder_exits.items()
@@ -159,13 +161,14 @@ def _work(trace: Trace, config: OFAConfig, image_size: int, asked: Collection[st
         hypotheses * exit_layer * decoder_layer_macs(config, trace.num_positions, step * trace.num_positions, source)
         for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1)
     )
+    skipped = flops.decoder - layers if method.skipped_layers == "project" else 0.0  # elsewhere done inside the layers, or not at all
     return {
         RESNET: (flops.resnet, traffic.resnet),
         EMBEDDING: (flops.image_proj, traffic.image_proj),
         **streams,
         CROSS: (flops.cross_kv, traffic.cross_kv),
-        SKIPPED: (flops.decoder - layers, 0.0),
-        DECODER: (layers, traffic.decoder),
+        SKIPPED: (skipped, 0.0),
+        DECODER: (flops.decoder - skipped, traffic.decoder),
         HEAD: (flops.head, traffic.head),
         RULE: (flops.rule, 0.0),
     }
