@@ -109,8 +109,9 @@ def _choose(scores: Tensor, log_probs: Tensor, beam: int) -> _Candidates:
 
 def _log_probs(logits: Tensor, tokens: Tensor, position: int, settings: SearchSection) -> Tensor:
     """Return (B, Q, V) log-probabilities with everything that is not allowed at this position set to -inf."""
-    log_probs = torch.log_softmax(logits.float() / settings.temperature, dim=2)
-    log_probs = log_probs.masked_fill(log_probs.isnan(), NEVER)
+    logits = logits.float()
+    log_probs = torch.log_softmax(logits if settings.temperature == 1.0 else logits / settings.temperature, dim=2)
+    log_probs.nan_to_num_(nan=NEVER, posinf=NEVER, neginf=NEVER)
     log_probs[:, :, PAD_ID] = NEVER
     if position >= settings.max_tokens:
         ending = log_probs[:, :, EOS_ID].clone()

@@ -55,7 +55,8 @@ class SelfCache:
         """
         stored_keys, stored_values = self._storage(layer, keys)
         num_hypotheses = len(keys) // len(rows)
-        index = torch.tensor(rows, device=keys.device)
+        # All rows are a slice: what is read is then a view, not a copy.
+        index = slice(None) if len(rows) == self._shape[0] else torch.tensor(rows, device=keys.device)
         stored_keys[index, :num_hypotheses, :, position] = keys[:, :, 0].unflatten(0, (len(rows), num_hypotheses))
         stored_values[index, :num_hypotheses, :, position] = values[:, :, 0].unflatten(0, (len(rows), num_hypotheses))
         return self._read(layer, index, num_hypotheses, position + 1)
@@ -82,7 +83,7 @@ class SelfCache:
             if stored is not None:
                 stored[index[:, 0], : sources.shape[1], :, :length] = stored[index, sources, :, :length]
 
-    def _read(self, layer: int, rows: Tensor, num_hypotheses: int, length: int) -> KeysValues:
+    def _read(self, layer: int, rows: Tensor | slice, num_hypotheses: int, length: int) -> KeysValues:
         keys, values = self._stored(layer)
         return keys[rows, :num_hypotheses, :, :length].flatten(0, 1), values[rows, :num_hypotheses, :, :length].flatten(0, 1)
 
@@ -112,7 +113,9 @@ class CrossCache:
         """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run of neighbouring rows, or of one row."""
         missing = sorted(self._missing[layer].intersection(rows))
         if len(missing) == len(self._encoder_output):
-            self._keys_values[layer] = self._layers[layer].cross_keys_values(self._encoder_output)
+            keys, values = self._layers[layer].cross_keys_values(self._encoder_output)
+            # Every word reads them again: in one piece per head, that is a quarter faster.
+            self._keys_values[layer] = keys.contiguous(), values.contiguous()
         elif missing:
             self._compute(layer, missing)
         self._missing[layer].difference_update(missing)
