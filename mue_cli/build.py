@@ -19,7 +19,7 @@ from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
-from mue_cli.recipe import ExitsSection, Recipe
+from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
 from mue_cli.schema import did_you_mean
 
 DEFAULT_PRESET = "nano"
@@ -105,7 +105,8 @@ def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
     if others:
         said = ", ".join(f"{name} {have[name]} instead of {wanted[name]}" for name in others)
         raise CheckpointError(
-            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}", "leave out model.preset, or --set model.preset=null"
+            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}",
+            "leave out model.preset, or --set model.preset=null",
         )
 
 
@@ -150,9 +151,10 @@ def method(recipe: Recipe, name: str, thresholds: Mapping[str, float]) -> Method
     if name == "full":
         return methods.full(recipe.model.decompose)
     if name == "static":
-        return methods.static({stream: int(layer) for stream, layer in thresholds.items()}, recipe.model.decompose)
+        exit_layers = {stream: int(layer) for stream, layer in thresholds.items()}
+        return methods.static(exit_layers, recipe.model.decompose, skipped_layers(recipe))
     if name == "mue":
-        return methods.mue(thresholds, recipe.model.decompose, decay(recipe))
+        return methods.mue(thresholds, recipe.model.decompose, decay(recipe), skipped_layers(recipe))
     raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", "mue")))
 
 
@@ -167,6 +169,11 @@ def decay_settings(recipe: Recipe) -> dict[str, float]:
     """Return Eq. 11's settings by name, none where nothing decays."""
     settings = decay(recipe)
     return asdict(settings) if settings else {}
+
+
+def skipped_layers(recipe: Recipe) -> SkippedLayers:
+    """Return the policy for skipped decoder layers; closed-set answers have one step, and the default, which never comes to bear."""
+    return ExitsSection.skipped_layers if recipe.task == "entailment" else recipe.exits.skipped_layers
 
 
 def streams(recipe: Recipe) -> tuple[str, ...]:

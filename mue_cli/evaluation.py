@@ -175,7 +175,7 @@ def costs(subject: Subject, method: Method, traces: Sequence[Trace], image_size:
     config = subject.model.config
     expected = expected_time_reduction(traces, config.num_encoder_layers, config.num_decoder_layers)
     asked = [stream for stream, rule in method.rules.items() if isinstance(rule, SimilarityRule) and rule.can_fire]
-    flops = flops_reduction(traces, config, image_size, asked)
+    flops = flops_reduction(traces, config, image_size, asked, method.skipped_layers)
     return {
         "expected": expected.expected,
         "expected_token_weighted": expected.expected_token_weighted,

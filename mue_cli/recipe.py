@@ -68,12 +68,17 @@ class TrainingSection:
     freeze_resnet: bool = False
 
 
+SkippedLayers = Literal["project", "recompute", "copy"]
+
+
 @dataclass(frozen=True)
 class ExitsSection:
     """method: full, static or mue. image, text, joint, decoder: for mue, the similarity above which a stream stops (Eq. 7-10; above 1
     it never does); for static, the layer it stops after. Streams that are absent here are read from the run's thresholds.yaml. joint
     replaces image and text when the model does not decompose. beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never
-    cut short (the release: a third of them)."""
+    cut short (the release: a third of them). skipped_layers: what a word that left early shows to later words in decoder layers it
+    skipped: the state it left with, projected there; what full depth would have given, recomputed; or a copy of its exit layer's keys
+    and values."""
 
     method: Literal["full", "static", "mue"] = "mue"
     image: float | None = None
@@ -83,6 +88,7 @@ class ExitsSection:
     beta: Share = 0.9
     tau: NonNegative = 1.0
     full_depth_steps: Natural = 0
+    skipped_layers: SkippedLayers = "project"
 
 
 @dataclass(frozen=True)

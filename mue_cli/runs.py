@@ -26,7 +26,7 @@ from typing import TypeVar
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing, write_text
-from mue_cli.recipe import Recipe, dump, read_yaml, to_yaml
+from mue_cli.recipe import Recipe, SkippedLayers, dump, read_yaml, to_yaml
 from mue_cli.reports.record import Record, read_records
 from mue_cli.schema import Count, Fraction, build
 
@@ -123,7 +123,7 @@ class Thresholds:
     """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
 
     target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
-    decay: Eq. 11's settings that they were searched with; empty where nothing decays.
+    decay: Eq. 11's settings that they were searched with; empty where nothing decays. skipped_layers: the policy they were searched with.
     """
 
     thresholds: Mapping[str, float]
@@ -135,6 +135,7 @@ class Thresholds:
     split: str
     samples: Count
     decay: Mapping[str, float] = field(default_factory=dict)
+    skipped_layers: SkippedLayers = "project"
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:

@@ -121,6 +121,13 @@ def test_thresholds_are_not_used_with_another_decay(mue, copied_run: Run) -> Non
     assert "mue calibrate" in answer.stderr
 
 
+def test_thresholds_are_not_used_with_another_policy_for_skipped_layers(mue, copied_run: Run) -> None:
+    answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.skipped_layers=copy")
+    assert answer.code == 2
+    assert "was searched with skipped_layers project, the recipe says skipped_layers copy" in answer.stderr
+    assert "mue calibrate" in answer.stderr
+
+
 def test_a_file_is_no_run_folder(mue, tmp_path) -> None:
     (tmp_path / "file").touch()
     answer = mue("evaluate", "--run", tmp_path / "file")
@@ -140,9 +147,10 @@ def test_evaluate_json_is_one_document_and_nothing_else(mue, copied_run: Run) ->
 
 
 def test_static_method_leaves_at_the_layers_of_the_recipe(mue, copied_run: Run) -> None:
-    words = ["--set", "exits.image=2", "--set", "exits.text=3", "--set", "exits.decoder=4"]
+    words = ["--set", "exits.image=2", "--set", "exits.text=3", "--set", "exits.decoder=4", "--set", "exits.skipped_layers=recompute"]
     record = json.loads(mue("evaluate", "--run", copied_run.folder, "--method", "static", *words, "--json").stdout)["record"]
     assert [record["costs"][f"{stream}_layers"] for stream in ("image", "text", "decoder")] == [2.0, 3.0, 4.0]
+    assert record["settings"]["skipped_layers"] == "recompute"
 
 
 def test_static_method_without_layers_says_how_to_give_them(mue, tiny_run: Run) -> None:

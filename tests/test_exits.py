@@ -1,14 +1,18 @@
 """Rules: hand-worked numbers for Eq. 7-11."""
 
 import math
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
-from mue_cli.exits.methods import full, mue, static
+from mue_cli import build
+from mue_cli.exits.methods import SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.similarity import Decay, SimilarityRule, decayed_threshold, similarity
 from mue_cli.exits.static import NeverRule, StaticRule
+from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
 
 
 def states(*rows: list[list[float]]) -> torch.Tensor:
@@ -75,6 +79,18 @@ def test_static_leaves_at_its_layer_and_never_never_does():
 def test_only_the_decoder_of_mue_decays():
     method = mue({"image": 0.9, "text": 0.8, "decoder": 0.7}, True, Decay())
     assert [method.rule(stream).decay for stream in ("image", "text", "decoder")] == [None, None, Decay()]
+
+
+@pytest.mark.parametrize("policy", get_args(SkippedLayers))
+def test_the_recipe_says_what_becomes_of_skipped_layers(policy):
+    recipe = Recipe("mine", "caption", exits=ExitsSection(skipped_layers=policy))
+    for name in ("static", "mue"):
+        assert build.method(recipe, name, {"decoder": 1}).skipped_layers == policy
+    assert build.method(replace(recipe, task="entailment"), "mue", {"decoder": 1}).skipped_layers == "project"
+
+
+def test_recipes_and_methods_know_the_same_policies_for_skipped_layers():
+    assert get_args(SkippedLayers) == get_args(SkippedPolicy)
 
 
 def test_streams_without_a_rule_run_to_the_end():

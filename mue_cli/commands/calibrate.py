@@ -71,6 +71,7 @@ def calibrate(
         "val",
         samples,
         build.decay_settings(here.recipe),
+        build.skipped_layers(here.recipe),
     )
     write_thresholds(here.run, thresholds)
     if as_json:

@@ -219,6 +219,8 @@ def _settings(workbench: "Workbench", name: str) -> dict[str, object]:
         settings["search"] = asdict(recipe.search)
     if name != "full":
         settings["thresholds"] = workbench.thresholds(name)
+        if not workbench.task.answers:
+            settings["skipped_layers"] = build.skipped_layers(recipe)
     if name == "mue" and build.decay(recipe) is not None:
         exits = recipe.exits
         settings |= {"beta": exits.beta, "tau": exits.tau, "full_depth_steps": exits.full_depth_steps}

@@ -101,12 +101,17 @@ def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
 
 
 def _calibrated(recipe: Recipe, run: Run) -> Mapping[str, float]:
-    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay."""
-    found, wanted = read_thresholds(run), build.decay_settings(recipe)
-    if found.decay != wanted:
-        message = f"`{run.thresholds}` was searched with {_list(found.decay)}, the recipe says {_list(wanted)}"
-        raise RecipeError(message, f"run: {run.command('calibrate')}")
+    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay or skipped_layers."""
+    found, decay, skipped_layers = read_thresholds(run), build.decay_settings(recipe), build.skipped_layers(recipe)
+    if found.decay != decay:
+        raise _searched_otherwise(run, _list(found.decay), _list(decay))
+    if found.skipped_layers != skipped_layers:
+        raise _searched_otherwise(run, f"skipped_layers {found.skipped_layers}", f"skipped_layers {skipped_layers}")
     return found.thresholds
+
+
+def _searched_otherwise(run: Run, found: str, wanted: str) -> RecipeError:
+    return RecipeError(f"`{run.thresholds}` was searched with {found}, the recipe says {wanted}", f"run: {run.command('calibrate')}")
 
 
 def _list(settings: Mapping[str, float]) -> str:
