@@ -86,6 +86,8 @@ def _show(found: dict[str, Any]) -> None:
     answer(f"\n{to_text(_parts(found))}")
     answer(to_text(_latencies(found)))
     answer(_reductions(found))
+    for note in found["notes"]:
+        answer(f"note: {note}")
     answer(f"\n{found['verdict']}")
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SECONDS = 40.0
 """About how long batch 1 may take, latency and parts: so many samples are timed, and no fewer than LEAST_SAMPLES."""
 LEAST_SAMPLES = 2
+ABOVE_CEILING = 1.05
+"""Share of a ceiling from which on the ceiling itself was measured too low."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def measure(what: Specimen, batch_size: int | None, repeats: int) -> Contest:
 
     synchronize = torch.cuda.synchronize if what.subject.device.type == "cuda" else None
     say("measuring what this machine can do at best")
-    ceilings = measure_ceilings(what.recipe.inference.precision, what.subject.device, synchronize)
+    before = measure_ceilings(what.recipe.inference.precision, what.subject.device, synchronize)
     batches, picture_ms = what.timed_batches(_fitting(what, repeats))
     with progress("latency") as report:
         latencies = {1: time_against_full(what.subject, what.method, batches, repeats, report)}
@@ -58,6 +60,7 @@ def measure(what: Specimen, batch_size: int | None, repeats: int) -> Contest:
             latencies[batch_size] = time_against_full(what.subject, what.method, [what.batch(range(batch_size))], repeats, report)
     with progress("parts") as report:
         watched = _watch(what, batches, repeats, synchronize, report)
+    ceilings = before.best(measure_ceilings(what.recipe.inference.precision, what.subject.device, synchronize))
     return Contest(what, len(batches), picture_ms, ceilings, *_profiles(what, watched), _expected(what, watched[1]), latencies)
 
 
@@ -164,8 +167,18 @@ def document(contest: Contest) -> dict[str, Any]:
             "parts": parts_reduction(contest.full, contest.other),
             "measured": measured,
         },
+        "notes": _notes([contest.full, contest.other], contest.ceilings),
         "verdict": verdict(method, Measured(measured, low, high), flops, contest.full),
     }
+
+
+def _notes(profiles: "list[Profile]", ceilings: "Ceilings") -> list[str]:
+    """Return what a reader of the figures has to know."""
+    above = any(
+        part.flops and ceilings.least_ms(part.flops, part.bytes_read) > ABOVE_CEILING * part.ms for each in profiles for part in each.parts
+    )
+    busy = "parts lie above the ceilings: the machine was busier while those were measured; run it again when it is quiet"
+    return [busy] if above else []
 
 
 def _part(part: "Part", ceilings: "Ceilings") -> dict[str, object]:
