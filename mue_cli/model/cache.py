@@ -1,7 +1,7 @@
 """Keys and values of decoding, per layer.
 
 Self-attention: preallocated, one line per row and hypothesis, reordered with the beam. A row that left early at some step has a hole at
-that position in every deeper layer; `write` fills holes, with what is no matter of this file.
+that position in every deeper layer. `write` fills it; with what is for the caller to say.
 
 Cross-attention: once per image and layer, for the rows that reach the layer, never per hypothesis.
 
