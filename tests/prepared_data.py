@@ -2,9 +2,10 @@
 
 import io
 import json
+import re
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -13,6 +14,18 @@ from PIL import Image
 def write_texts(texts: Iterable[str], path: Path) -> None:
     """Stand in for training a vocabulary: keep the texts it would be trained on."""
     path.write_text(json.dumps(list(texts)))
+
+
+def given(images: dict[str, bytes]) -> Callable[[Container[str]], Iterator[tuple[str, bytes]]]:
+    """Return these images as the writer asks for them."""
+    return lambda done: ((image_id, data) for image_id, data in images.items() if image_id not in done)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return every file of a prepared folder but for the date, the one thing that differs when it is made again."""
+    files = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    files["manifest.json"] = re.sub(rb'"prepared": "[^"]+"', b"", files["manifest.json"])
+    return files
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (12, 8), form: str = "PNG") -> bytes:

@@ -54,7 +54,7 @@ def test_stage_1_has_a_caption_a_line_and_each_picture_is_stored_once(tmp_path):
     assert manifest.num_images == 3
     assert manifest.problems == {}
     assert manifest.notes == ("OFA's own files",)
-    assert manifest.sources == {"tsv": [str(source / "caption_stage1_train.tsv"), str(source / "caption_val.tsv")]}
+    assert [file["path"] for file in manifest.sources["tsv"]] == [str(source / f"caption_{part}.tsv") for part in ("stage1_train", "val")]
 
 
 def test_stage_2_goes_before_stage_1(tmp_path):

@@ -5,7 +5,7 @@ import json
 import datasets
 import numpy as np
 import pytest
-from prepared_data import picture, problems_in, write_texts
+from prepared_data import given, picture, problems_in, write_texts
 
 from mue_cli.data import prepared as prepared_module
 from mue_cli.data.manifest import Manifest, read_manifest
@@ -31,7 +31,7 @@ PAIRS = {
 
 def write(root, images=None, captions=CAPTIONS, entailment=PAIRS, train_tokenizer=write_texts, **options):
     images = PICTURES if images is None else images
-    return write_prepared(root, "test", images.items(), len(images), train_tokenizer, captions, entailment, **options)
+    return write_prepared(root, "test", given(images), len(images), train_tokenizer, captions, entailment, **options)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_pictures_that_do_not_fit_in_memory_are_not_kept(data, monkeypatch):
 def test_tables_open_with_the_datasets_library(data):
     table = datasets.Dataset.from_file(str(data.root / "caption" / "train" / "data.arrow"))
     assert table["captions"][0] == ["A red one.", "Red!"]
-    images = datasets.Dataset.from_file(str(data.root / "images" / "data.arrow"))
+    images = datasets.Dataset.from_file(str(data.root / "images" / "data-00000.arrow"))
     assert images["image"][0] == PICTURES["r"]
     assert len(images) == 3
 
@@ -174,7 +174,7 @@ def test_missing_image_is_listed_under_each_of_its_rows(tmp_path):
 def test_image_given_twice_is_stored_once(tmp_path):
     rows = {"train": [CaptionRow("r", ("Red.",))]}
     images = [("r", picture("red")), ("r", picture("blue"))]
-    write_prepared(tmp_path / "data", "test", images, 2, write_texts, rows)
+    write_prepared(tmp_path / "data", "test", lambda done: images, 2, write_texts, rows)
     only = PreparedData.open(tmp_path / "data").examples(CAPTION, "train")[0]
     assert only.image.getpixel((0, 0)) == (255, 0, 0)
 
@@ -194,7 +194,7 @@ def test_failure_leaves_what_was_there_before(tmp_path):
     before = (tmp_path / "data" / "manifest.json").read_bytes()
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "data", train_tokenizer=fail)
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.partial", "data"]
     assert (tmp_path / "data" / "manifest.json").read_bytes() == before
 
 
@@ -229,7 +229,7 @@ def test_empty_folder_may_be_used(tmp_path):
 
 def test_progress_counts_images(tmp_path):
     seen = []
-    write(tmp_path / "data", progress=lambda done, total: seen.append((done, total)))
+    write(tmp_path / "data", progress=lambda done, total, note: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -276,7 +276,7 @@ def test_many_images_are_found_by_their_row(tmp_path):
     """More than one Arrow batch."""
     images = {str(i): picture((i, 0, 255 - i)) for i in range(250)}
     rows = {"train": [CaptionRow(str(i), (f"number {i}",)) for i in reversed(range(250))]}
-    write_prepared(tmp_path / "data", "test", images.items(), 250, write_texts, rows)
+    write_prepared(tmp_path / "data", "test", given(images), 250, write_texts, rows)
     examples = PreparedData.open(tmp_path / "data").examples(CAPTION, "train")
     for index in np.linspace(0, 249, 20).astype(int).tolist():
         assert examples[index].image_id == str(249 - index)

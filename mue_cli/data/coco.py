@@ -2,15 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mue_cli.data import ofa_tsv
 from mue_cli.data.image_files import find_images, read_images, require_images
-from mue_cli.data.karpathy import list_in, read_json, read_karpathy, usable_captions
+from mue_cli.data.json_list import read_list
+from mue_cli.data.karpathy import read_karpathy, usable_captions
 from mue_cli.data.manifest import Manifest
-from mue_cli.data.rows import CaptionRow, Problems
+from mue_cli.data.rows import CaptionRow, Problems, Rows
+from mue_cli.data.sources import describe_images, describe_texts
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
@@ -29,7 +31,7 @@ then run: mue prepare coco --source FOLDER; with --download it fetches all of th
 class Captions:
     """What was read. notes: how splits were made where the files do not say."""
 
-    rows: dict[str, list[CaptionRow]]
+    rows: dict[str, Rows[CaptionRow]]
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
@@ -54,12 +56,12 @@ def prepare_coco(
     return write_prepared(
         root,
         "coco",
-        images=read_images(sources, image_id_of_file, wanted, problems),
+        images=lambda done: read_images(sources, image_id_of_file, wanted, problems, done),
         num_images=len(wanted),
         train_tokenizer=train_tokenizer,
         captions=captions.rows,
         problems=problems,
-        sources={"captions": [str(path) for path in captions.files], "images": [str(path) for path in sources]},
+        sources={"captions": describe_texts(captions.files), "images": describe_images(sources)},
         notes=captions.notes,
         progress=progress,
         num_workers=num_workers,
@@ -92,7 +94,7 @@ def _read_captions(source: Path, problems: Problems) -> Captions:
         if train is not None and val is not None:
             held_out = _cut(_read_official(val, problems), (("val", 50), ("test", 50)))
             notes = (f"{val.name} halved into val and test by a hash of the image id",)
-            return Captions({"train": _read_official(train, problems), **held_out}, (train, val), notes)
+            return Captions({"train": Rows(CaptionRow, _read_official(train, problems)), **held_out}, (train, val), notes)
     for year in YEARS:
         for part in ("val", "train"):
             path = _find(source, f"captions_{part}{year}.json")
@@ -106,24 +108,26 @@ def _find(source: Path, name: str) -> Path | None:
     return next((path for path in (source / name, source / "annotations" / name) if path.is_file()), None)
 
 
-def _read_official(path: Path, problems: Problems) -> list[CaptionRow]:
-    captions: dict[str, list[object]] = {}
-    for number, entry in enumerate(list_in(read_json(path), "annotations", path)):
+def _read_official(path: Path, problems: Problems) -> Iterator[CaptionRow]:
+    """Yield the rows in the order in which the file names the images first. Its captions come in any order, so all are held until then."""
+    captions: dict[int, list[str]] = {}
+    for number, entry in enumerate(read_list(path, "annotations")):
         try:
-            image_id, caption = str(int(entry["image_id"])), entry["caption"]  # type: ignore[index]
-        except (KeyError, TypeError, ValueError):
+            image_id, caption = int(entry["image_id"]), entry["caption"]  # type: ignore[index]
+        except (KeyError, TypeError, ValueError, OverflowError):
             problems.add(path.name, f"annotations[{number}]", "malformed entry")
             continue
-        captions.setdefault(image_id, []).append(caption)
-    rows = [CaptionRow(image_id, usable_captions(texts)) for image_id, texts in captions.items()]
-    for row in rows:
-        if not row.captions:
-            problems.add(path.name, row.image_id, "no usable caption")
-    return [row for row in rows if row.captions]
+        captions.setdefault(image_id, []).extend(usable_captions([caption]))
+    for image_id in list(captions):
+        texts = tuple(captions.pop(image_id))
+        if texts:
+            yield CaptionRow(str(image_id), texts)
+        else:
+            problems.add(path.name, str(image_id), "no usable caption")
 
 
-def _cut(rows: list[CaptionRow], cuts: Sequence[tuple[str, int]]) -> dict[str, list[CaptionRow]]:
-    parts: dict[str, list[CaptionRow]] = {split: [] for split, _ in cuts}
+def _cut(rows: Iterable[CaptionRow], cuts: Sequence[tuple[str, int]]) -> dict[str, Rows[CaptionRow]]:
+    parts = {split: Rows(CaptionRow) for split, _ in cuts}
     for row in rows:
         parts[hash_split(row.image_id, cuts)].append(row)
     return parts

@@ -6,6 +6,7 @@ from mue_cli.data.image_files import find_images, read_images, require_images
 from mue_cli.data.karpathy import read_karpathy
 from mue_cli.data.manifest import Manifest
 from mue_cli.data.rows import Problems
+from mue_cli.data.sources import describe_images, describe_texts
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
@@ -33,12 +34,12 @@ def prepare_flickr8k(
     return write_prepared(
         root,
         "flickr8k",
-        images=read_images(sources, lambda name: Path(name).stem, wanted, problems),
+        images=lambda done: read_images(sources, lambda name: Path(name).stem, wanted, problems, done),
         num_images=len(wanted),
         train_tokenizer=train_tokenizer,
         captions=rows,
         problems=problems,
-        sources={"captions": str(split_file), "images": [str(path) for path in sources]},
+        sources={"captions": describe_texts([split_file]), "images": describe_images(sources)},
         progress=progress,
         num_workers=num_workers,
     )

@@ -1,10 +1,12 @@
 """Encoded images out of folders and archives, read where they lie: nothing is unpacked to disk, so no member name can escape."""
 
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from mue_cli.data.rows import Problems
@@ -15,6 +17,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_FILE_BYTES = 256 * 2**20
 
 KeyOf = Callable[[str], str | None]
+
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError)
 
 
 def is_archive(path: Path) -> bool:
@@ -27,22 +31,25 @@ def find_images(folder: Path, names: Sequence[str]) -> list[Path]:
     return [path for path in candidates if path.is_dir() or is_archive(path)]
 
 
-def read_images(sources: Sequence[Path], key_of: KeyOf, wanted: set[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
+def read_images(
+    sources: Sequence[Path], key_of: KeyOf, wanted: set[str], problems: Problems, done: Container[str] = ()
+) -> Iterator[tuple[str, bytes]]:
     """Yield (key, encoded bytes) of every wanted image, once, in the order of the sources; stop when all were found.
 
-    key_of: file name without folders -> the image's key, or None for another file. Files that cannot be read and damaged archives are
-    listed as problems.
+    key_of: file name without folders -> the image's key, or None for another file. done: keys to pass over; the rest, problems included, is
+    as without them. Files that cannot be read and damaged archives are listed as problems.
     """
     missing = set(wanted)
     for source in sources:
         read = _read_folder if source.is_dir() else _read_zip if zipfile.is_zipfile(source) else _read_tar
         try:
-            for key, data in read(source, key_of, missing, problems):
+            for key, data in read(source, key_of, missing, done, problems):
                 missing.discard(key)
-                yield key, data
+                if key not in done:
+                    yield key, data
                 if not missing:
                     return
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except _DAMAGE as error:
             problems.add(source.name, type(error).__name__, "archive damaged or cut short")
 
 
@@ -52,7 +59,7 @@ def require_images(sources: Sequence[Path], where: Path, hint: str) -> None:
         raise DataError(f"no images found in {where}", hint=hint)
 
 
-def _read_folder(folder: Path, key_of: KeyOf, missing: set[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
+def _read_folder(folder: Path, key_of: KeyOf, missing: set[str], done: Container[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
     for parent, subfolders, names in os.walk(folder):
         subfolders.sort()
         for name in sorted(names):
@@ -60,16 +67,17 @@ def _read_folder(folder: Path, key_of: KeyOf, missing: set[str], problems: Probl
             if key not in missing:
                 continue
             try:
-                data = (Path(parent) / name).read_bytes()
+                data = b"" if key in done else (Path(parent) / name).read_bytes()
             except OSError:
                 problems.add(folder.name, name, "image file cannot be read")
                 continue
             yield key, data
 
 
-def _read_tar(path: Path, key_of: KeyOf, missing: set[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
+def _read_tar(path: Path, key_of: KeyOf, missing: set[str], done: Container[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path, "r:*") as archive:
-        for member in archive:
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header it has seen
             key = _key(member.name, key_of)
             if not member.isfile() or key not in missing:
                 continue
@@ -77,10 +85,10 @@ def _read_tar(path: Path, key_of: KeyOf, missing: set[str], problems: Problems) 
             if file is None:
                 problems.add(path.name, member.name, "image file too large")
                 continue
-            yield key, file.read()
+            yield key, b"" if key in done else file.read()
 
 
-def _read_zip(path: Path, key_of: KeyOf, missing: set[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
+def _read_zip(path: Path, key_of: KeyOf, missing: set[str], done: Container[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             key = _key(member.filename, key_of)
@@ -90,8 +98,8 @@ def _read_zip(path: Path, key_of: KeyOf, missing: set[str], problems: Problems) 
                 problems.add(path.name, member.filename, "image file too large")
                 continue
             try:
-                data = archive.read(member)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+                data = b"" if key in done else archive.read(member)
+            except (*_DAMAGE, RuntimeError):  # which is what zipfile says of passwords and unknown methods
                 problems.add(path.name, member.filename, "image file cannot be read")
                 continue
             yield key, data

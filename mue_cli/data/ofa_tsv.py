@@ -16,6 +16,7 @@ from pathlib import Path
 from mue_cli.data.karpathy import usable_captions
 from mue_cli.data.manifest import Manifest
 from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems
+from mue_cli.data.sources import describe_images
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
 
@@ -158,13 +159,13 @@ def _write(
     return write_prepared(
         root,
         name,
-        images=read_images({image_id: place for image_id, place in data.places.items() if image_id in wanted}, problems),
+        images=lambda done: read_images({key: place for key, place in data.places.items() if key in wanted and key not in done}, problems),
         num_images=len(wanted),
         train_tokenizer=train_tokenizer,
         captions=data.captions,
         entailment=data.pairs,
         problems=problems,
-        sources={"tsv": [str(path) for path in files.values()]},
+        sources={"tsv": describe_images(files.values())},
         notes=["OFA's own files"],
         progress=progress,
         num_workers=num_workers,

@@ -13,9 +13,10 @@ from datasets import Dataset
 from PIL import Image
 
 from mue_cli.data.batches import Example
+from mue_cli.data.image_shards import IMAGES
 from mue_cli.data.images import decode_image, resize
 from mue_cli.data.manifest import Manifest, read_manifest
-from mue_cli.data.storage import IMAGES, TABLE, TOKENIZER
+from mue_cli.data.storage import TABLE, TOKENIZER
 from mue_cli.data.tasks import CAPTION, CAPTION_PROMPT, LABELS, Task, caption_target, entailment_source
 from mue_cli.errors import DataError, MissingStepError
 
@@ -119,7 +120,7 @@ class PreparedData:
         else:
             read, count = partial(_entailment_row, table, bare), len(table)
         num_used = self.manifest.counts[task.name][split]["images"]
-        return Examples(read, Images(_open(self.root / IMAGES)["image"], image_size, num_used), range(count))
+        return Examples(read, Images(self._images(), image_size, num_used), range(count))
 
     def _table(self, task: Task, split: str) -> pa.Table:
         have = self.splits(task)
@@ -130,11 +131,21 @@ class PreparedData:
             )
         if split not in have:
             raise DataError(f"{self.root} has no split {split!r} for {task.name}", hint=f"it has: {', '.join(have)}")
-        return _open(self.root / task.name / split)
+        return _open(self.root / task.name / split / TABLE)
+
+    def _images(self) -> pa.ChunkedArray:
+        """The bytes of all images: of the shards, or of the one table that earlier versions wrote."""
+        folder = self.root / IMAGES
+        tables = [_open(path) for path in sorted(folder.glob("data*.arrow"))]
+        found = sum(map(len, tables))
+        if found != self.manifest.num_images:
+            raise MissingStepError(
+                f"{folder} holds {found:,} images, expected {self.manifest.num_images:,}", hint="run `mue prepare` again"
+            )
+        return pa.concat_tables(tables)["image"]
 
 
-def _open(folder: Path) -> pa.Table:
-    path = folder / TABLE
+def _open(path: Path) -> pa.Table:
     if not path.is_file():
         raise MissingStepError(f"{path} is missing", hint="run `mue prepare` again")
     try:

@@ -1,9 +1,14 @@
 """What a reader hands to the writer: rows of text about images, and what had to be left out."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Generic, TypeGuard, TypeVar, overload
+
+import pyarrow as pa
 
 SPLITS = ("train", "val", "test")
+ROWS_PER_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,63 @@ class EntailmentRow:
     label: str
 
 
-@dataclass(frozen=True)
+Row = TypeVar("Row", CaptionRow, EntailmentRow)
+RowsBySplit = Mapping[str, Sequence[Row]]
+
+
+class Rows(Sequence[Row], Generic[Row]):
+    """Rows of one kind that take little more memory than their letters: they lie as Arrow columns and are made when asked for."""
+
+    def __init__(self, kind: type[Row], rows: Iterable[Row] = ()) -> None:
+        self._kind: type[Row] = kind
+        text = pa.string()
+        self._schema = pa.schema([(field.name, pa.list_(text) if field.name == "captions" else text) for field in fields(kind)])
+        self._batches: list[pa.RecordBatch] = []  # of ROWS_PER_BATCH rows each
+        self._newest: list[Row] = []
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Row) -> None:
+        self._newest.append(row)
+        if len(self._newest) == ROWS_PER_BATCH:
+            columns = [pa.array([getattr(row, field.name) for row in self._newest], field.type) for field in self._schema]
+            self._batches.append(pa.record_batch(columns, schema=self._schema))
+            self._newest = []
+
+    def __len__(self) -> int:
+        return len(self._batches) * ROWS_PER_BATCH + len(self._newest)
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self._batches:
+            yield from map(self._row, batch.to_pylist())
+        yield from self._newest
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number, place = divmod(range(len(self))[index], ROWS_PER_BATCH)
+        if number == len(self._batches):
+            return self._newest[place]
+        return self._row(self._batches[number].slice(place, 1).to_pylist()[0])
+
+    def _row(self, record: dict[str, Any]) -> Row:
+        if "captions" in record:
+            record["captions"] = tuple(record["captions"])
+        return self._kind(**record)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether it is a string that can be written: JSON's escapes can name half a character."""
+    return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something left out. source: the file it came from. item: which line, image or pair. reason: a few words, the same for its like."""
 
@@ -46,5 +107,5 @@ class Problems:
     def counts(self) -> dict[str, int]:
         return dict(Counter(problem.reason for problem in self.listed).most_common())
 
-    def as_dicts(self) -> list[dict[str, str]]:
-        return [asdict(problem) for problem in self.listed]
+    def as_dicts(self) -> Iterator[dict[str, str]]:
+        return (asdict(problem) for problem in self.listed)

@@ -1,7 +1,7 @@
 """The embedded dataset: scenes of coloured shapes drawn from a seed, with captions and entailment pairs."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from mue_cli.data.images import encode_png
@@ -54,7 +54,7 @@ def prepare_shapes(
     return write_prepared(
         root,
         "shapes",
-        images=_pictures(scenes, seed, image_size),
+        images=lambda done: _pictures(scenes, seed, image_size, done),
         num_images=len(scenes),
         train_tokenizer=train_tokenizer,
         captions=caption_rows,
@@ -77,6 +77,7 @@ def _fitting_scene(slots: tuple[Slot, ...], split: str, rng: random.Random) -> t
                 return scene, tuple(each.text for each in drawn)
 
 
-def _pictures(scenes: dict[str, Scene], seed: int, image_size: int) -> Iterator[tuple[str, bytes]]:
+def _pictures(scenes: dict[str, Scene], seed: int, image_size: int, done: Container[str]) -> Iterator[tuple[str, bytes]]:
     for image_id, scene in scenes.items():
-        yield image_id, encode_png(draw_scene(scene, random.Random(f"{seed} {image_id}"), image_size))
+        if image_id not in done:
+            yield image_id, encode_png(draw_scene(scene, random.Random(f"{seed} {image_id}"), image_size))

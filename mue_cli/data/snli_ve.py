@@ -10,7 +10,8 @@ from pathlib import Path
 from mue_cli.data import ofa_tsv
 from mue_cli.data.image_files import find_images, is_archive, read_images, require_images
 from mue_cli.data.manifest import Manifest
-from mue_cli.data.rows import EntailmentRow, Problems
+from mue_cli.data.rows import EntailmentRow, Problems, Rows, is_text
+from mue_cli.data.sources import describe_images, describe_texts
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
 from mue_cli.errors import DataError
@@ -50,12 +51,12 @@ def prepare_snli_ve(
     return write_prepared(
         root,
         "snli-ve",
-        images=read_images(sources, leading_digits, wanted, problems),
+        images=lambda done: read_images(sources, leading_digits, wanted, problems, done),
         num_images=len(wanted),
         train_tokenizer=train_tokenizer,
         entailment=rows,
         problems=problems,
-        sources={"pairs": [str(path) for path in files.values()], "images": [str(path) for path in sources]},
+        sources={"pairs": describe_texts(files.values()), "images": describe_images(sources)},
         notes=[f"no {name}: no {split} split" for split, name in FILES.items() if split not in files],
         progress=progress,
         num_workers=num_workers,
@@ -68,9 +69,9 @@ def leading_digits(name: str) -> str | None:
     return digits[0] if digits else None
 
 
-def read_pairs(path: Path, problems: Problems) -> list[EntailmentRow]:
+def read_pairs(path: Path, problems: Problems) -> Rows[EntailmentRow]:
     """Return the pairs of one jsonl file; lines that cannot be used are listed as problems. Pair ids are made where absent or repeated."""
-    rows: list[EntailmentRow] = []
+    rows = Rows(EntailmentRow)
     seen: set[str] = set()
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
@@ -90,17 +91,18 @@ def _read_pair(line: str, spare_id: str, seen: set[str]) -> EntailmentRow | str:
     try:
         entry = json.loads(line)
         image_id = leading_digits(str(entry["Flickr30K_ID"]))
+        pair_id = str(entry.get("pairID") or spare_id)
+        pair_id.encode()  # raises ValueError for half a character
         premise, hypothesis, label = entry.get("sentence1"), entry["sentence2"], entry["gold_label"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "malformed line"
     if image_id is None:
         return "no photograph named"
-    if label not in LABELS:
+    if not isinstance(label, str) or label not in LABELS:
         return "no gold label" if label == "-" else "unknown label"
-    if not isinstance(hypothesis, str) or not hypothesis.strip():
+    if not is_text(hypothesis) or not hypothesis.strip():
         return "no hypothesis"
-    pair_id = str(entry.get("pairID") or spare_id)
-    has_premise = isinstance(premise, str) and bool(premise.strip())
+    has_premise = is_text(premise) and bool(premise.strip())
     return EntailmentRow(
         image_id, f"{pair_id}-{spare_id}" if pair_id in seen else pair_id, premise if has_premise else None, hypothesis, label
     )

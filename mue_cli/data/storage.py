@@ -1,44 +1,43 @@
-"""Writing a prepared folder: Arrow tables through `datasets`, finished or absent, never half.
+"""Writing a prepared folder: Arrow tables, finished or absent, never half.
 
     manifest.json    what is inside; written last
     problems.jsonl   one line for each thing left out, with the reason
     tokenizer.json   the vocabulary learned from the training texts
-    images/data.arrow                image_id, image (encoded bytes); each image once
-    caption/<split>/data.arrow       image (row in images), image_id, captions
+    images/data-00000.arrow          image_id, image (encoded bytes); each image once, in shards
+    caption/<split>/data.arrow       image (row in images, counted through the shards), image_id, captions
     entailment/<split>/data.arrow    image, image_id, pair_id, premise (or null), hypothesis, label
 
 Each table also opens with `datasets.Dataset.from_file`.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
+import numpy as np
 from datasets import Features, Value
 from datasets.arrow_writer import ArrowWriter
 
-from mue_cli.data.images import decode_image
-from mue_cli.data.manifest import FILE_NAME, Manifest, library_versions, write_manifest
-from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems
+from mue_cli import __version__
+from mue_cli.data.disk import writing
+from mue_cli.data.image_shards import IMAGES, ImageSource, Progress, Shard, write_images
+from mue_cli.data.manifest import Manifest, library_versions, write_manifest
+from mue_cli.data.partial import prepared_folder
+from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems, Row, Rows, RowsBySplit
+from mue_cli.data.sources import file_sha256
 from mue_cli.data.tasks import ANSWERS, CAPTION, CAPTION_PROMPT, ENTAILMENT, caption_target, entailment_source
 from mue_cli.data.text_only import text_only_accuracy
 from mue_cli.errors import DataError
 
 TABLE = "data.arrow"
-IMAGES = "images"
 PROBLEMS = "problems.jsonl"
 TOKENIZER = "tokenizer.json"
 ROWS_PER_BATCH = 100
 
-Progress = Callable[[int, int], None]
 TrainTokenizer = Callable[[Iterable[str], Path], None]
-Row = TypeVar("Row", CaptionRow, EntailmentRow)
-RowsBySplit = Mapping[str, Sequence[Row]]
 
-_IMAGE_COLUMNS = {"image_id": Value("string"), "image": Value("binary")}
 _CAPTION_COLUMNS = {"image": Value("int64"), "image_id": Value("string"), "captions": [Value("string")]}
 _ENTAILMENT_COLUMNS = {
     "image": Value("int64"),
@@ -46,34 +45,18 @@ _ENTAILMENT_COLUMNS = {
 }
 
 
-@contextmanager
-def prepared_folder(root: Path) -> Iterator[Path]:
-    """Give a folder beside `root` to write in; it becomes `root` when all went well, and vanishes otherwise.
+@dataclass(frozen=True)
+class _Texts:
+    """The rows whose image is there; splits without any are absent."""
 
-    Raises DataError when `root` holds something that was not prepared by us.
-    """
-    if root.exists() and not (root / FILE_NAME).is_file() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} exists and is no prepared data", hint="choose another folder, or move it away")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (root.with_name(f".{root.name}.{suffix}") for suffix in ("partial", "old"))
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if root.exists():
-        root.rename(old)
-    partial.rename(root)
-    shutil.rmtree(old, ignore_errors=True)
+    captions: RowsBySplit[CaptionRow]
+    entailment: RowsBySplit[EntailmentRow]
 
 
 def write_prepared(
     root: Path,
     name: str,
-    images: Iterable[tuple[str, bytes]],
+    images: ImageSource,
     num_images: int,
     train_tokenizer: TrainTokenizer,
     captions: RowsBySplit[CaptionRow] | None = None,
@@ -84,43 +67,41 @@ def write_prepared(
     progress: Progress | None = None,
     num_workers: int = 0,
 ) -> Manifest:
-    """Store images (image_id, encoded bytes) and the rows about them as a prepared folder, and return its manifest.
+    """Store images and the rows about them as a prepared folder, and return its manifest. One that was stopped before is gone on with.
 
-    Images that cannot be decoded and rows without an image are listed as problems. train_tokenizer(texts, path) writes the vocabulary;
-    each text starts with a space. progress(images done, num_images).
-    Raises DataError when no row is left.
+    images(done): (image_id, encoded bytes) of what is not in `done`. Images that cannot be decoded and rows without an image are listed as
+    problems. train_tokenizer(texts, path) writes the vocabulary; each text starts with a space. sources: equal ones must give equal images.
+    progress(images done, num_images, what to say beside it). num_workers: threads that look at the images; 0: none but this one.
+    Raises DataError when no row is left, the disk is full, or another run is writing the same folder.
     """
     problems = problems or Problems()
-    with prepared_folder(root) as folder:
-        index = _write_images(folder / IMAGES / TABLE, images, num_images, problems, progress)
-        kept_captions = {split: _with_image(rows, index, problems, name) for split, rows in (captions or {}).items()}
-        kept_pairs = {split: _with_image(rows, index, problems, name) for split, rows in (entailment or {}).items()}
-        kept_captions = {split: rows for split, rows in kept_captions.items() if rows}
-        kept_pairs = {split: rows for split, rows in kept_pairs.items() if rows}
-        if not kept_captions and not kept_pairs:
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in problems.counts().items())
-            raise DataError(
-                f"nothing is left of {name} ({reasons or 'no rows at all'})", hint="check that texts and images belong together"
-            )
-        for split, caption_rows in kept_captions.items():
-            _write_table(folder / CAPTION.name / split / TABLE, _CAPTION_COLUMNS, (_caption_record(row, index) for row in caption_rows))
-        for split, pairs in kept_pairs.items():
-            _write_table(folder / ENTAILMENT.name / split / TABLE, _ENTAILMENT_COLUMNS, (_pair_record(row, index) for row in pairs))
-        train_tokenizer(training_texts(kept_captions, kept_pairs), folder / TOKENIZER)
-        lines = (json.dumps(problem, ensure_ascii=False) + "\n" for problem in problems.as_dicts())
-        (folder / PROBLEMS).write_text("".join(lines), encoding="utf-8")
-        manifest = Manifest(
-            name=name,
-            counts=_counts(kept_captions, kept_pairs),
-            num_images=len(index),
-            sources=dict(sources or {}),
-            problems=problems.counts(),
-            text_only_accuracy=_text_only(kept_pairs),
-            images_in_several_splits=_shared_images(kept_captions, kept_pairs),
-            notes=tuple(notes),
-            versions=library_versions(),
+    versions = {"mue": __version__, **library_versions()}
+    plan = {"name": name, "num_images": num_images, "sources": dict(sources or {}), "versions": versions}
+    with prepared_folder(root, plan) as partial:
+        stored = write_images(partial.folder, images, num_images, problems, progress, num_workers, partial.note)
+        texts = _Texts(
+            _with_image(captions or {}, CaptionRow, stored.index, problems, name),
+            _with_image(entailment or {}, EntailmentRow, stored.index, problems, name),
         )
-        write_manifest(manifest, folder)
+        _require_rows(texts, name, problems)
+        with writing(root):
+            tables = _write_texts(partial.folder, texts, stored.index)
+            train_tokenizer(training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER)
+            _write_problems(partial.folder / PROBLEMS, problems)
+            manifest = Manifest(
+                name=name,
+                prepared=datetime.now(UTC).isoformat(timespec="seconds"),
+                counts=_counts(texts),
+                num_images=len(stored.index),
+                sources=dict(sources or {}),
+                problems=problems.counts(),
+                text_only_accuracy=_text_only(texts.entailment),
+                images_in_several_splits=_shared_images(texts, stored.index),
+                notes=tuple(notes),
+                checksums=_checksums(partial.folder, stored.shards, tables),
+                versions=versions,
+            )
+            write_manifest(manifest, partial.folder)
     return manifest
 
 
@@ -137,46 +118,44 @@ def training_texts(captions: RowsBySplit[CaptionRow], entailment: RowsBySplit[En
         yield from (entailment_source(pair.premise, pair.hypothesis) for pair in pairs)
 
 
-def _write_images(
-    path: Path, images: Iterable[tuple[str, bytes]], num_images: int, problems: Problems, progress: Progress | None
-) -> dict[str, int]:
-    """Store each readable image once; return image_id -> row."""
-    index: dict[str, int] = {}
-
-    def records() -> Iterator[dict[str, object]]:
-        for done, (image_id, data) in enumerate(images, start=1):
-            if image_id not in index and _readable(image_id, data, problems):
-                index[image_id] = len(index)
-                yield {"image_id": image_id, "image": data}
-            if progress is not None:
-                progress(done, num_images)
-
-    _write_table(path, _IMAGE_COLUMNS, records())
-    return index
+def _with_image(
+    rows: RowsBySplit[Row], kind: type[Row], index: Mapping[str, int], problems: Problems, name: str
+) -> dict[str, Sequence[Row]]:
+    """Leave out rows without an image, then splits without rows."""
+    kept: dict[str, Sequence[Row]] = {}
+    for split, of_split in rows.items():
+        lost = [row for row in of_split if row.image_id not in index]
+        for row in lost:
+            problems.add(name, row.pair_id if isinstance(row, EntailmentRow) else row.image_id, "row without a readable image")
+        if len(lost) < len(of_split):
+            kept[split] = Rows(kind, (row for row in of_split if row.image_id in index)) if lost else of_split
+    return kept
 
 
-def _readable(image_id: str, data: bytes, problems: Problems) -> bool:
-    try:
-        decode_image(data, shrink_to=8)
-    except DataError as error:
-        problems.add("images", image_id, "image too large" if "too large" in error.message else "image broken")
-        return False
-    return True
+def _require_rows(texts: _Texts, name: str, problems: Problems) -> None:
+    if not texts.captions and not texts.entailment:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in problems.counts().items())
+        raise DataError(f"nothing is left of {name} ({reasons or 'no rows at all'})", hint="check that texts and images belong together")
 
 
-def _write_table(path: Path, columns: Mapping[str, object], records: Iterable[Mapping[str, object]]) -> None:
-    path.parent.mkdir(parents=True)
+def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[Path]:
+    """Write a table for each task and split; return their paths."""
+    paths = []
+    for split, captions in texts.captions.items():
+        paths.append(folder / CAPTION.name / split / TABLE)
+        _write_table(paths[-1], _CAPTION_COLUMNS, (_caption_record(row, index) for row in captions))
+    for split, pairs in texts.entailment.items():
+        paths.append(folder / ENTAILMENT.name / split / TABLE)
+        _write_table(paths[-1], _ENTAILMENT_COLUMNS, (_pair_record(row, index) for row in pairs))
+    return paths
+
+
+def _write_table(path: Path, columns: Mapping[str, object], records: Iterable[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # there already when an earlier run was stopped after its images
     with ArrowWriter(path=str(path), features=Features(dict(columns)), writer_batch_size=ROWS_PER_BATCH) as writer:
         for record in records:
-            writer.write(dict(record))
+            writer.write(record)
         writer.finalize()
-
-
-def _with_image(rows: Sequence[Row], index: Mapping[str, int], problems: Problems, name: str) -> list[Row]:
-    for row in rows:
-        if row.image_id not in index:
-            problems.add(name, row.pair_id if isinstance(row, EntailmentRow) else row.image_id, "row without a readable image")
-    return [row for row in rows if row.image_id in index]
 
 
 def _caption_record(row: CaptionRow, index: Mapping[str, int]) -> dict[str, object]:
@@ -187,15 +166,21 @@ def _pair_record(row: EntailmentRow, index: Mapping[str, int]) -> dict[str, obje
     return {"image": index[row.image_id], **vars(row)}
 
 
-def _counts(captions: RowsBySplit[CaptionRow], entailment: RowsBySplit[EntailmentRow]) -> dict[str, dict[str, dict[str, int]]]:
+def _write_problems(path: Path, problems: Problems) -> None:
+    # File names that are no Unicode have no UTF-8 either; \\udcff is what JSON would write.
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(json.dumps(problem, ensure_ascii=False) + "\n" for problem in problems.as_dicts())
+
+
+def _counts(texts: _Texts) -> dict[str, dict[str, dict[str, int]]]:
     counts: dict[str, dict[str, dict[str, int]]] = {}
-    if captions:
+    if texts.captions:
         counts[CAPTION.name] = {
-            split: {"images": len(rows), "captions": sum(len(row.captions) for row in rows)} for split, rows in captions.items()
+            split: {"images": len(rows), "captions": sum(len(row.captions) for row in rows)} for split, rows in texts.captions.items()
         }
-    if entailment:
+    if texts.entailment:
         counts[ENTAILMENT.name] = {
-            split: {"images": len({row.image_id for row in rows}), "pairs": len(rows)} for split, rows in entailment.items()
+            split: {"images": len({row.image_id for row in rows}), "pairs": len(rows)} for split, rows in texts.entailment.items()
         }
     return counts
 
@@ -203,14 +188,21 @@ def _counts(captions: RowsBySplit[CaptionRow], entailment: RowsBySplit[Entailmen
 def _text_only(entailment: RowsBySplit[EntailmentRow]) -> float | None:
     if "train" not in entailment or "test" not in entailment:
         return None
-    train, test = ([(row.hypothesis, row.label) for row in entailment[split]] for split in ("train", "test"))
-    return text_only_accuracy(train, test)
+    return text_only_accuracy(entailment["train"], entailment["test"])
 
 
-def _shared_images(captions: RowsBySplit[CaptionRow], entailment: RowsBySplit[EntailmentRow]) -> int:
-    splits_of: dict[str, set[str]] = {}
-    roles = [(split, row.image_id) for split, rows in captions.items() for row in rows]
-    roles += ((split, row.image_id) for split, rows in entailment.items() for row in rows)
-    for split, image_id in roles:
-        splits_of.setdefault(image_id, set()).add(split)
-    return sum(len(splits) > 1 for splits in splits_of.values())
+def _shared_images(texts: _Texts, index: Mapping[str, int]) -> int:
+    """Count the images in several splits: a bit for each split, of whatever task."""
+    bits = {split: 1 << number for number, split in enumerate(dict.fromkeys([*texts.captions, *texts.entailment]))}
+    splits = np.zeros(len(index), dtype=np.int64)
+    for by_split in (texts.captions, texts.entailment):
+        for split, rows in by_split.items():
+            for row in rows:
+                splits[index[row.image_id]] |= bits[split]
+    return int(np.count_nonzero(splits & (splits - 1)))
+
+
+def _checksums(folder: Path, shards: Sequence[Shard], tables: Sequence[Path]) -> dict[str, str]:
+    """Return sha256 by path of everything in the folder but the manifest; that of a shard was taken while it was at hand."""
+    of_shards = {f"{IMAGES}/{shard.name}": shard.sha256 for shard in shards}
+    return of_shards | {path.relative_to(folder).as_posix(): file_sha256(path) for path in (*tables, folder / TOKENIZER, folder / PROBLEMS)}

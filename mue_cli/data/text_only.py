@@ -9,29 +9,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mue_cli.data.rows import EntailmentRow
+
 EPOCHS = 5
 BATCH_SIZE = 256
 MAX_TRAINING_PAIRS = 50_000
 
 
-def text_only_accuracy(train: Sequence[tuple[str, str]], test: Sequence[tuple[str, str]], seed: int = 0) -> float:
-    """Train on (text, label) pairs and return the fraction of `test` labels it gets right.
+def text_only_accuracy(train: Sequence[EntailmentRow], test: Sequence[EntailmentRow], seed: int = 0) -> float:
+    """Train on hypotheses and labels alone and return the fraction of `test` labels it gets right.
 
     Multinomial logistic regression over the presence of words and neighbouring words. Both parts must hold at least one pair.
     """
     generator = torch.Generator().manual_seed(seed)
     train = [train[i] for i in torch.randperm(len(train), generator=generator)[:MAX_TRAINING_PAIRS].tolist()]
     vocabulary: dict[str, int] = {}
-    bags = [[vocabulary.setdefault(feature, len(vocabulary)) for feature in _features(text)] for text, _ in train]
-    labels = sorted({label for _, label in train})
+    bags = [[vocabulary.setdefault(feature, len(vocabulary)) for feature in _features(row.hypothesis)] for row in train]
+    labels = sorted({row.label for row in train})
     weights = nn.EmbeddingBag(len(vocabulary) + 1, len(labels), mode="sum", padding_idx=len(vocabulary))
     nn.init.zeros_(weights.weight)
     with _one_thread():
-        _fit(weights, bags, torch.tensor([labels.index(label) for _, label in train]), generator)
-    test_bags = [[vocabulary[feature] for feature in _features(text) if feature in vocabulary] for text, _ in test]
+        _fit(weights, bags, torch.tensor([labels.index(row.label) for row in train]), generator)
+    test_bags = [[vocabulary[feature] for feature in _features(row.hypothesis) if feature in vocabulary] for row in test]
     with torch.no_grad():
         predicted = weights(_padded(test_bags, len(vocabulary))).argmax(dim=1).tolist()
-    return sum(labels[guess] == label for guess, (_, label) in zip(predicted, test, strict=True)) / len(test)
+    return sum(labels[guess] == row.label for guess, row in zip(predicted, test, strict=True)) / len(test)
 
 
 def _fit(weights: nn.EmbeddingBag, bags: list[list[int]], labels: Tensor, generator: torch.Generator) -> None:
