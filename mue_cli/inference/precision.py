@@ -25,7 +25,7 @@ def at_precision(model: OFA, name: str) -> OFA:
 
 
 def _int8(model: OFA) -> OFA:
-    """Quantise the layers of both stacks, the image projection and the head; positions, norms and the ResNet stay float32."""
+    """Quantise the layers of both stacks and the head; positions, norms, image projection and ResNet stay float32."""
     if model.encoder.embed_tokens.weight.device.type != "cpu":
         raise MueError("int8 is for CPUs", "use bfloat16 on a GPU")
     fast = packed(model)
