@@ -8,8 +8,8 @@ from prepared_data import fill_folder, picture, write_karpathy, write_zip
 from small_snli import pair, write_lists, write_snli
 from web_site import Fault, Site, serving
 
+from mue_cli.data import coco, fetch, image_shards, storage
 from mue_cli.data import download as engine
-from mue_cli.data import fetch
 from mue_cli.data.addresses import DATASETS, RemoteFile
 
 
@@ -85,6 +85,27 @@ def test_ctrl_c_says_that_what_came_is_kept(mue, tmp_path, monkeypatch):
     answer = mue("prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data")
     assert answer.code == 130
     assert f"stopped: `{tmp_path / 'down'}` keeps what has come; the same command goes on from there" in answer.stderr
+
+
+def test_ctrl_c_while_preparing_says_how_many_images_are_kept(mue, coco_site, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image_shards, "SHARD_ROWS", 3)
+    words = ("prepare", "coco", "--source", tmp_path / "down", "--out", tmp_path / "data", "--vocab-size", 300)
+    with monkeypatch.context() as patch:
+        patch.setattr(coco, "read_images", interrupted)
+        answer = mue(*words, "--download", "--mirror", coco_site.url)
+        assert answer.code == 130
+        assert f"stopped: `{tmp_path / 'data'}` is as it was before\n" in answer.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "file_sha256", interrupted)
+        answer = mue(*words, "--num-workers", 0)
+        assert answer.code == 130
+        assert "is as it was before; 4 images are kept, and the same command goes on from there" in answer.stderr
+    answer = mue(*words)
+    assert answer.code == 0, answer.stderr
+    assert "prepare coco  4/4  going on after 4" in answer.stderr
 
 
 def test_the_real_coco_is_weighed_before_anything_is_fetched(mue, site, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """`mue prepare`: files in, one prepared folder out."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -53,8 +54,17 @@ MirrorOption = Annotated[
         help="Folder on the web to download from; it has the files under the same names.",
     ),
 ]
+WORKERS = min(4, os.cpu_count() or 1)
+WorkersOption = Annotated[
+    int,
+    typer.Option("--num-workers", min=0, show_default=f"{WORKERS} here", help="Threads that check the pictures; the result is the same."),
+]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", metavar="FOLDER|ARCHIVE", show_default="looked for in the source", help="The photographs.")
+]
+
+WorkersOption = Annotated[
+    int, typer.Option("--num-workers", min=0, max=64, help="Threads that check the pictures while others are read; 0: one after the other.")
 ]
 
 
@@ -85,13 +95,14 @@ def coco(
     mirror: MirrorOption = None,
     out: OutOption = Path("data/coco"),
     vocab_size: VocabularyOption = 10000,
+    num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are there, or OFA's caption_*.tsv.
 
     Reads downloads/coco. Writes pictures, captions, a vocabulary and manifest.json to data/coco; problems.jsonl there lists what was left
     out. Without the files it says what to download from where. --download fetches them itself: 20.4 GB, and the prepared data take as
-    much again.
+    much again. A run that was stopped, or killed, is gone on with by the same command.
     """
     from mue_cli.data.coco import prepare_coco
 
@@ -99,7 +110,7 @@ def coco(
         _download("coco", source, out, mirror)
 
     with _preparing("coco", out) as report:
-        manifest = prepare_coco(source, out, _learn_vocabulary(vocab_size), progress=report)
+        manifest = prepare_coco(source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers)
     _show(manifest, out, as_json)
 
 
@@ -109,6 +120,7 @@ def flickr8k(
     mirror: MirrorOption = None,
     out: OutOption = Path("data/flickr8k"),
     vocab_size: VocabularyOption = 4000,
+    num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder or an archive.
@@ -122,7 +134,7 @@ def flickr8k(
         _download("flickr8k", source, out, mirror)
 
     with _preparing("flickr8k", out) as report:
-        manifest = prepare_flickr8k(source, out, _learn_vocabulary(vocab_size), progress=report)
+        manifest = prepare_flickr8k(source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers)
     _show(manifest, out, as_json)
 
 
@@ -133,6 +145,7 @@ def snli_ve(
     mirror: MirrorOption = None,
     out: OutOption = Path("data/snli-ve"),
     vocab_size: VocabularyOption = 10000,
+    num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs, or OFA's snli_ve_*.tsv.
@@ -148,15 +161,22 @@ def snli_ve(
         _require_photographs(source, images)
 
     with _preparing("snli-ve", out) as report:
-        manifest = prepare_snli_ve(source, out, _learn_vocabulary(vocab_size), images, progress=report)
+        manifest = prepare_snli_ve(source, out, _learn_vocabulary(vocab_size), images, progress=report, num_workers=num_workers)
     _show(manifest, out, as_json)
 
 
 @contextmanager
 def _preparing(dataset: str, out: Path) -> Iterator[Report]:
-    """Show progress; on Ctrl-C say that the folder is as it was."""
-    with keeping(lambda: f"`{out}` is as it was before"), progress(f"prepare {dataset}") as report:
+    """Show progress; on Ctrl-C say that the folder is as it was, and what the next run need not do again."""
+    with keeping(lambda: _kept(out)), progress(f"prepare {dataset}") as report:
         yield report
+
+
+def _kept(out: Path) -> str:
+    from mue_cli.data.partial import count_kept
+
+    count = count_kept(out)
+    return f"`{out}` is as it was before" + (f"; {count:,} images are kept, and the same command goes on from there" if count else "")
 
 
 def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None:
