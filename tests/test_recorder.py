@@ -98,7 +98,7 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
     for row, explanation in enumerate(explanations):
         with torch.inference_mode():
             hidden, layout, exits = twins.encode(model, images[row], texts[row], thresholds, decompose)
-            decoder = Watched(model, hidden, layout, thresholds["decoder"], (0.9, 1.0), search.max_tokens + 1)
+            decoder = Watched(model, hidden, layout, thresholds["decoder"], Decay(beta=0.9, tau=1.0), search.max_tokens + 1)
             twins.generate(decoder, search.beam, search.max_tokens, search.min_tokens, search.no_repeat_ngram, 1.0)
             streams = by_hand(model, images[row], texts[row], decompose, exits)
         assert set(explanation.encoder) == set(streams)
