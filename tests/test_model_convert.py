@@ -1,6 +1,7 @@
 """Names and settings of released files, both directions, over the complete key lists."""
 
 import pytest
+import torch
 from released_files import golden_config, released_keys, released_shapes
 from small_ofa import CASES, golden_model
 
@@ -81,7 +82,10 @@ def test_settings_that_are_not_built_here_are_refused(settings, message):
     ("settings", "message"),
     [
         ({"disable_entangle": False}, "has disable_entangle False, only True"),
+        ({"disable_entangle": None}, "has disable_entangle None, only True"),
+        ({"entangle_position_embedding": True}, "has entangle_position_embedding True, only False"),
         ({"scale_resids": True}, "has scale_resids True, only False"),
+        ({"scale_resids": torch.zeros(2)}, "has scale_resids tensor.*, only False"),
     ],
 )
 def test_fairseq_settings_that_are_not_built_here_are_refused(settings, message):

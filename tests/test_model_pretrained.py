@@ -46,11 +46,17 @@ def test_a_folder_with_several_files_or_none_is_an_error(tmp_path):
         find_pretrained(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["nowhere.pt", "./nowhere/at/all", "../x/y", ""])
+@pytest.mark.parametrize("name", ["nowhere.pt", "./nowhere/at/all", "../x/y", "", "~nobody-of-this-name/x"])
 def test_what_is_neither_a_path_nor_a_hub_id_is_an_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no weights (at|in)"):
+    (tmp_path / "model.safetensors").touch()  # of the folder that "" would mean
+    with pytest.raises(CheckpointError, match="no weights at"):
         find_pretrained(name)
+
+
+def test_a_path_that_cannot_be_looked_at_is_an_error():
+    with pytest.raises(CheckpointError, match=r"cannot read aaa.*: File name too long"):
+        find_pretrained("a" * 5000)
 
 
 def on_the_hub(hub, folder, name, **variables):

@@ -1,8 +1,11 @@
 """Released files, Hugging Face's and fairseq's: the same model from both, a clear refusal of what is damaged, hostile or no OFA."""
 
+import json
 import os
 import pickle
 import re
+from dataclasses import asdict
+from random import Random
 
 import golden_weights
 import pytest
@@ -11,8 +14,8 @@ from released_files import fairseq_container, fairseq_state, golden_config, gold
 from safetensors.torch import save_file
 from small_ofa import golden_arrays, golden_model
 
-from mue_cli.errors import CheckpointError
-from mue_cli.model import checkpoint
+from mue_cli.errors import CheckpointError, RecipeError
+from mue_cli.model import checkpoint, tensor_file
 from mue_cli.model.config import preset
 from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, hf_config, is_buffer
 
@@ -111,6 +114,11 @@ def test_loading_fills_every_tensor(tmp_path):
         assert torch.equal(tensor, wanted), name
 
 
+def embedding_copies(value):
+    """Return the embedding under each of its names, in memory of its own, all numbers the same."""
+    return {name: torch.full((600, 64), value) for name in (SHARED_EMBEDDING, *TIED)}
+
+
 DAMAGE = [
     (lambda s: s.pop("decoder.layers.1.cross_attn.c_attn"), r"missing decoder\.layers\.1\.cross_attn\.c_attn"),
     (lambda s: s.pop("decoder.image_pos_ln.bias"), r"missing decoder\.image_pos_ln\.bias"),
@@ -119,7 +127,26 @@ DAMAGE = [
     (lambda s: s["decoder.layer_norm.bias"].fill_(float("inf")), r"decoder\.layer_norm\.bias has values that are not finite"),
     (lambda s: s["decoder.image_pos_ln.bias"].fill_(float("nan")), r"decoder\.image_pos_ln\.bias has values that are not finite"),
     (lambda s: s.update({"encoder.image_proj.bias": torch.zeros(64, dtype=torch.int64)}), r"image_proj\.bias is torch\.int64, expected"),
+    (
+        lambda s: s.update({"decoder.image_pos_ln.bias": torch.zeros(64).to(torch.float8_e4m3fn)}),
+        r"image_pos_ln\.bias is torch\.float8_e4m3fn",
+    ),
     (lambda s: s.update({"decoder.output_projection.weight": torch.zeros(600, 64)}), r"output_projection\.weight differs from encoder\.em"),
+    (
+        lambda s: s.update(embedding_copies(float("nan"))),
+        r"does not fit the model: encoder\.embed_tokens\.weight has values that are not finite$",
+    ),
+    (lambda s: s.update({"encoder.layers.99999.fc1.weight": torch.zeros(2)}), r"encoder\.layers\.3 is missing"),
+    (lambda s: s.update({f"encoder.layers.{'9' * 5000}.fc1.weight": torch.zeros(2)}), r"unknown encoder\.layers\.999"),
+    (
+        lambda s: s.update({"encoder.embed_image_positions.weight": torch.zeros(0, 64)}),
+        "`image_buckets` in .* is 0, expected a whole number",
+    ),
+    (
+        lambda s: s.update({"encoder.token_rel_pos_table_list.0.weight": torch.zeros(511, 0)}),
+        "`num_heads` in .* is 0, expected a whole number",
+    ),
+    (lambda s: s.update({"encoder.token_rel_pos_table_list.0.weight": torch.zeros(511, 5)}), "5 heads cannot share 64 dimensions"),
 ]
 
 
@@ -132,12 +159,129 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, layout, change, message):
         checkpoint.load(write(layout, tmp_path, state))
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(1, 64).expand(10**12, 64), torch.zeros(600, 64, device="meta"), torch.zeros(600, 64).to_sparse()],
+    ids=["repeated", "meta", "sparse"],
+)
+def test_tensors_that_do_not_hold_their_numbers_are_refused(tmp_path, tensor):
+    """A row that is repeated 10 ** 12 times is small in the file, and 256 TB as a model."""
+    path = write_fairseq(tmp_path / "best.pt", golden_state(CASE) | {SHARED_EMBEDDING: tensor})
+    with pytest.raises(CheckpointError, match=r"'encoder\.embed_tokens\.weight' is a tensor without all its numbers"):
+        checkpoint.load(path)
+
+
+def test_a_tensor_under_both_its_names_is_refused(tmp_path):
+    container = fairseq_container(golden_state(CASE))
+    container["model"]["encoder.layers.0.self_attn_mid_layer_norm.weight"] = torch.full((64,), 7.0)
+    torch.save(container, tmp_path / "best.pt")
+    with pytest.raises(
+        CheckpointError, match=r"attn_ln\.weight and encoder\.layers\.0\.self_attn_mid_layer_norm\.weight are the same tensor"
+    ):
+        checkpoint.load(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attn_scale_factor": "two"}, '`attn_scale_factor` in .* is "two", expected a number, above 0'),
+        ({"attn_scale_factor": 0}, "`attn_scale_factor` in .* is 0, expected a number, above 0"),
+        ({"scale_embedding": "false"}, '`scale_embedding` in .* is "false", expected true or false'),
+        ({"dropout": 7}, "`dropout` in .* is 7, expected a number, from 0 to 1"),
+        ({"d_model": "64"}, "say embed_dim '64', its tensors 64"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_errors(tmp_path, settings, message):
+    """Python takes the text "false" for true, which would scale every embedding."""
+    path = write_hf(tmp_path, golden_state(CASE), golden_config(CASE) | settings) / "pytorch_model.bin"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"embed_dim": "x"}, '`embed_dim` in .* is "x", expected a whole number'),
+        ({"num_heads": 0}, "`num_heads` in .* is 0, expected a whole number"),
+        ({"resnet_blocks": [1, 2]}, "`resnet_blocks` in .* has 2 numbers, expected one for each of three stages"),
+        ({"wings": 2}, "unknown key `wings`"),
+        ({"num_decoder_layers": 10**9}, "says more layers than it has tensors"),
+    ],
+)
+def test_our_own_checkpoints_header_is_not_trusted(tmp_path, sizes, message):
+    model = golden_model(CASE)
+    header = {"format": checkpoint.FORMAT, "config": json.dumps(asdict(model.config) | sizes)}
+    save_file(checkpoint.weights_of(model), tmp_path / "own.safetensors", metadata=header)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(tmp_path / "own.safetensors")
+
+
+def test_changes_that_make_no_sense_are_the_users_mistake(tmp_path):
+    path = write_fairseq(tmp_path / "best.pt", golden_state(CASE))
+    with pytest.raises(RecipeError, match=r'`dropout` in model\.config is "much", expected a number'):
+        checkpoint.load(path, changes={"dropout": "much"})
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kept", [0, 5, 1000, -1000, -100_000])
 def test_a_file_cut_short_is_refused(tmp_path, layout, kept):
     path = write(layout, tmp_path, golden_state(CASE))
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match="cut short"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("kept", [5, 1000, 30_000, -1000])
+def test_an_old_file_cut_short_is_refused(tmp_path, kept):
+    path = tmp_path / "old.pt"
+    torch.save(fairseq_container(golden_state(CASE)), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="is damaged or cut short"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_damaged_bytes_are_called_damaged_and_never_a_traceback(tmp_path, new):
+    """Not "refused": nothing in such a file wants to run."""
+    path = tmp_path / "damaged.pt"
+    torch.save(fairseq_container(golden_state(CASE)), path, _use_new_zipfile_serialization=new)
+    whole, random = path.read_bytes(), Random(0)
+    start = whole.index(b"encoder.embed_tokens")
+    kinds = set()
+    for _ in range(40):
+        place = start + random.randrange(2000)
+        path.write_bytes(whole[:place] + bytes([random.randrange(256)]) + whole[place + 1 :])
+        try:
+            checkpoint.load(path)
+        except CheckpointError as error:
+            assert "PyTorch 2.6" not in error.message
+            kinds.add(next((kind for kind in ("is damaged", "is refused") if kind in error.message), "other"))
+    assert "is damaged" in kinds
+
+
+def test_an_old_file_is_read_once(tmp_path, monkeypatch):
+    """Its tensors cannot be mapped, so that reading them group by group would read the whole file again for each."""
+    path, calls = tmp_path / "old.pt", []
+    torch.save(fairseq_container(golden_state(CASE)), path, _use_new_zipfile_serialization=False)
+    monkeypatch.setattr(tensor_file, "GROUP_BYTES", 2**16)
+    read = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: calls.append(args) or read(*args, **options))
+    checkpoint.load(path)
+    assert len(calls) == 1
+
+
+def test_numbers_that_the_reader_does_not_know_are_an_error(tmp_path):
+    path = write("safetensors", tmp_path, golden_state(CASE))
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    last = max((entry for name, entry in header.items() if name != "__metadata__"), key=lambda entry: entry["data_offsets"])
+    start, end = last["data_offsets"]
+    last.update(dtype="F6_E2M3", data_offsets=[start, start + (end - start) // 32 * 6])
+    changed = json.dumps(header).encode()
+    data = content[8 + length :][: last["data_offsets"][1]]
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + data)
+    with pytest.raises(CheckpointError, match=r"cannot read .*weights\.pt: Dtype not understood"):
         checkpoint.load(path)
 
 
@@ -189,7 +333,7 @@ def test_other_files_are_refused(tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000], ids=["cut", "list", "deep"])
 def test_broken_settings_beside_the_weights_are_an_error(tmp_path, text):
     path = write("hf", tmp_path, golden_state(CASE))
     (tmp_path / "config.json").write_text(text)

@@ -74,6 +74,7 @@ def test_any_text_round_trips(small, text):
     ("name", "content", "message"),
     [
         ("encoder.json", "{", "cannot read .*encoder.json"),
+        ("encoder.json", "[" * 100_000, "cannot read .*encoder.json"),
         ("encoder.json", "[1]", "does not map pieces to numbers"),
         ("encoder.json", '{"other": 1}', "dict.txt and encoder.json in .* do not belong together|lacks"),
         ("vocab.bpe", "#version: 0.2\na b c\n", "a line of 3 pieces, expected two"),

@@ -5,7 +5,7 @@ Which of them a file is, its content says. Weights end as float32 under Hugging 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.files import replacing
-from mue_cli.model.config import OFAConfig
+from mue_cli.model.config import OFAConfig, changed
 from mue_cli.model.convert import (
     SHARED_EMBEDDING,
     TIED,
     Settings,
     Shape,
     carried_shapes,
+    checked_config,
     config_of,
     hf_name,
     is_buffer,
@@ -33,6 +34,7 @@ from mue_cli.model.tensor_file import TensorFile, open_tensors
 
 FORMAT = "mue-1"
 SETTINGS_FILE = "config.json"
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def save(model: OFA, path: Path) -> None:
@@ -52,22 +54,36 @@ def load(path: Path, device: torch.device | None = None, ema: bool = False, chan
 
     ema: take the averaged weights of a fairseq file. changes: fields of OFAConfig to replace, such as dropout; no tensor may change its
     shape. A Hugging Face file's settings are those of config.json beside it, when there is one.
-    Raises TypeError for an unknown field, MissingStepError when there is no file, CheckpointError when it is damaged, or its tensors are
-    not exactly the model's.
+    Raises TypeError for an unknown field and RecipeError for its value, MissingStepError when there is no file, CheckpointError when it is
+    damaged, or its tensors are not exactly the model's.
     """
     if not path.is_file():
         raise MissingStepError(f"no checkpoint at {path}", hint="`mue finetune` writes it")
     file = open_tensors(path, ema)
-    names = {hf_name(name): name for name in file.shapes if not is_buffer(name)}
+    names = _names(file)
     shapes = {name: file.shapes[original] for name, original in names.items()}
-    config = replace(_config(file, shapes), **(changes or {}))  # type: ignore[arg-type]
+    config = changed(_config(file, shapes), changes or {})
+    if max(config.num_encoder_layers, config.num_decoder_layers, *config.resnet_blocks) > len(shapes):
+        _raise_for(["it says more layers than it has tensors"], path)
     with torch.device("meta"):
         model = OFA(config)
     _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
-    _check_tied(file, names)
     model.to_empty(device=device or "cpu")
     _fill(model, file, {name: original for name, original in names.items() if name not in TIED})
+    _check_tied(file, names)
     return model.eval()
+
+
+def _names(file: TensorFile) -> dict[str, str]:
+    """Return Hugging Face's name -> the file's own. Raises CheckpointError when a tensor is there under both."""
+    names: dict[str, str] = {}
+    for original in file.shapes:
+        name = hf_name(original)
+        if name in names:
+            _raise_for([f"{names[name]} and {original} are the same tensor"], file.path)
+        if not is_buffer(name):
+            names[name] = original
+    return names
 
 
 def _config(file: TensorFile, shapes: Mapping[str, Shape]) -> OFAConfig:
@@ -79,9 +95,9 @@ def _config(file: TensorFile, shapes: Mapping[str, Shape]) -> OFAConfig:
 def _own_config(header: Mapping[str, str], path: Path) -> OFAConfig:
     try:
         values = json.loads(header["config"])
-        return OFAConfig(**{**values, "resnet_blocks": tuple(values["resnet_blocks"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say its sizes: {error}") from error
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} does not say its sizes: {error}", "take a checkpoint that `mue finetune` wrote") from None
+    return checked_config(values, str(path))
 
 
 def _settings(file: TensorFile) -> Settings:
@@ -92,7 +108,7 @@ def _settings(file: TensorFile) -> Settings:
         return Settings()
     try:
         raw = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {beside}: {error}", "fetch it again") from None
     if not isinstance(raw, dict):
         raise CheckpointError(f"{beside} holds no settings", "fetch it again")
@@ -125,7 +141,7 @@ def _check_tied(file: TensorFile, names: Mapping[str, str]) -> None:
 
 
 def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
-    """Copy weights into the model. Raises CheckpointError naming tensors that are no numbers or not finite."""
+    """Copy weights into the model. Raises CheckpointError naming tensors of other kinds of numbers, or that are not finite."""
     own = {name: tensor for name, tensor in model.state_dict().items() if name not in TIED}
     for name, tensor in own.items():
         if is_buffer(name):
@@ -134,13 +150,11 @@ def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
     problems = []
     for original, tensor in file.read(list(ours)):
         name = ours[original]
-        if not tensor.is_floating_point():
-            problems.append(f"{name} is {tensor.dtype}, expected floating-point numbers")
-        elif name in own:
-            own[name].copy_(tensor)
-        else:
-            model.carried[name] = tensor.float().clone()
-        if tensor.is_floating_point() and not _all_finite(own.get(name, tensor)):
+        if tensor.dtype not in DTYPES:
+            problems.append(f"{name} is {tensor.dtype}, expected one of {', '.join(map(str, DTYPES))}")
+            continue
+        kept = own[name] if name in own else model.carried.setdefault(name, torch.empty(tensor.shape))
+        if not _all_finite(kept.copy_(tensor)):
             problems.append(f"{name} has values that are not finite")
     _raise_for(problems, file.path)
 

@@ -4,7 +4,11 @@ Released sizes: OFA (Wang et al., ICML 2022), Table 1 of its appendix. The small
 shallower ResNet.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from mue_cli.errors import RecipeError
+from mue_cli.schema import Count, Fraction, Natural, NonNegative, Positive, build
 
 
 @dataclass(frozen=True)
@@ -24,22 +28,22 @@ class OFAConfig:
         deep random stack hides from its last layer what the first ones see.
     """
 
-    vocab_size: int
-    embed_dim: int
-    ffn_dim: int
-    num_heads: int
-    num_encoder_layers: int
-    num_decoder_layers: int
-    resnet_blocks: tuple[int, int, int]
-    resnet_width: int = 64
-    max_positions: int = 1024
-    token_buckets: int = 256
-    image_buckets: int = 42
-    attn_scale_factor: float = 2.0
-    dropout: float = 0.1
-    drop_path: float = 0.0
-    init_std: float = 0.02
-    init_active_layers: int | None = None
+    vocab_size: Count
+    embed_dim: Count
+    ffn_dim: Count
+    num_heads: Count
+    num_encoder_layers: Count
+    num_decoder_layers: Count
+    resnet_blocks: tuple[Count, Count, Count]
+    resnet_width: Count = 64
+    max_positions: Count = 1024
+    token_buckets: Count = 256
+    image_buckets: Count = 42
+    attn_scale_factor: Positive = 2.0
+    dropout: Fraction = 0.1
+    drop_path: Fraction = 0.0
+    init_std: NonNegative = 0.02
+    init_active_layers: Natural | None = None
     normformer: bool = True
     embedding_norms: bool = True
     type_embedding: bool = True
@@ -53,6 +57,25 @@ class OFAConfig:
     def image_stride(self) -> int:
         """Pixels per patch side: the stem halves twice, stages two and three once each."""
         return 16
+
+
+def checked(values: Mapping[str, object], place: str) -> OFAConfig:
+    """Return the config of values that a file or a user states. place: where, for messages.
+
+    Raises RecipeError for an unknown or missing field, a wrong type, a value out of range, and heads that cannot share the dimensions.
+    """
+    config = build(OFAConfig, values, lambda _: place)
+    if len(config.resnet_blocks) != 3:
+        raise RecipeError(f"`resnet_blocks` in {place} has {len(config.resnet_blocks)} numbers, expected one for each of three stages")
+    if config.embed_dim % config.num_heads:
+        found = f"{place}: {config.num_heads} heads cannot share {config.embed_dim} dimensions"
+        raise RecipeError(found, "make embed_dim a multiple of num_heads")
+    return config
+
+
+def changed(config: OFAConfig, changes: Mapping[str, object]) -> OFAConfig:
+    """Return the config with single fields replaced. Raises TypeError for an unknown field, RecipeError for a value that makes no sense."""
+    return checked(asdict(replace(config, **changes)), "model.config")  # type: ignore[arg-type]
 
 
 RELEASED_VOCAB_SIZE = 59457
@@ -98,4 +121,4 @@ PRESETS: tuple[str, ...] = tuple(_SIZES)
 
 def preset(name: str, vocab_size: int = RELEASED_VOCAB_SIZE, **changes: object) -> OFAConfig:
     """Return the named size with the given vocabulary; `changes` replaces single fields. Raises KeyError for an unknown name."""
-    return OFAConfig(vocab_size=vocab_size, **{**_SIZES[name], **changes})  # type: ignore[arg-type]
+    return changed(OFAConfig(vocab_size=vocab_size, **_SIZES[name]), changes)  # type: ignore[arg-type]

@@ -7,10 +7,11 @@ so it is carried along: checked, kept beside the model, written out again.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
-from mue_cli.errors import CheckpointError
-from mue_cli.model.config import OFAConfig
+from mue_cli.errors import CheckpointError, RecipeError
+from mue_cli.model.config import OFAConfig, checked
 from mue_cli.model.positions import image_bucket_rows
 
 Shape = tuple[int, ...]
@@ -112,31 +113,49 @@ def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> O
     vocab_size, embed_dim = shape(SHARED_EMBEDDING, 2)
     token_rows, num_heads = shape("encoder.token_rel_pos_table_list.0.weight", 2)
     resnet = "encoder.embed_images"
+
+    def count(name: str) -> int:
+        return _count(shapes, name, source)
+
     stated = {"attn_scale_factor": settings.attn_scale_factor, "scale_embedding": settings.scale_embedding}
     rates = {"dropout": settings.dropout, "drop_path": settings.drop_path}
-    config = OFAConfig(
+    values = dict(
         vocab_size=vocab_size,
         embed_dim=embed_dim,
         ffn_dim=shape("encoder.layers.0.fc1.weight", 2)[0],
         num_heads=num_heads,
-        num_encoder_layers=_count(shapes, r"encoder\.layers\.(\d+)\."),
-        num_decoder_layers=_count(shapes, r"decoder\.layers\.(\d+)\."),
-        resnet_blocks=tuple(_count(shapes, rf"{re.escape(resnet)}\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3)),  # type: ignore[arg-type]
+        num_encoder_layers=count("encoder.layers"),
+        num_decoder_layers=count("decoder.layers"),
+        resnet_blocks=tuple(count(f"{resnet}.layer{stage}") for stage in (1, 2, 3)),
         resnet_width=shape(f"{resnet}.conv1.weight", 4)[0],
         max_positions=shape("encoder.embed_positions.weight", 2)[0] - 2,
         token_buckets=(token_rows + 1) // 2,
-        image_buckets=round((shape("encoder.embed_image_positions.weight", 2)[0] - 1) ** 0.5),
+        image_buckets=isqrt(max(shape("encoder.embed_image_positions.weight", 2)[0] - 1, 0)),
         normformer="encoder.layers.0.self_attn.c_attn" in shapes,
         embedding_norms="encoder.layernorm_embedding.weight" in shapes,
         type_embedding="encoder.type_embedding.weight" in shapes,
-        **{name: value for name, value in (stated | rates).items() if value is not None},  # type: ignore[arg-type]
+        **{name: value for name, value in (stated | rates).items() if value is not None},
     )
+    config = checked_config(values, source)
     _agree(config, settings.sizes or {}, source)
     return config
 
 
-def _count(shapes: Mapping[str, Shape], pattern: str) -> int:
-    return max((int(match[1]) + 1 for match in map(re.compile(pattern).match, shapes) if match), default=0)
+def checked_config(values: Mapping[str, object], source: str) -> OFAConfig:
+    """Return the config of what a file says. Raises CheckpointError for values that no model can have."""
+    try:
+        return checked(values, source)
+    except RecipeError as error:
+        raise CheckpointError(error.message, error.hint or "take the file from a source you trust") from None
+
+
+def _count(shapes: Mapping[str, Shape], name: str, source: str) -> int:
+    """Count what is numbered below a name. Raises CheckpointError for a gap: a single large number must not make a large model."""
+    found = {int(match[1]) for match in map(re.compile(rf"{re.escape(name)}\.(\d{{1,5}})\.").match, shapes) if match}
+    gap = next((number for number in range(len(found)) if number not in found), None)
+    if gap is not None:
+        raise CheckpointError(f"{source} is no whole OFA: {name}.{gap} is missing", "is it the right file, and complete?")
+    return len(found)
 
 
 def _agree(config: OFAConfig, sizes: Mapping[str, object], source: str) -> None:
@@ -144,7 +163,7 @@ def _agree(config: OFAConfig, sizes: Mapping[str, object], source: str) -> None:
         found = getattr(config, name)
         if found != said:
             raise CheckpointError(
-                f"the settings of {source} say {name} {said}, its tensors {found}", "weights and settings must belong together"
+                f"the settings of {source} say {name} {said!r}, its tensors {found!r}", "weights and settings must belong together"
             )
 
 
@@ -183,6 +202,7 @@ _FAIRSEQ_FIXED = {
     "decoder_normalize_before": True,
     "share_all_embeddings": True,
     "disable_entangle": True,
+    "entangle_position_embedding": False,
     "interpolate_position": False,
     "scale_resids": False,
     "share_attn_bias": False,
@@ -231,7 +251,9 @@ def _trunk(resnet_type: object) -> dict[str, object]:
 
 def _refuse_others(raw: Mapping[str, Any], fixed: Mapping[str, object], source: str) -> None:
     for name, built in fixed.items():
-        if raw.get(name, built) not in (built, None):
+        value = raw.get(name, built)
+        silent = value is None and not built  # None switches off what has to be on
+        if not silent and not (isinstance(value, bool | int | str) and value == built):
             raise CheckpointError(f"{source} has {name} {raw[name]!r}, only {built!r} is built here", "no released OFA has another value")
 
 

@@ -1,5 +1,6 @@
 """What `--weights` may name: a file of weights, a folder that holds one, or a model on the Hugging Face hub. The only door to the hub."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,17 @@ def find_pretrained(name: str) -> Pretrained:
 
     A path that exists wins over a hub id. Raises CheckpointError when there are none or several, MueError when the hub cannot be reached.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return Pretrained(path)
-    if path.is_dir():
-        return Pretrained(_weights_in(path))
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib's own fails for a user that does not exist
+    try:
+        if path.is_file():
+            return Pretrained(path)
+        if name and path.is_dir():
+            return Pretrained(_weights_in(path))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {name}: {error.strerror}") from None
     if _HUB_ID.fullmatch(name):
         return Pretrained(_weights_in(_fetch(name)))
-    raise CheckpointError(f"no weights at {name}", "name a file, a folder, or a model on the Hugging Face hub such as OFA-Sys/ofa-base")
+    raise CheckpointError(f"no weights at `{name}`", "name a file, a folder, or a model on the Hugging Face hub such as OFA-Sys/ofa-base")
 
 
 def _weights_in(folder: Path) -> Path:

@@ -6,7 +6,6 @@ needs little more memory than its own weights.
 """
 
 import argparse
-import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,8 +80,11 @@ def open_tensors(path: Path, ema: bool = False) -> TensorFile:
 def _open_safetensors(path: Path) -> TensorFile:
     @contextmanager
     def mapped() -> Iterator[Callable[[str], Tensor]]:
-        with safe_open(path, framework="pt") as file:
-            yield file.get_tensor
+        try:
+            with safe_open(path, framework="pt") as file:
+                yield file.get_tensor
+        except SafetensorError as error:
+            raise CheckpointError(f"cannot read {path}: {error}", _DAMAGED_HINT) from None
 
     try:
         with safe_open(path, framework="pt") as file:
@@ -93,18 +95,27 @@ def _open_safetensors(path: Path) -> TensorFile:
 
 
 def _open_pickle(path: Path, ema: bool) -> TensorFile:
-    @contextmanager
-    def mapped() -> Iterator[Callable[[str], Tensor]]:
-        yield _weights(_unpickle(path), path, ema).__getitem__
-
     content = _unpickle(path)
     weights = _weights(content, path, ema)
-    odd = next((name for name, value in weights.items() if not (isinstance(name, str) and isinstance(value, Tensor))), None)
+    in_memory = None if zipfile.is_zipfile(path) else weights
+
+    @contextmanager
+    def mapped() -> Iterator[Callable[[str], Tensor]]:
+        yield (_weights(_unpickle(path), path, ema) if in_memory is None else in_memory).__getitem__
+
+    odd = next((name for name, value in weights.items() if not (isinstance(name, str) and _is_plain(value))), None)
     if odd is not None:
-        found = f"{odd!r} is a {type(weights[odd]).__name__}, expected a tensor with a name"
-        raise CheckpointError(f"{path} holds no weights: {found}", "is it the right file?")
+        kind = "tensor without all its numbers" if isinstance(weights[odd], Tensor) else type(weights[odd]).__name__
+        raise CheckpointError(f"{path} holds no weights: {odd!r} is a {kind}, expected a tensor with a name", "is it the right file?")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     return TensorFile(path, shapes, mapped, settings=_fairseq_settings(content))
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is a tensor that holds each of its numbers: a row that is repeated without end is small in the file only."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.untyped_storage().nbytes() >= value.nbytes
 
 
 def _unpickle(path: Path) -> Mapping[str, Any]:
@@ -112,17 +123,21 @@ def _unpickle(path: Path) -> Mapping[str, Any]:
     try:
         with torch.serialization.safe_globals(list(_HARMLESS)):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # damaged bytes raise whatever they happen to lead to
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it would run or build `{found[1]}`" if found else str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path} is refused: {what}, which plain weights never need", "take the weights from a source you trust"
-        ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {str(error).splitlines()[0]}", _DAMAGED_HINT) from None
+        if found:
+            what = f"it would run or build `{found[1]}`, which plain weights never need"
+            raise CheckpointError(f"{path} is refused: {what}", "take the weights from a source you trust") from None
+        raise CheckpointError(f"{path} is damaged or cut short: {_reason(error)}", _DAMAGED_HINT) from None
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected tensors by name", "is it the right file?")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in a line: PyTorch surrounds it with advice for programmers."""
+    said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+    return said.splitlines()[0].partition(". ")[0]
 
 
 def _weights(content: Mapping[str, Any], path: Path, ema: bool) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ def _read_lines(path: Path) -> list[str]:
 def _read_ids(path: Path) -> dict[str, int]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {error}", "fetch it again") from None
     if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()):
         raise DataError(f"{path} does not map pieces to numbers", "fetch it again")
