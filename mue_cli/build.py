@@ -71,7 +71,6 @@ def new_model(recipe: Recipe, vocab_size: int) -> OFA:
     """
     if recipe.model.weights is not None:
         model = pretrained_model(recipe, find_pretrained(recipe.model.weights))
-        _check_preset(recipe, model.config)
         check_vocabulary(model, vocab_size, recipe.model.weights)
         return model
     torch.manual_seed(recipe.seed)
@@ -79,9 +78,10 @@ def new_model(recipe: Recipe, vocab_size: int) -> OFA:
 
 
 def pretrained_model(recipe: Recipe, found: Pretrained, device: torch.device | None = None) -> OFA:
-    """Load weights under the recipe's settings. Raises CheckpointError when they do not fit them."""
+    """Load weights under the recipe's settings. Raises CheckpointError when they do not fit them, RecipeError for an unknown preset."""
     with _naming_fields(recipe):
         model = checkpoint.load(found.weights, device, recipe.model.ema, recipe.model.config)
+    _check_preset(recipe, model.config, found.weights)
     _check_image_size(recipe, model.config)
     return model
 
@@ -97,7 +97,7 @@ _FREE_FIELDS = ("dropout", "drop_path", "init_std", "init_active_layers")
 """Fields of OFAConfig in which weights may differ from a preset."""
 
 
-def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
+def _check_preset(recipe: Recipe, found: OFAConfig, source: object) -> None:
     if recipe.model.preset is None:
         return
     wanted, have = asdict(preset(_known_preset(recipe), found.vocab_size)), asdict(found)
@@ -105,7 +105,7 @@ def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
     if others:
         said = ", ".join(f"{name} {have[name]} instead of {wanted[name]}" for name in others)
         raise CheckpointError(
-            f"{recipe.model.weights} is of another size than the preset {recipe.model.preset}: {said}",
+            f"{source} is of another size than the preset {recipe.model.preset}: {said}",
             "leave out model.preset, or --set model.preset=null",
         )
 
@@ -113,10 +113,6 @@ def _check_preset(recipe: Recipe, found: OFAConfig) -> None:
 def _new_config(recipe: Recipe, vocab_size: int) -> OFAConfig:
     with _naming_fields(recipe):
         sizes = preset(_known_preset(recipe), vocab_size, **recipe.model.config)
-    if sizes.embed_dim % sizes.num_heads:
-        raise RecipeError(
-            f"model.config: {sizes.num_heads} heads cannot share {sizes.embed_dim} dimensions", "make embed_dim a multiple of num_heads"
-        )
     _check_image_size(recipe, sizes)
     return sizes
 

@@ -199,8 +199,9 @@ def test_resume_goes_on_from_the_last_validation(mue, copied_run: Run) -> None:
 
 
 def test_resume_cannot_change_the_model(mue, tiny_run: Run) -> None:
-    answer = mue("finetune", "--run", tiny_run.folder, "--resume", "--set", "model.config.embed_dim=48")
-    assert answer.code == 2 and "--resume cannot change it" in answer.stderr
+    for setting in ("model.config.embed_dim=48", "model.decompose=false", "training.freeze_resnet=true"):
+        answer = mue("finetune", "--run", tiny_run.folder, "--resume", "--set", setting)
+        assert answer.code == 2 and "the model differs from the one in" in answer.stderr
 
 
 def test_interrupted_training_keeps_the_best_checkpoint_and_says_so(mue, tiny_settings, tmp_path: Path, monkeypatch) -> None:

@@ -1,11 +1,13 @@
 """`--weights` and `mue export`: released files in, released files out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY
+from PIL import Image
 from released_files import golden_config, golden_state, write_fairseq, write_hf
 from test_model_vocabulary import write_fairseq as write_bpe
 
@@ -120,6 +122,89 @@ def test_settings_that_the_weights_contradict_are_errors(mue, exported, settings
     assert message in answer.stderr
 
 
+@pytest.mark.parametrize("setting", ["model.preset=base", "model.config.num_heads=2", "model.weights=other.pt", "model.ema=true"])
+def test_a_trained_model_cannot_be_set_to_another(mue, tiny_run: Run, setting: str) -> None:
+    """Its checkpoint would be used all the same, and the setting would do nothing."""
+    for words in (["evaluate", "--method", "full"], ["export", "--out", tiny_run.folder / "never"]):
+        answer = mue(*words, "--run", tiny_run.folder, "--set", setting)
+        assert (answer.code, answer.stdout) == (2, "")
+        assert f"the model differs from the one in `{tiny_run.recipe}`" in answer.stderr
+
+
+def test_a_preset_that_is_asked_for_must_be_the_weights_own(mue, exported, settings_alone, tmp_path: Path) -> None:
+    words = [*settings_alone, "--run", tmp_path / "run", "--weights", exported, "--method", "full"]
+    answer = mue("evaluate", *words, "--set", "model.preset=base")
+    assert answer.code == 2 and "is of another size than the preset base: embed_dim 24 instead of 768" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["finetune", "evaluate", "export"])
+def test_empty_weights_are_an_error_and_not_none(mue, tmp_path: Path, command: str) -> None:
+    words = ("--out", tmp_path / "out") if command == "export" else ("--run", tmp_path / "run")
+    answer = mue(command, *words, "--weights", "")
+    assert answer.code == 2 and "error: --weights is empty, expected a file, a folder or a hub id" in answer.stderr
+
+
+def test_training_starts_from_a_folder_of_any_name(mue, exported, settings_alone, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported, tmp_path / "ofa 😀 'é\"")
+    answer = mue("finetune", *settings_alone, "--weights", folder, "--run", tmp_path / "run")
+    assert answer.code == 0, answer.stderr
+    again = mue("finetune", "--resume", "--run", tmp_path / "run")
+    assert again.code == 0, again.stderr
+
+
+def test_exporting_weights_has_nothing_to_do_with_a_run(mue, exported, tiny_run: Run, tmp_path: Path, monkeypatch) -> None:
+    """The run folder that is meant without --run may have a checkpoint, and a recipe of its own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run.folder, "runs/shapes-caption")
+    recipe = Path("runs/shapes-caption/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("embed_dim: 24", "embed_dim: 48"))
+    answer = mue("export", "--weights", exported, "--out", "out")
+    assert answer.code == 0, answer.stderr
+    assert same_weights(checkpoint.load(Path("out/pytorch_model.bin")), checkpoint.load(exported / "pytorch_model.bin"))
+    answer = mue("export", "--weights", exported, "--run", tiny_run.folder, "--out", "other")
+    assert answer.code == 2 and "--weights and --run each name a model" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoint.safetensors"])
+def test_an_export_beside_weights_that_would_be_taken_first_is_refused(mue, tiny_run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    answer = mue("export", "--run", tiny_run.folder, "--out", tmp_path, "--force")
+    assert answer.code == 2 and f"`{tmp_path / name}` is there, and --weights would take it" in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.config.dropout=much", '`dropout` in model.config is "much", expected a number, from 0 to 1'),
+        ("model.config.num_heads=0", "`num_heads` in model.config is 0, expected a whole number, at least 1"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_errors_for_new_models_and_for_weights(
+    mue, exported, tiny_settings, settings_alone, tmp_path: Path, setting: str, message: str
+) -> None:
+    for words in (tiny_settings, [*settings_alone, "--weights", exported]):
+        answer = mue("finetune", *words, "--set", setting, "--run", tmp_path / "run")
+        assert answer.code == 2 and message in answer.stderr
+
+
+def test_a_vocabulary_without_the_answers_cannot_judge(mue, settings_alone, tmp_path: Path) -> None:
+    """The first piece of " yes" and of " no" may be the same: every answer would be."""
+    folder = write_hf(tmp_path / "captions", golden_state(CASE), golden_config(CASE))
+    Tokenizer.train([], 260).save_bpe(folder)
+    vocab = json.loads((folder / "vocab.json").read_text())
+    (folder / "vocab.json").write_text(json.dumps(vocab | {f"madeup{i}": 260 + i for i in range(340)}))
+    Image.new("RGB", (32, 32)).save(tmp_path / "red.png")
+    recipe = ["--recipe", "shapes-entailment", *settings_alone, "--weights", folder, "--run", tmp_path / "run"]
+    for words in (
+        ["predict", tmp_path / "red.png", "--hypothesis", "it is red", "--method", "full"],
+        ["evaluate", "--method", "full"],
+        ["finetune"],
+    ):
+        answer = mue(*words, *recipe)
+        assert answer.code == 2 and "the model's vocabulary has no token for the answer `" in answer.stderr
+
+
 def test_weights_beside_a_runs_own_checkpoint_are_refused(mue, exported, tiny_run: Run) -> None:
     for command in ("evaluate", "calibrate"):
         answer = mue(command, "--run", tiny_run.folder, "--weights", exported)
@@ -128,7 +213,7 @@ def test_weights_beside_a_runs_own_checkpoint_are_refused(mue, exported, tiny_ru
 
 def test_weights_that_are_not_there_are_one_line_and_a_hint(mue, tmp_path: Path) -> None:
     answer = mue("export", "--weights", tmp_path / "absent.pt", "--out", tmp_path / "out")
-    assert answer.code == 2 and f"error: no weights at {tmp_path / 'absent.pt'}" in answer.stderr
+    assert answer.code == 2 and f"error: no weights at `{tmp_path / 'absent.pt'}`" in answer.stderr
     write_hf(tmp_path / "bare", golden_state(CASE), golden_config(CASE))
     answer = mue("export", "--weights", tmp_path / "bare", "--out", tmp_path / "out")
     assert answer.code == 2 and "no vocabulary beside the weights" in answer.stderr

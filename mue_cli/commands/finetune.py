@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mue_cli.commands.display import answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SeedOption, SetOption, WeightsOption, experiment
+from mue_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    RunOption,
+    SeedOption,
+    SetOption,
+    WeightsOption,
+    check_weights,
+    experiment,
+)
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 
 if TYPE_CHECKING:
@@ -49,7 +59,9 @@ def finetune(
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
     greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
     """
-    start = [f"model.weights={json.dumps(weights)}", "model.preset=null"] if weights else []  # weights bring their size along
+    check_weights(weights)
+    quoted = json.dumps(weights, ensure_ascii=False)  # YAML would take an escaped pair of surrogates for two characters
+    start = [f"model.weights={quoted}", "model.preset=null"] if weights else []  # weights bring their size along
     here = experiment(recipe, [*start, *(overrides or [])], run, seed, trained=resume)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import build, runs
@@ -108,6 +120,7 @@ def _train(workbench: "Workbench", model: "OFA", state: dict[str, Any] | None) -
     import torch
 
     from mue_cli import build
+    from mue_cli.commands.workbench import answer_ids
     from mue_cli.evaluation import predict, quick_score
     from mue_cli.exits.methods import full
     from mue_cli.files import replacing
@@ -151,6 +164,6 @@ def _train(workbench: "Workbench", model: "OFA", state: dict[str, Any] | None) -
                 f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s  {best}".rstrip(),
             )
 
-        answers = workbench.subject(model).answer_ids if workbench.task.answers else None
+        answers = answer_ids(workbench.tokenizer, workbench.task) or None
         hooks = Hooks(validate, show, keep_best, keep_state)
         return finetune(model, workbench.training_batches, recipe.training, recipe.model.decompose, hooks, answers, state)

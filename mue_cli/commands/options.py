@@ -65,26 +65,36 @@ def experiment(
 
     weights: what is used instead of the run's checkpoint.
     trained: after training, task, data, model and training come from the run's recipe.yaml, since they describe its checkpoint; `--set`
-    still replaces single values. Raises RecipeError.
+    still replaces single values, of the model only what is no part of its checkpoint. Raises RecipeError.
     """
     from mue_cli.errors import MueError
     from mue_cli.recipe import load
     from mue_cli.runs import Run
 
+    check_weights(weights)
     if folder and folder.exists() and not folder.is_dir():
         raise MueError(f"`{folder}` is a file, not a run folder", "name another folder with --run")
     settings = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
     own = folder / "recipe.yaml" if folder else None
     name = recipe or (str(own) if own and own.is_file() else DEFAULT_RECIPE)
-    found = load(name, settings)
+    changes = [*(["model.preset=null"] if weights else []), *settings]  # weights bring their size along
+    found = load(name, changes)
     run = Run(folder or Path("runs") / found.name, _arguments(recipe, settings, folder, weights), weights)
     if weights and run.checkpoint.exists():
         raise MueError(
             f"`{run.folder}` has its own checkpoint, and --weights names another", "keep them apart: name a new folder with --run"
         )
     if trained and run.recipe.is_file():
-        found = _with_trained_sections(found, run, settings)
+        found = _with_trained_sections(found, run, changes)
     return Experiment(found, run)
+
+
+def check_weights(weights: str | None) -> None:
+    """Raise MueError for an empty --weights: it would mean none, and training would start from nothing."""
+    from mue_cli.errors import MueError
+
+    if weights == "":
+        raise MueError("--weights is empty, expected a file, a folder or a hub id", "is a variable of your shell unset?")
 
 
 def _with_trained_sections(recipe: "Recipe", run: "Run", settings: list[str]) -> "Recipe":
@@ -95,6 +105,11 @@ def _with_trained_sections(recipe: "Recipe", run: "Run", settings: list[str]) ->
     if made.task != recipe.task:
         raise RecipeError(
             f"`{run.folder}` was trained for the task {made.task}, the recipe `{recipe.name}` is for {recipe.task}", "leave out --recipe"
+        )
+    if run.checkpoint.exists() and replace(made.model, decompose=True) != replace(load(run.recipe).model, decompose=True):
+        raise RecipeError(
+            f"the model differs from the one in `{run.recipe}`",
+            "its checkpoint was trained with that one; to change it, name a new folder with --run",
         )
     return replace(recipe, seed=made.seed, data=made.data, model=made.model, training=made.training)
 

@@ -15,7 +15,7 @@ from mue_cli.commands.display import progress
 from mue_cli.data.batches import Batch, Example, collate, evaluation_batches, training_batches
 from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
-from mue_cli.errors import RecipeError
+from mue_cli.errors import CheckpointError, RecipeError
 from mue_cli.evaluation import Similarities, Subject, measure_similarities
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.precision import at_precision
@@ -167,9 +167,24 @@ def _trained(run: Run) -> Pretrained:
 
 
 def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
-    """Return a model ready for evaluation at the recipe's precision, with position biases of its weights as they are now."""
+    """Return a model ready for evaluation at the recipe's precision, with position biases of its weights as they are now.
+
+    Raises CheckpointError when its vocabulary cannot give the task's answers.
+    """
+    answer_ids(tokenizer, TASKS[recipe.task])
     fast = at_precision(model, recipe.inference.precision)
     return Subject(fast, tokenizer, TASKS[recipe.task], search or recipe.search, PositionTables(fast))
+
+
+def answer_ids(tokenizer: Tokenizer, task: Task) -> list[int]:
+    """Return the tokens of the task's answers. Raises CheckpointError when one is no single token: its first piece is not the answer."""
+    found = [tokenizer.encode(f" {word}") for word in task.answers]
+    long = next((word for word, ids in zip(task.answers, found, strict=True) if len(ids) != 1), None)
+    if long is not None:
+        raise CheckpointError(
+            f"the model's vocabulary has no token for the answer `{long}`", "it was not made for this task: train one that was"
+        )
+    return [ids[0] for ids in found]
 
 
 def before_training(recipe: Recipe, run: Run, device: str) -> Workbench:
