@@ -2,16 +2,21 @@
 
 import hashlib
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 
 from mue_cli.data import ofa_tsv
 from mue_cli.data.image_files import find_images, read_images, require_images
 from mue_cli.data.json_list import read_list
 from mue_cli.data.karpathy import read_karpathy, usable_captions
 from mue_cli.data.manifest import Manifest
-from mue_cli.data.rows import CaptionRow, Problems, Rows
+from mue_cli.data.rows import ROWS_PER_BATCH, CaptionRow, Problems, Rows
 from mue_cli.data.sources import describe_images, describe_texts
 from mue_cli.data.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
@@ -109,21 +114,39 @@ def _find(source: Path, name: str) -> Path | None:
 
 
 def _read_official(path: Path, problems: Problems) -> Iterator[CaptionRow]:
-    """Yield the rows in the order in which the file names the images first. Its captions come in any order, so all are held until then."""
-    captions: dict[int, list[str]] = {}
+    """Yield the rows in the order in which the file names the images first; it has their captions in no order at all."""
+    image_ids, captions = _read_annotations(path, problems)
+    _, first, image = np.unique(image_ids, return_index=True, return_inverse=True)
+    order = np.argsort(first[image], kind="stable")
+    ends = [*np.flatnonzero(np.diff(image_ids[order])) + 1, len(order)]
+    for start, end in pairwise([0, *ends] if len(order) else ends):
+        image_id = str(image_ids[order[start]])
+        texts = (captions[number // ROWS_PER_BATCH][number % ROWS_PER_BATCH].as_py() for number in order[start:end].tolist())
+        usable = tuple(text for text in texts if text)
+        if usable:
+            yield CaptionRow(image_id, usable)
+        else:
+            problems.add(path.name, image_id, "no usable caption")
+
+
+def _read_annotations(path: Path, problems: Problems) -> tuple[np.ndarray, list[pa.StringArray]]:
+    """Return image ids and captions as the file has them; the captions ROWS_PER_BATCH at a time, "" for one that cannot be used.
+
+    Python's strings would take three times the memory.
+    """
+    image_ids, batches, newest = array("q"), list[pa.StringArray](), list[str]()
     for number, entry in enumerate(read_list(path, "annotations")):
         try:
-            image_id, caption = int(entry["image_id"]), entry["caption"]  # type: ignore[index]
+            caption = entry["caption"]  # type: ignore[index]
+            image_ids.append(int(entry["image_id"]))  # type: ignore[index]
         except (KeyError, TypeError, ValueError, OverflowError):
             problems.add(path.name, f"annotations[{number}]", "malformed entry")
             continue
-        captions.setdefault(image_id, []).extend(usable_captions([caption]))
-    for image_id in list(captions):
-        texts = tuple(captions.pop(image_id))
-        if texts:
-            yield CaptionRow(str(image_id), texts)
-        else:
-            problems.add(path.name, str(image_id), "no usable caption")
+        newest += usable_captions([caption]) or ("",)
+        if len(newest) == ROWS_PER_BATCH:
+            batches.append(pa.array(newest, pa.string()))
+            newest = []
+    return np.array(image_ids), [*batches, pa.array(newest, pa.string())]
 
 
 def _cut(rows: Iterable[CaptionRow], cuts: Sequence[tuple[str, int]]) -> dict[str, Rows[CaptionRow]]:

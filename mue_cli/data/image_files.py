@@ -90,7 +90,11 @@ def _read_tar(path: Path, key_of: KeyOf, missing: set[str], done: Container[str]
 
 def _read_zip(path: Path, key_of: KeyOf, missing: set[str], done: Container[str], problems: Problems) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+        members = archive.infolist()[::-1]
+        archive.filelist.clear()  # an entry takes almost a kilobyte: each is let go when it has been read
+        archive.NameToInfo.clear()
+        while members:
+            member = members.pop()
             key = _key(member.filename, key_of)
             if member.is_dir() or key not in missing:
                 continue

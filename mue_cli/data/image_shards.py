@@ -10,7 +10,7 @@ depends on the pictures alone, so that a run in pieces gives the bytes of a run 
 import hashlib
 import json
 import os
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -75,23 +75,21 @@ def write_images(
     Raises DataError when the disk is full or cannot be written.
     """
     stored = _read_stored(folder)
-    broken = [each for shard in stored.shards for each in shard.broken]
-    done = {*stored.index, *(image_id for image_id, _ in broken)}
+    broken = {image_id: fault for shard in stored.shards for image_id, fault in shard.broken}
+    report = progress or (lambda done, total, note: None)
+    done = ChainMap[str, object](stored.index, broken)  # type: ignore[arg-type]
     if done:
         note = f"going on after {len(done):,}"
-    report = progress or (lambda done, total, note: None)
-    if done:
         report(len(done), num_images, note)
     writer = _ShardWriter(folder, stored)
     for image_id, data, fault in _looked_at(images(done), num_workers):
         if image_id not in done:
-            done.add(image_id)
             writer.add(image_id, data, fault)
             if fault:
-                broken.append((image_id, fault))
-        report(len(done), num_images, note)
+                broken[image_id] = fault
+        report(len(stored.index) + len(broken), num_images, note)
     writer.finish_shard()
-    for image_id, fault in broken:
+    for image_id, fault in broken.items():
         problems.add("images", image_id, fault)
     return stored
 

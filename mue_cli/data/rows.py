@@ -10,6 +10,8 @@ import pyarrow as pa
 SPLITS = ("train", "val", "test")
 ROWS_PER_BATCH = 1000
 
+_POOL = pa.system_memory_pool()  # Arrow's own keeps twice the memory for buffers of this size
+
 
 @dataclass(frozen=True)
 class CaptionRow:
@@ -49,7 +51,9 @@ class Rows(Sequence[Row], Generic[Row]):
     def append(self, row: Row) -> None:
         self._newest.append(row)
         if len(self._newest) == ROWS_PER_BATCH:
-            columns = [pa.array([getattr(row, field.name) for row in self._newest], field.type) for field in self._schema]
+            columns = [
+                pa.array([getattr(row, field.name) for row in self._newest], field.type, memory_pool=_POOL) for field in self._schema
+            ]
             self._batches.append(pa.record_batch(columns, schema=self._schema))
             self._newest = []
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from datasets import Features, Value
 from datasets.arrow_writer import ArrowWriter
 
@@ -75,6 +76,7 @@ def write_prepared(
     Raises DataError when no row is left, the disk is full, or another run is writing the same folder.
     """
     problems = problems or Problems()
+    pa.default_memory_pool().release_unused()  # what sorting captions took
     versions = {"mue": __version__, **library_versions()}
     plan = {"name": name, "num_images": num_images, "sources": dict(sources or {}), "versions": versions}
     with prepared_folder(root, plan) as partial:
