@@ -1,6 +1,5 @@
 """`mue prepare`: files in, one prepared folder out."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -53,11 +52,6 @@ MirrorOption = Annotated[
         show_default="the official addresses",
         help="Folder on the web to download from; it has the files under the same names.",
     ),
-]
-WORKERS = min(4, os.cpu_count() or 1)
-WorkersOption = Annotated[
-    int,
-    typer.Option("--num-workers", min=0, show_default=f"{WORKERS} here", help="Threads that check the pictures; the result is the same."),
 ]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", metavar="FOLDER|ARCHIVE", show_default="looked for in the source", help="The photographs.")
