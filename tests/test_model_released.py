@@ -79,6 +79,15 @@ def test_averaged_weights_that_are_not_there_are_an_error(tmp_path, layout):
         checkpoint.load(path, ema=True)
 
 
+def test_names_of_one_tensor_are_not_compared(tmp_path, monkeypatch):
+    """In the file they are one: reading the embedding three times would cost as much again as half of the model."""
+    state = golden_state(CASE)
+    path = write("fairseq", tmp_path, state | dict.fromkeys(TIED, state[SHARED_EMBEDDING]))
+    monkeypatch.setattr(tensor_file, "GROUP_BYTES", 2**10)
+    monkeypatch.setattr(torch, "equal", None)
+    checkpoint.load(path)
+
+
 def test_fairseq_weights_without_container_and_settings_load(tmp_path, expected):
     torch.save(fairseq_state(golden_state(CASE)), tmp_path / "pytorch_model.bin")
     assert torch.equal(logits(checkpoint.load(tmp_path / "pytorch_model.bin")), expected)
@@ -132,6 +141,7 @@ DAMAGE = [
         r"image_pos_ln\.bias is torch\.float8_e4m3fn",
     ),
     (lambda s: s.update({"decoder.output_projection.weight": torch.zeros(600, 64)}), r"output_projection\.weight differs from encoder\.em"),
+    (lambda s: s.update({TIED[0]: s[SHARED_EMBEDDING].half()}), r"decoder\.embed_tokens\.weight differs from encoder\.embed_tokens"),
     (
         lambda s: s.update(embedding_copies(float("nan"))),
         r"does not fit the model: encoder\.embed_tokens\.weight has values that are not finite$",

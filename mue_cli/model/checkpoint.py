@@ -68,9 +68,9 @@ def load(path: Path, device: torch.device | None = None, ema: bool = False, chan
     with torch.device("meta"):
         model = OFA(config)
     _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
+    _check_tied(file, names)
     model.to_empty(device=device or "cpu")
     _fill(model, file, {name: original for name, original in names.items() if name not in TIED})
-    _check_tied(file, names)
     return model.eval()
 
 
@@ -131,13 +131,15 @@ def _check_shapes(model: OFA, shapes: Mapping[str, Shape], source: Path, carried
 def _check_tied(file: TensorFile, names: Mapping[str, str]) -> None:
     """Raise CheckpointError when copies of the shared embedding differ: then the head is not the embedding, as it is here."""
     stored = [names[name] for name in (SHARED_EMBEDDING, *TIED) if name in names]
-    copies = [tensor for _, tensor in file.read(stored)] if len(stored) > 1 else []
-    problems = [
-        f"{name} differs from {stored[0]}"
-        for name, copy in zip(stored[1:], copies[1:], strict=True)
-        if copy.data_ptr() != copies[0].data_ptr() and not torch.equal(copy, copies[0])
-    ]
-    _raise_for(problems, file.path)
+    with file.mapped() as look_up:  # all at once: names of one tensor in the file are then one tensor here, and nothing is compared
+        first, *others = map(look_up, stored)
+        same = [copy.data_ptr() == first.data_ptr() or _equal(copy, first) for copy in others]
+    _raise_for([f"{name} differs from {stored[0]}" for name, equal in zip(stored[1:], same, strict=True) if not equal], file.path)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Tell whether two tensors are the same, NaN included: what is not finite, or of another kind, is named when the model is filled."""
+    return a.dtype == b.dtype and (a.dtype not in DTYPES or torch.equal(a, b) or not _all_finite(a))
 
 
 def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
