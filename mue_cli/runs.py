@@ -123,7 +123,8 @@ class Thresholds:
     """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
 
     target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
-    decay: Eq. 11's settings that they were searched with; empty where nothing decays. skipped_layers: the policy they were searched with.
+    The rest is what they were searched with. decay: Eq. 11's settings, empty where nothing decays. skipped_layers: the policy. precision.
+    weights: as `--weights` named them, None for the run's own.
     """
 
     thresholds: Mapping[str, float]
@@ -136,6 +137,8 @@ class Thresholds:
     samples: Count
     decay: Mapping[str, float] = field(default_factory=dict)
     skipped_layers: SkippedLayers = "project"
+    precision: str = "float32"
+    weights: str | None = None
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:

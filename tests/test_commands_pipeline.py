@@ -117,14 +117,14 @@ def test_resuming_drops_what_was_found_with_the_old_weights(mue, copied_run: Run
 def test_thresholds_are_not_used_with_another_decay(mue, copied_run: Run) -> None:
     answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.beta=0.5")
     assert answer.code == 2
-    assert "was searched with beta 0.9, tau 1, full_depth_steps 0, the recipe says beta 0.5" in answer.stderr
+    assert "was searched with beta 0.9, tau 1, full_depth_steps 0, now it is beta 0.5" in answer.stderr
     assert "mue calibrate" in answer.stderr
 
 
 def test_thresholds_are_not_used_with_another_policy_for_skipped_layers(mue, copied_run: Run) -> None:
     answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.skipped_layers=copy")
     assert answer.code == 2
-    assert "was searched with skipped_layers project, the recipe says skipped_layers copy" in answer.stderr
+    assert "was searched with skipped_layers project, now it is skipped_layers copy" in answer.stderr
     assert "mue calibrate" in answer.stderr
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from test_model_vocabulary import write_fairseq as write_bpe
 from mue_cli.model import checkpoint
 from mue_cli.model.convert import TIED, carried_shapes
 from mue_cli.model.tokenizer import Tokenizer
-from mue_cli.runs import Run
+from mue_cli.runs import Run, read_thresholds
 
 CASE = "g1_base_style"
 
@@ -85,11 +86,22 @@ def test_thresholds_and_scores_need_no_training_run(mue, exported, tiny_run: Run
     answer = mue("calibrate", "--target-reduction", 0.2, *words)
     assert answer.code == 0, answer.stderr
     assert f"--weights {exported}" in answer.stderr
-    assert (tmp_path / "other" / "thresholds.yaml").read_text() == tiny_run.thresholds.read_text()
+    found, own = read_thresholds(Run(tmp_path / "other")), read_thresholds(tiny_run)
+    assert replace(found, weights=None) == own and found.weights == str(exported)
     answer = mue("evaluate", *words, "--json")
     assert answer.code == 0, answer.stderr
     own = json.loads(tiny_run.records.read_text().splitlines()[0])
     assert json.loads(answer.stdout)["record"]["scores"] == own["scores"]
+
+
+def test_thresholds_of_other_weights_or_another_precision_are_refused(mue, exported, settings_alone, tmp_path: Path) -> None:
+    words = [*settings_alone, "--run", tmp_path / "other"]
+    assert mue("calibrate", "--target-reduction", 0.2, *words, "--weights", exported).code == 0
+    shutil.copytree(exported, tmp_path / "copy")
+    answer = mue("evaluate", *words, "--weights", tmp_path / "copy")
+    assert answer.code == 2 and f"was searched with the weights {exported}, now it is the weights {tmp_path / 'copy'}" in answer.stderr
+    answer = mue("evaluate", *words, "--weights", exported, "--set", "inference.precision=bfloat16")
+    assert answer.code == 2 and "was searched with precision float32, now it is precision bfloat16" in answer.stderr
 
 
 def test_training_starts_from_weights_and_their_vocabulary(mue, exported, tiny_run: Run, settings_alone, tmp_path: Path) -> None:

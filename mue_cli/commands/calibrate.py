@@ -72,6 +72,8 @@ def calibrate(
         samples,
         build.decay_settings(here.recipe),
         build.skipped_layers(here.recipe),
+        here.recipe.inference.precision,
+        here.run.weights,
     )
     write_thresholds(here.run, thresholds)
     if as_json:

@@ -215,6 +215,9 @@ def _settings(workbench: "Workbench", name: str) -> dict[str, object]:
 
     recipe = workbench.recipe
     settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(workbench.device)}
+    settings["precision"] = recipe.inference.precision
+    if workbench.run.weights:
+        settings["weights"] = workbench.run.weights
     if not workbench.task.answers:
         settings["search"] = asdict(recipe.search)
     if name != "full":

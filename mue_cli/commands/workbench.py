@@ -101,17 +101,24 @@ def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
 
 
 def _calibrated(recipe: Recipe, run: Run) -> Mapping[str, float]:
-    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with another decay or skipped_layers."""
-    found, decay, skipped_layers = read_thresholds(run), build.decay_settings(recipe), build.skipped_layers(recipe)
-    if found.decay != decay:
-        raise _searched_otherwise(run, _list(found.decay), _list(decay))
-    if found.skipped_layers != skipped_layers:
-        raise _searched_otherwise(run, f"skipped_layers {found.skipped_layers}", f"skipped_layers {skipped_layers}")
+    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with anything else than is asked for now."""
+    found = read_thresholds(run)
+    policy, precision = build.skipped_layers(recipe), recipe.inference.precision
+    pairs = {
+        _list(found.decay): _list(build.decay_settings(recipe)),
+        f"skipped_layers {found.skipped_layers}": f"skipped_layers {policy}",
+        f"precision {found.precision}": f"precision {precision}",
+        _weights(found.weights): _weights(run.weights),
+    }
+    for searched, wanted in pairs.items():
+        if searched != wanted:
+            message = f"`{run.thresholds}` was searched with {searched}, now it is {wanted}"
+            raise RecipeError(message, f"run: {run.command('calibrate')}")
     return found.thresholds
 
 
-def _searched_otherwise(run: Run, found: str, wanted: str) -> RecipeError:
-    return RecipeError(f"`{run.thresholds}` was searched with {found}, the recipe says {wanted}", f"run: {run.command('calibrate')}")
+def _weights(named: str | None) -> str:
+    return f"the weights {named}" if named else "the run's own weights"
 
 
 def _list(settings: Mapping[str, float]) -> str:
