@@ -1,12 +1,17 @@
 """Pictures: decoded whatever their mode, resized and scaled as OFA does."""
 
+import contextlib
 import io
+import random
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile
 
 from mue_cli.data import images
 from mue_cli.data.images import decode_image, encode_png, preprocess, resize
@@ -65,10 +70,79 @@ def test_every_mode_becomes_rgb(image, pixel):
     assert decoded.getpixel((1, 1)) == pixel
 
 
-def test_cmyk_becomes_rgb():
-    red, green, blue = decode_image(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG")).getpixel((8, 8))
+NOISE = Image.fromarray(np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8))
+MASK = Image.fromarray(np.random.default_rng(3).integers(0, 256, (20, 24), dtype=np.uint8))
+
+
+def with_alpha(image):
+    image = image.copy()
+    image.putalpha(MASK)
+    return image
+
+
+FILES = {
+    "grey jpeg": encoded(NOISE.convert("L"), "JPEG"),
+    "progressive jpeg": encoded(NOISE, "JPEG", progressive=True),
+    "cmyk jpeg": encoded(NOISE.convert("CMYK"), "JPEG"),
+    "cmyk tiff": encoded(NOISE.convert("CMYK"), "TIFF"),
+    "rgba png": encoded(with_alpha(NOISE)),
+    "grey-alpha png": encoded(with_alpha(NOISE.convert("L"))),
+    "palette png": encoded(NOISE.quantize(16)),
+    "palette png with a transparent colour": encoded(NOISE.quantize(16), transparency=3),
+    "palette png with an alpha for each colour": encoded(NOISE.quantize(16), transparency=bytes(range(0, 256, 16))),
+    "rgb png with a transparent colour": encoded(NOISE, transparency=(1, 2, 3)),
+    "bilevel tiff": encoded(NOISE.convert("1"), "TIFF", compression="group4"),
+    "gif": encoded(NOISE, "GIF", transparency=0),
+    "webp": encoded(with_alpha(NOISE), "WEBP", lossless=True),
+    "bmp": encoded(NOISE, "BMP"),
+    "compressed tiff": encoded(NOISE, "TIFF", compression="tiff_lzw"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+@pytest.mark.parametrize("name", FILES)
+def test_pixels_are_those_of_plain_pillow_as_in_ofa(name):
+    assert np.array_equal(np.asarray(decode_image(FILES[name])), np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB")))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", FILES)
+def test_pictures_that_can_be_read_are_read_without_a_warning(name):
+    decode_image(FILES[name])
+
+
+@pytest.mark.parametrize("adobe", [True, False], ids=["with Adobe's marker", "without"])
+def test_cmyk_jpegs_are_inverted_as_adobe_has_them(adobe):
+    data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG")
+    start = data.index(b"\xff\xee\x00\x0eAdobe")
+    red, green, blue = decode_image(data if adobe else data[:start] + data[start + 16 :]).getpixel((8, 8))
     assert red > 240
     assert max(green, blue) < 15
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_not_clipped(form):
+    ramp = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    assert np.array_equal(np.asarray(decode_image(encoded(Image.fromarray(ramp), form)))[..., 0], ramp >> 8)
+
+
+def test_big_endian_tiff_of_sixteen_bits_is_read():
+    """A whole TIFF by hand: Pillow writes little-endian ones."""
+    fields = [(256, 4, 2), (257, 4, 1), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16), (273, 4, 8), (278, 4, 1), (279, 4, 4)]
+    entries = b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in fields)
+    data = b"MM\0*" + struct.pack(">I", 12) + b"\x12\x34\xff\x00" + struct.pack(">H", len(fields)) + entries + bytes(4)
+    assert [decode_image(data).getpixel((x, 0)) for x in (0, 1)] == [(0x12,) * 3, (0xFF,) * 3]
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])
+def test_first_of_several_pictures_counts(form):
+    pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    options = {"lossless": True} if form == "WEBP" else {"quality": 100} if form == "MPO" else {}
+    data = encoded(pictures[0], form, save_all=True, append_images=pictures[1:], **options)
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    red, green, blue = decode_image(data).getpixel((5, 5))
+    assert red > 250
+    assert max(green, blue) < 5
 
 
 def test_exif_rotation_is_ignored():
@@ -96,6 +170,62 @@ def test_a_thread_that_is_done_does_not_stop_another_from_reading_a_truncated_fi
 def test_what_is_no_image_is_said_without_a_memory_address():
     with pytest.raises(DataError, match=r"^cannot decode image: no format that is known$"):
         decode_image(b"hello")
+
+
+def test_a_program_is_never_run_on_a_file(monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("ran Ghostscript"))
+    with pytest.raises(DataError, match="no format that is known"):
+        decode_image(encoded(Image.new("RGB", (8, 8)), "EPS"))
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that says it is this large."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [9_460, 13_000, 2**31 - 1])
+def test_small_file_that_says_it_is_huge_is_refused_before_memory_is_taken(side):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="too large to decode safely"):
+            decode_image(png_of(side, side))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_largest_picture_that_is_read_has_89_megapixels():
+    assert 9_459 * 9_459 <= images.MAX_PIXELS < 9_460 * 9_460
+
+
+def test_giant_profile_is_not_unpacked():
+    data = encoded(NOISE)
+    profile = png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(200 * 2**20)))
+    tracemalloc.start()
+    decoded = decode_image(data[:33] + profile + data[33:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(np.asarray(decoded), np.asarray(NOISE))
+    assert peak < 10 * 2**20
+    assert decode_image(encoded(NOISE, "JPEG", icc_profile=bytes(3 * 2**20))).size == NOISE.size
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FILES)
+def test_damage_anywhere_gives_a_picture_or_a_data_error(name):
+    rng = random.Random(name)
+    for _ in range(60):
+        data = bytearray(FILES[name])
+        for _ in range(rng.choice((1, 3, 20))):
+            data[rng.randrange(min(len(data), rng.choice((64, 10_000))))] = rng.randrange(256)
+        with contextlib.suppress(DataError):
+            assert decode_image(bytes(data[: rng.randrange(len(data) * 2)]), shrink_to=rng.choice((None, 8))).mode == "RGB"
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff\xe0junk"])

@@ -1,10 +1,13 @@
 """The prepared folder: finished or absent, read lazily, and honest about what was left out."""
 
+import io
 import json
+import struct
 
 import datasets
 import numpy as np
 import pytest
+from PIL import Image
 from prepared_data import given, picture, problems_in, write_texts
 
 from mue_cli.data import prepared as prepared_module
@@ -163,6 +166,20 @@ def test_broken_image_takes_its_rows_along_and_is_listed(tmp_path):
     assert manifest.problems == {"image broken": 1, "row without a readable image": 1} == problems.counts()
     assert manifest.counts["caption"]["train"] == {"images": 1, "captions": 2}
     assert problems_in(tmp_path / "data") == [("g", "image broken"), ("g", "row without a readable image")]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_pillow_finds_odd_about_a_readable_picture_is_not_said(tmp_path, num_workers):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "TIFF", dpi=(72, 72))
+    data = bytearray(buffer.getvalue())
+    at = data.index(struct.pack("<HH", 282, 5))  # the resolution, which nobody needs
+    data[at + 8 : at + 12] = struct.pack("<I", 10**6)
+    with pytest.warns(UserWarning, match="Truncated File Read"):
+        Image.open(io.BytesIO(data)).load()
+    write(tmp_path / "data", images={**PICTURES, "r": bytes(data)}, num_workers=num_workers)
+    assert problems_in(tmp_path / "data") == []
 
 
 def test_missing_image_is_listed_under_each_of_its_rows(tmp_path):

@@ -10,6 +10,7 @@ depends on the pictures alone, so that a run in pieces gives the bytes of a run 
 import hashlib
 import json
 import os
+import warnings
 from collections import ChainMap, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -82,12 +83,14 @@ def write_images(
         note = f"going on after {len(done):,}"
         report(len(done), num_images, note)
     writer = _ShardWriter(folder, stored)
-    for image_id, data, fault in _looked_at(images(done), num_workers):
-        if image_id not in done:
-            writer.add(image_id, data, fault)
-            if fault:
-                broken[image_id] = fault
-        report(len(stored.index) + len(broken), num_images, note)
+    with warnings.catch_warnings():  # once, not around each picture: threads share the filters
+        warnings.filterwarnings("ignore", module="PIL")  # of odd EXIF data and the like, thousands in a large set
+        for image_id, data, fault in _looked_at(images(done), num_workers):
+            if image_id not in done:
+                writer.add(image_id, data, fault)
+                if fault:
+                    broken[image_id] = fault
+            report(len(stored.index) + len(broken), num_images, note)
     writer.finish_shard()
     for image_id, fault in broken.items():
         problems.add("images", image_id, fault)

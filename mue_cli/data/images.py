@@ -3,6 +3,7 @@
 Shape letters: B rows, I image side in pixels.
 """
 
+import functools
 import io
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,17 +17,20 @@ from torch import Tensor
 from mue_cli.errors import DataError
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs
+# What photographs come as. Pillow has readers for much more, and the one for EPS runs a program on the file.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def decode_image(data: bytes, shrink_to: int | None = None) -> Image.Image:
-    """Return the picture as RGB; a file that ends too early gives what it has, EXIF rotation is ignored.
+    """Return the picture as RGB; the first one of several, without transparency; its content says what it is, not its name.
 
+    As in OFA, EXIF rotation is ignored and a file that ends too early gives what it has. 16 bits are scaled to 8.
     shrink_to: a JPEG may be decoded at a smaller scale, though not below this many pixels a side: quicker, for a look only.
     Raises DataError when it is no image, damaged beyond reading, or has more than MAX_PIXELS pixels.
     """
     try:
         with _truncated_files.on():
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=_readable_formats())
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"image of {image.width} x {image.height} pixels is too large to decode safely", hint="shrink it first")
             if shrink_to is not None:
@@ -36,8 +40,12 @@ def decode_image(data: bytes, shrink_to: int | None = None) -> Image.Image:
         raise DataError(f"image is too large to decode safely: {error}", hint="shrink it first") from error
     except UnidentifiedImageError as error:  # its own words name a memory address
         raise DataError("cannot decode image: no format that is known", hint="replace the file, or leave its rows out") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:  # what Pillow's readers raise on damage
-        raise DataError(f"cannot decode image: {error}", hint="replace the file, or leave its rows out") from error
+    except DataError:
+        raise
+    except Exception as error:  # on damage, Pillow's readers raise whatever they come across
+        raise DataError(
+            f"cannot decode image: {str(error) or type(error).__name__}", hint="replace the file, or leave its rows out"
+        ) from error
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:
@@ -60,9 +68,17 @@ def encode_png(image: Image.Image) -> bytes:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bit, which Pillow would clip at 255
-        pixels = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(np.clip(pixels >> 8, 0, 255).astype(np.uint8))
+        image = Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
+    image.load()
+    image.info.pop("transparency", None)  # it has no say in RGB, and Pillow would warn of that
     return image.convert("RGB")
+
+
+@functools.cache
+def _readable_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow was built with; it fails when asked for others."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 class _Switch:
