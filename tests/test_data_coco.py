@@ -1,10 +1,13 @@
 """COCO: official layouts of both years, and Karpathy's splits."""
 
+import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prepared_data import fill_folder, picture, problems_in, write_karpathy, write_tar, write_texts, write_zip
 
+from mue_cli.data import coco
 from mue_cli.data.coco import hash_split, image_id_of_file, prepare_coco
 from mue_cli.data.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION
@@ -89,6 +92,9 @@ def test_malformed_annotations_are_listed_and_left_out(tmp_path):
         "text",
         {"image_id": 2, "caption": " . "},
         {"image_id": 1, "caption": None},
+        {"image_id": float("inf"), "caption": "Far."},
+        {"image_id": 10**30, "caption": "Far."},
+        {"image_id": 1, "caption": "Half a character: \ud83d"},
     ]
     source.mkdir()
     (source / "captions_val2017.json").write_text(json.dumps({"annotations": annotations}))
@@ -97,9 +103,41 @@ def test_malformed_annotations_are_listed_and_left_out(tmp_path):
     assert problems_in(tmp_path / "out") == [
         ("annotations[1]", "malformed entry"),
         ("annotations[2]", "malformed entry"),
+        ("annotations[5]", "malformed entry"),
+        ("annotations[6]", "malformed entry"),
         ("2", "no usable caption"),
     ]
     assert manifest.num_images == 1
+
+
+def test_captions_of_an_image_come_together_from_all_over_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco, "ROWS_PER_BATCH", 4)
+    source = tmp_path / "coco"
+    write_captions(source / "captions_train2017.json", [(3, "c"), (1, "a"), (3, "d"), (2, "."), (1, "b"), (2, "!"), (3, "e"), (4, "f")])
+    write_captions(source / "captions_val2017.json", [])
+    write_tar(source / "train2017.tar", pictures("", [1, 2, 3, 4]))
+    prepare_coco(source, tmp_path / "out", write_texts)
+    examples = PreparedData.open(tmp_path / "out").examples(CAPTION, "train")
+    assert [(each.image_id, each.references) for each in examples] == [("3", ("c", "d", "e")), ("1", ("a", "b")), ("4", ("f",))]
+    assert problems_in(tmp_path / "out") == [("2", "no usable caption")]
+
+
+def test_manifest_says_what_the_data_was_made_of(tmp_path):
+    source = tmp_path / "coco"
+    write_captions(source / "captions_val2017.json", [(1, "One.")])
+    archive = write_tar(source / "val2017.tar", pictures("", [1]))
+    fill_folder(source / "images" / "val2014", {"a/1.txt": b"123", "b.txt": b"45"})
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    captions = source / "captions_val2017.json"
+    sha256 = hashlib.sha256(captions.read_bytes()).hexdigest()
+    assert manifest.sources["captions"] == [{"path": str(captions), "bytes": captions.stat().st_size, "sha256": sha256}]
+    tar, folder = manifest.sources["images"]
+    assert (folder["path"], folder["files"], folder["bytes"]) == (str(source / "images" / "val2014"), 2, 5)
+    assert (tar["path"], tar["bytes"]) == (str(archive), archive.stat().st_size)
+    assert datetime.fromisoformat(tar["modified"]).timestamp() == pytest.approx(archive.stat().st_mtime, abs=1e-5)
+    assert datetime.now(UTC) - datetime.fromisoformat(manifest.prepared) < timedelta(minutes=5)
+    files = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("*.*") if path.name != "manifest.json"}
+    assert manifest.checksums == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()}
 
 
 def test_missing_images_are_listed_and_never_fatal(tmp_path):

@@ -49,6 +49,7 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
         {"split": "train", "sentences": []},
         "text",
         {"filename": "5_e.jpg", "split": "train", "sentences": [None]},
+        {**entry("6_f"), "filename": "half a character \ud83d.jpg"},
     ]
     write_karpathy(source / "dataset_flickr8k.json", entries)
     write_tar(source / "images.tar", {"1_a.jpg": picture(form="JPEG")})
@@ -61,6 +62,7 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
         ("images[5]", "malformed entry"),
         ("images[6]", "malformed entry"),
         ("images[7]", "malformed entry"),
+        ("images[8]", "malformed entry"),
         ("4_d", "row without a readable image"),
     ]
 

@@ -1,6 +1,8 @@
 """Images out of folders and archives."""
 
 import tarfile
+import tracemalloc
+import zipfile
 
 import pytest
 from prepared_data import fill_folder, write_tar, write_zip
@@ -31,6 +33,13 @@ def source(request, tmp_path):
 
 def test_wanted_images_are_read_wherever_they_lie(source):
     assert read([source], ["a", "b", "c", ".hidden", "e"]) == {"a": b"A", "b": b"B"}
+
+
+def test_keys_that_are_done_are_passed_over_and_the_rest_is_as_without_them(source):
+    problems = Problems()
+    assert dict(read_images([source], stem, {"a", "b"}, problems, done={"a"})) == {"b": b"B"}
+    assert dict(read_images([source, source.with_name("never.tar")], stem, {"a", "b"}, problems, done={"a", "b"})) == {}
+    assert problems.listed == []
 
 
 def test_first_source_wins_and_reading_stops_when_all_are_found(tmp_path):
@@ -75,6 +84,40 @@ def test_archive_cut_short_gives_what_came_before(tmp_path):
     problems = Problems()
     assert list(read([path], ["a", "b"], problems)) == ["a"]
     assert problems.counts() == {"archive damaged or cut short": 1}
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+def test_archives_of_many_files_are_read_in_little_memory(tmp_path, form):
+    files = {f"{i}.jpg": b"A" for i in range(3000)}
+    path = write_tar(tmp_path / "x.tar", files) if form == "tar" else write_zip(tmp_path / "x.zip", files)
+    tracemalloc.start()
+    read_all = read_images([path], stem, set(files) | {f"{i}" for i in range(3001)}, Problems())
+    next(read_all)
+    before = tracemalloc.get_traced_memory()[0]
+    assert sum(1 for _ in read_all) == 2999
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 200_000
+
+
+def test_zip_whose_names_are_no_text_is_damaged(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"ä.jpg": b"A"})
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xff\xff"))
+    problems = Problems()
+    assert read([path], ["a"], problems) == {}
+    assert problems.counts() == {"archive damaged or cut short": 1}
+
+
+def test_zip_member_with_a_damaged_lzma_stream_is_a_problem(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.jpg", bytes(range(256)) * 8)
+    data = bytearray(path.read_bytes())
+    data[40:80] = bytes([255] * 40)
+    path.write_bytes(data)
+    problems = Problems()
+    assert read([path], ["a"], problems) == {}
+    assert problems.counts() == {"image file cannot be read": 1}
 
 
 def test_huge_members_are_listed_not_read(tmp_path, monkeypatch):

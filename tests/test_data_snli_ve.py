@@ -87,6 +87,9 @@ def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
         pair(hypothesis=" "),
         pair(hypothesis=None),
         pair(photograph="99", pair_id="lost"),
+        pair(label=["entailment"]),
+        pair(hypothesis="\ud83d"),
+        pair(pair_id="\ud83d"),
     ]
     write_pairs(source / "snli_ve_train.jsonl", lines)
     fill_folder(source / "images", PHOTOGRAPHS)
@@ -100,6 +103,9 @@ def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
         ("line 7", "no photograph named"),
         ("line 8", "no hypothesis"),
         ("line 9", "no hypothesis"),
+        ("line 11", "unknown label"),
+        ("line 12", "no hypothesis"),
+        ("line 13", "malformed line"),
         ("lost", "row without a readable image"),
     ]
 

@@ -9,6 +9,7 @@ from mue_cli.errors import DataError
 
 CHUNK_CHARACTERS = 2**18
 _WHITE = " \t\r\n"
+_AFTER = tuple(_WHITE + ",:]}")  # ends a value for sure: "1" may go on as "12", and "1." as "1.5"
 
 
 def read_list(path: Path, key: str) -> Iterator[object]:
@@ -90,7 +91,7 @@ class _Scanner:
         while True:
             try:
                 value, end = self._decode(self._text, self._at)
-                if end < len(self._text) or not self._more(size):  # "12" may go on as "123"
+                if self._text[end : end + 1] in _AFTER or not self._more(size):
                     self._at = end
                     return value
             except ValueError:  # malformed, or not all here yet
