@@ -21,6 +21,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets import Dataset
 from PIL import Image
 
 from mue_cli.data.partial import count_kept
@@ -132,14 +133,28 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def check_rows(root: Path, num_images: int) -> None:
-    """Raise when a row is lost or doubled, or points to another picture."""
+    """Exit when a row is lost or doubled, or points to another picture."""
     data = PreparedData.open(root)
-    seen: set[str] = set()
+    counts = data.manifest.counts[CAPTION.name].values()
+    found = tuple(sum(split[what] for split in counts) for what in ("images", "captions"))
+    stored = [image_id for path in sorted((root / "images").iterdir()) for image_id in Dataset.from_file(str(path))["image_id"]]
+    pointed: set[int] = set()
     for split in data.splits(CAPTION):
-        examples = data.examples(CAPTION, split)
-        seen.update(examples[number].image_id for number in range(0, len(examples), max(1, len(examples) // 500)))
-    if data.manifest.num_images != num_images or data.manifest.problems or not seen:
-        raise SystemExit(f"expected {num_images} images without a problem, found {data.manifest}")
+        table = Dataset.from_file(str(root / CAPTION.name / split / "data.arrow"))
+        rows = list(zip(table["image"], table["image_id"], strict=True))
+        pointed.update(row for row, image_id in rows if stored[row] == image_id)
+    if found != (num_images, num_images * CAPTIONS) or len(set(stored)) != num_images or len(pointed) != num_images:
+        raise SystemExit(f"expected {num_images} images, found {found}, {len(set(stored))} pictures, {len(pointed)} of them pointed to")
+
+
+def time_reading(root: Path) -> str:
+    """Return how long it takes to open the data and to look at pictures all over it."""
+    start = time.perf_counter()
+    examples = PreparedData.open(root).examples(CAPTION, "train", per_caption=True)
+    opened = time.perf_counter()
+    for number in range(0, len(examples), len(examples) // 1000):
+        examples[number]
+    return f"opened in {1000 * (opened - start):.0f} ms, {1000 * (time.perf_counter() - opened) / 1000:.2f} ms an example"
 
 
 def measure(folder: Path, num_images: int, num_workers: int) -> Measured:
@@ -150,6 +165,7 @@ def measure(folder: Path, num_images: int, num_workers: int) -> Measured:
         flush=True,
     )
     check_rows(whole, num_images)
+    print(f"        every row there once; {time_reading(whole)}", flush=True)
     kept = run_killed(source, resumed, num_workers, num_images, 3, random.Random(0))
     equal = contents(whole) == contents(resumed)
     print(
