@@ -16,9 +16,9 @@ CrossParts = Sequence[tuple[slice, Tensor, Tensor]]
 """Cross-attention's keys and values, (b, H, S, K) each, for parts of a batch's rows; together all rows, in order."""
 
 
-def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+def drop_path(x: Tensor, rate: float) -> Tensor:
     """Zero whole rows with probability `rate` and scale the others up (stochastic depth, Huang et al. 2016)."""
-    if rate == 0.0 or not training:
+    if rate == 0.0:
         return x
     keep = torch.rand(x.shape[0], 1, 1, device=x.device) >= rate
     return x * keep / (1.0 - rate)
@@ -110,7 +110,9 @@ class DecoderLayer(nn.Module):
 
 def _add(layer: EncoderLayer | DecoderLayer, x: Tensor, update: Tensor) -> Tensor:
     """Add a block's update to its input, under dropout and stochastic depth in training."""
-    return x + drop_path(F.dropout(update, layer.dropout, layer.training), layer.drop_path, layer.training)
+    if not layer.training:
+        return x + update
+    return x + drop_path(F.dropout(update, layer.dropout), layer.drop_path)
 
 
 def _feed_forward(layer: EncoderLayer | DecoderLayer, x: Tensor) -> Tensor:
