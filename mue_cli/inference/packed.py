@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mue_cli.model.ofa import OFA
 from mue_cli.model.resnet import Bottleneck, ResNet
 
+PICTURES_AT_ONCE = 1
 SMALLEST = 2**17
 """Matrices with fewer elements stay as they are: calling the operator would cost more than it saves."""
 
@@ -112,7 +113,11 @@ class FoldedResNet(nn.Module):
         self.blocks = [_FoldedBlock(block, dtype) for stage in stages for block in stage if isinstance(block, Bottleneck)]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn (B, 3, I, I) into (B, C, h, w), as ResNet does."""
+        """Turn (B, 3, I, I) into (B, C, h, w), as ResNet does, picture by picture: several at once only leave the caches."""
+        parts = [self._features(part) for part in images.split(PICTURES_AT_ONCE)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _features(self, images: Tensor) -> Tensor:
         x = _convolve(images.contiguous(memory_format=torch.channels_last), self.stem, relu=True)
         x = F.max_pool2d(x, 3, 2, padding=1)
         for block in self.blocks:
