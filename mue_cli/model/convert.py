@@ -16,22 +16,16 @@ from mue_cli.model.positions import image_bucket_rows
 
 Shape = tuple[int, ...]
 
-FAIRSEQ_TO_HF: tuple[tuple[str, str], ...] = (
-    (r"^(encoder\.layers\.\d+)\.attn_ln\.", r"\1.self_attn_mid_layer_norm."),
-    (r"^(decoder\.layers\.\d+)\.self_attn_ln\.", r"\1.self_attn_mid_layer_norm."),
-    (r"^(decoder\.layers\.\d+)\.cross_attn_ln\.", r"\1.cross_attn_mid_layer_norm."),
-    (r"^((?:en|de)coder\.layers\.\d+)\.ffn_layernorm\.", r"\1.ffn_layer_norm."),
-    (r"^(decoder\.layers\.\d+)\.encoder_attn\.", r"\1.cross_attn."),
-    (r"^(decoder\.layers\.\d+)\.encoder_attn_layer_norm\.", r"\1.cross_attn_layer_norm."),
+RENAMED = (
+    ("encoder", "attn_ln", "self_attn_mid_layer_norm"),
+    ("encoder", "ffn_layernorm", "ffn_layer_norm"),
+    ("decoder", "self_attn_ln", "self_attn_mid_layer_norm"),
+    ("decoder", "cross_attn_ln", "cross_attn_mid_layer_norm"),
+    ("decoder", "encoder_attn", "cross_attn"),
+    ("decoder", "encoder_attn_layer_norm", "cross_attn_layer_norm"),
+    ("decoder", "ffn_layernorm", "ffn_layer_norm"),
 )
-HF_TO_FAIRSEQ: tuple[tuple[str, str], ...] = (
-    (r"^(encoder\.layers\.\d+)\.self_attn_mid_layer_norm\.", r"\1.attn_ln."),
-    (r"^(decoder\.layers\.\d+)\.self_attn_mid_layer_norm\.", r"\1.self_attn_ln."),
-    (r"^(decoder\.layers\.\d+)\.cross_attn_mid_layer_norm\.", r"\1.cross_attn_ln."),
-    (r"^((?:en|de)coder\.layers\.\d+)\.ffn_layer_norm\.", r"\1.ffn_layernorm."),
-    (r"^(decoder\.layers\.\d+)\.cross_attn\.", r"\1.encoder_attn."),
-    (r"^(decoder\.layers\.\d+)\.cross_attn_layer_norm\.", r"\1.encoder_attn_layer_norm."),
-)
+"""Parts of a layer that are called otherwise: stack, fairseq's name, Hugging Face's. All other names are the same in both."""
 
 SHARED_EMBEDDING = "encoder.embed_tokens.weight"
 TIED = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
@@ -52,20 +46,20 @@ def is_fairseq(name: str) -> bool:
 
 def hf_name(name: str) -> str:
     """Return Hugging Face's name of a parameter that may have fairseq's."""
-    return _rename(name, FAIRSEQ_TO_HF)
+    return _rename(name, {(stack, fairseq): hf for stack, fairseq, hf in RENAMED})
 
 
 def fairseq_name(name: str) -> str:
     """Return fairseq's name of a parameter that has Hugging Face's."""
-    return _rename(name, HF_TO_FAIRSEQ)
+    return _rename(name, {(stack, hf): fairseq for stack, fairseq, hf in RENAMED})
 
 
-def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for pattern, replacement in rules:
-        renamed = re.sub(pattern, replacement, name)
-        if renamed != name:
-            return renamed
-    return name
+def _rename(name: str, parts: Mapping[tuple[str, str], str]) -> str:
+    """Rename the part of a layer in a name such as `encoder.layers.3.attn_ln.weight`."""
+    words = name.split(".")
+    if len(words) > 4 and words[1] == "layers":
+        words[3] = parts.get((words[0], words[3]), words[3])
+    return ".".join(words)
 
 
 def carried_shapes(config: OFAConfig) -> dict[str, Shape]:
