@@ -1,14 +1,17 @@
 """From a recipe to objects: the only place where recipes meet classes."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from mue_cli.data.batches import Batch, Example, collate
+from mue_cli.data.batches import Tokenizer as Vocabulary
 from mue_cli.data.prepared import PreparedData
+from mue_cli.data.tasks import TASKS
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 from mue_cli.exits import methods
 from mue_cli.exits.methods import Method
@@ -140,6 +143,12 @@ def _check_image_size(recipe: Recipe, sizes: OFAConfig) -> None:
         raise RecipeError(
             f"data.image_size {recipe.data.image_size} is too large for the model's {sizes.image_buckets} image buckets", hint
         )
+
+
+def batch(recipe: Recipe, vocabulary: Vocabulary, examples: Sequence[Example]) -> Batch:
+    """Make a batch of examples, with the recipe's task, image size and text lengths."""
+    data = recipe.data
+    return collate(examples, vocabulary, data.image_size, TASKS[recipe.task], data.max_source_tokens, data.max_target_tokens)
 
 
 def method(recipe: Recipe, name: str, thresholds: Mapping[str, float]) -> Method:

@@ -22,6 +22,7 @@ from web_site import Fault, Site, serving
 from mue_cli.data import download as engine
 from mue_cli.data.addresses import RemoteFile
 from mue_cli.data.download import download, is_finished
+from mue_cli.data.http import Redirects
 from mue_cli.errors import DataError
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -252,7 +253,7 @@ def test_server_without_a_valid_certificate_is_refused_at_once(tmp_path, monkeyp
     def refuse(request, timeout):
         raise URLError(error)
 
-    monkeypatch.setattr(engine, "_opener", lambda: SimpleNamespace(open=refuse))
+    monkeypatch.setattr(engine, "opener", lambda: SimpleNamespace(open=refuse))
     with pytest.raises(DataError, match=r"https://a/x\.zip has no valid certificate: certificate has expired"):
         download([RemoteFile("https://a/x.zip")], tmp_path)
 
@@ -343,7 +344,7 @@ def test_redirects_to_anything_but_http_are_refused(site, tmp_path, target):
 
 def test_redirects_go_up_to_https_and_never_down():
     def follow(before, after):
-        return engine._Redirects().redirect_request(urllib.request.Request(before), None, 302, "", {}, after)
+        return Redirects().redirect_request(urllib.request.Request(before), None, 302, "", {}, after)
 
     assert follow("http://a/x", "https://b/x").full_url == "https://b/x"
     assert follow("https://a/x", "https://b/x").full_url == "https://b/x"

@@ -86,12 +86,13 @@ class Predictor:
         ]
 
     def _batch(self, pictures: Sequence[Picture]) -> "Batch":
-        from mue_cli.data.batches import Example, collate
+        from mue_cli import build
+        from mue_cli.data.batches import Example
 
-        task, data = self.subject.task, self.recipe.data
+        task = self.subject.task
         target = task.answers[0] if task.answers else ""  # a batch has one; nobody looks at it here
         examples = [Example(picture.path, picture.path, picture.image, self.source, target, ()) for picture in pictures]
-        return collate(examples, self.subject.tokenizer, data.image_size, task, data.max_source_tokens, data.max_target_tokens)
+        return build.batch(self.recipe, self.subject.tokenizer, examples)
 
     def _tokens(self, prediction: "Prediction") -> list[str]:
         from mue_cli.reports.explanation import END

@@ -34,10 +34,10 @@ class Specimen:
 
     def batch(self, numbers: Sequence[int]) -> "Batch":
         """Make a batch of some examples; numbers beyond the last start again at the first."""
-        from mue_cli.data.batches import collate
+        from mue_cli import build
 
-        data, examples = self.recipe.data, [self.examples[number % len(self.examples)] for number in numbers]
-        return collate(examples, self.subject.tokenizer, data.image_size, self.subject.task, data.max_source_tokens, data.max_target_tokens)
+        examples = [self.examples[number % len(self.examples)] for number in numbers]
+        return build.batch(self.recipe, self.subject.tokenizer, examples)
 
     def timed_batches(self, count: int) -> "tuple[list[Batch], float]":
         """Return the first `count` examples as batches of one, and the mean time in ms of decoding, resizing and tokenising one."""

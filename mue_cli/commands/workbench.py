@@ -12,7 +12,7 @@ import torch
 
 from mue_cli import build
 from mue_cli.commands.display import progress
-from mue_cli.data.batches import Batch, Example, collate, evaluation_batches, training_batches
+from mue_cli.data.batches import Batch, Example, evaluation_batches, training_batches
 from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
 from mue_cli.errors import CheckpointError, RecipeError
@@ -44,8 +44,7 @@ class Workbench:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Make a batch of examples."""
-        data = self.recipe.data
-        return collate(examples, self.tokenizer, data.image_size, self.task, data.max_source_tokens, data.max_target_tokens)
+        return build.batch(self.recipe, self.tokenizer, examples)
 
     def training_batches(self, start_step: int) -> Iterator[Batch]:
         """Yield shuffled batches of `train` without end, every caption a sample."""

@@ -10,11 +10,9 @@ import queue
 import random
 import re
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from ssl import SSLCertVerificationError
@@ -23,6 +21,7 @@ from urllib.error import HTTPError, URLError
 from mue_cli import __version__
 from mue_cli.data.addresses import RemoteFile
 from mue_cli.data.disk import AGAIN, require_room, writing
+from mue_cli.data.http import opener, retry_after, validator_of
 from mue_cli.errors import DataError
 from mue_cli.files import write_text
 
@@ -137,11 +136,11 @@ class _Transfer:
         headers = {"User-Agent": f"mue/{__version__}", "Accept-Encoding": "identity"}
         if self.have and self.validator:
             headers |= {"Range": f"bytes={self.have}-", "If-Range": self.validator}
-        return _opener().open(urllib.request.Request(self.file.url, headers=headers), timeout=TIMEOUT_S)
+        return opener().open(urllib.request.Request(self.file.url, headers=headers), timeout=TIMEOUT_S)
 
     def _start(self, response: HTTPResponse) -> None:
         """Read the head of the answer: where the body belongs, and whether it is the file we want."""
-        validator = _validator(response)
+        validator = validator_of(response)
         if response.status == 206:
             came = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", response.headers.get("Content-Range", ""))
             if came is None or int(came[1]) != self.have or (validator and validator != self.validator):
@@ -187,7 +186,7 @@ class _Transfer:
             self._discard()
             raise _TryAgainError("the file has changed on the server; starting over") from error
         if error.code in RETRIED or error.code >= 500:
-            raise _TryAgainError(answer, _retry_after(error.headers.get("Retry-After"))) from error
+            raise _TryAgainError(answer, retry_after(error.headers.get("Retry-After"))) from error
         raise DataError(f"{self.file.url} answers {answer}", hint=_elsewhere(self.path)) from error
 
     def _finish(self) -> None:
@@ -216,31 +215,6 @@ class _Transfer:
         except (OSError, ValueError, KeyError, TypeError):
             return None, None
         return (validator, length if isinstance(length, int) else None) if isinstance(validator, str) else (None, None)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow a server to another http address, or from http up to https; nowhere else."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # as urllib has it
-        before, after = req.type, urllib.parse.urlsplit(newurl).scheme
-        if after != "https" and (before, after) != ("http", "http"):
-            raise DataError(f"{req.full_url} sends on to {newurl}, which is not allowed", hint="give another address with --mirror")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http, https and proxies; urllib's own reads file:, ftp: and data: too."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        _Redirects,
-        urllib.request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    return opener
 
 
 def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Report) -> None:
@@ -284,24 +258,6 @@ def _state(transfers: Sequence[_Transfer]) -> tuple[int, int, str]:
     """Return what to report: megabytes done and in all, and what is waited for."""
     done, total = (sum(numbers) for numbers in zip(*((t.have, max(t.total or 0, t.have)) for t in transfers), strict=True))
     return -(-done // 10**6), -(-total // 10**6), "; ".join(["MB", *(transfer.note for transfer in transfers if transfer.note)])
-
-
-def _validator(response: HTTPResponse) -> str | None:
-    """Return what If-Range may name: a strong ETag, or the date of the last change."""
-    etag = response.headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
-
-
-def _retry_after(value: str | None) -> float:
-    """Return the seconds that a Retry-After header asks for, given as a number or a date; 0 when it asks for none."""
-    if value is None:
-        return 0.0
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return 0.0
 
 
 def _checksum(path: Path, algorithm: str) -> str:
