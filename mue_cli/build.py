@@ -14,8 +14,8 @@ from mue_cli.data.prepared import PreparedData
 from mue_cli.data.tasks import TASKS
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 from mue_cli.exits import methods
+from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method
-from mue_cli.exits.similarity import Decay
 from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mue_cli.errors import MueError
-from mue_cli.exits.similarity import Decay, decayed_threshold
+from mue_cli.exits.decay import Decay, decayed_threshold
 
 NEVER = 1.01
 """A threshold above any similarity: the stream runs all its layers."""

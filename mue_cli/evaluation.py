@@ -17,7 +17,7 @@ from mue_cli.data.batches import Batch, Tokenizer
 from mue_cli.data.tasks import Task, clean_generated
 from mue_cli.exits.methods import Method, full
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import SimilarityRule, similarity
+from mue_cli.exits.similarity import similarity
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import Encoded, encode
@@ -174,7 +174,7 @@ def costs(subject: Subject, method: Method, traces: Sequence[Trace], image_size:
     """Return what the traces cost: expected reduction (Eq. 14), FLOPs and mean exit layers, named as in Record.costs."""
     config = subject.model.config
     expected = expected_time_reduction(traces, config.num_encoder_layers, config.num_decoder_layers)
-    asked = [stream for stream, rule in method.rules.items() if isinstance(rule, SimilarityRule) and rule.can_fire]
+    asked = method.asked("states")
     flops = flops_reduction(traces, config, image_size, asked, method.skipped_layers)
     return {
         "expected": expected.expected,

@@ -6,7 +6,8 @@ from functools import partial
 from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import SimilarityRule, similarity
+from mue_cli.exits.similarity import similarity
+from mue_cli.exits.threshold import ThresholdRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe, Rows
 from mue_cli.reports.explanation import Explanation, Passage
@@ -43,7 +44,7 @@ class Recorder:
     def _threshold(self, stream: str, observation: Observation) -> float | None:
         """Return what the rule compares with, None when no similarity can let a row go."""
         rule = self._method.rule(stream)
-        if not isinstance(rule, SimilarityRule) or not rule.can_fire:
+        if not isinstance(rule, ThresholdRule) or rule.looks_at != "states" or not rule.can_fire:
             return None
         threshold = rule.threshold_at(observation.step, observation.num_steps)
         return threshold if threshold <= 1.0 else None

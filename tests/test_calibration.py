@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mue_cli.calibration import AT_ONCE, NEVER, Calibration, Point, calibrate, ladder, without_decay
 from mue_cli.errors import MueError
-from mue_cli.exits.similarity import Decay, decayed_threshold
+from mue_cli.exits.decay import Decay, decayed_threshold
 
 WORDS = 5
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mue_cli import build
+from mue_cli.exits.decay import Decay, decayed_threshold
 from mue_cli.exits.methods import SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import Decay, SimilarityRule, decayed_threshold, similarity
+from mue_cli.exits.similarity import similarity, similarity_rule
 from mue_cli.exits.static import NeverRule, StaticRule
 from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
 
@@ -42,9 +43,9 @@ def test_similarity_never_exceeds_one():
 def test_a_row_leaves_only_when_strictly_more_similar_than_the_threshold():
     observation = Observation(1, BEFORE, AFTER)
     exact = similarity(BEFORE, AFTER)[1].item()
-    assert SimilarityRule(exact)(observation).tolist() == [False, False]
-    assert SimilarityRule(0.9)(observation).tolist() == [False, True]
-    assert SimilarityRule(0.5)(observation).tolist() == [True, True]
+    assert similarity_rule(exact)(observation).tolist() == [False, False]
+    assert similarity_rule(0.9)(observation).tolist() == [False, True]
+    assert similarity_rule(0.5)(observation).tolist() == [True, True]
 
 
 def test_the_threshold_decays_as_equation_11_says():
@@ -55,19 +56,19 @@ def test_the_threshold_decays_as_equation_11_says():
 
 
 def test_a_threshold_above_one_never_fires_even_when_it_decays_below():
-    rule = SimilarityRule(1.01, Decay(beta=0.5, tau=10.0))
+    rule = similarity_rule(1.01, Decay(beta=0.5, tau=10.0))
     assert rule.threshold_at(17, 17) < 1.0
     assert not rule.can_fire
 
 
 def test_full_depth_steps_are_never_cut_short():
-    rule = SimilarityRule(-1.0, Decay(full_depth_steps=2))
+    rule = similarity_rule(-1.0, Decay(full_depth_steps=2))
     fires = [rule(Observation(1, BEFORE, AFTER, step=step, num_steps=5)).any().item() for step in (1, 2, 3)]
     assert fires == [False, False, True]
 
 
 def test_outside_generation_the_threshold_does_not_decay():
-    assert SimilarityRule(0.7, Decay()).threshold_at(None, None) == 0.7
+    assert similarity_rule(0.7, Decay()).threshold_at(None, None) == 0.7
 
 
 def test_static_leaves_at_its_layer_and_never_never_does():

@@ -13,8 +13,9 @@ import torch
 import twins
 from small_ofa import pad, small_inputs, small_model
 
+from mue_cli.exits.decay import Decay, decayed_threshold
 from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
-from mue_cli.exits.similarity import Decay, decayed_threshold, similarity
+from mue_cli.exits.similarity import similarity
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mue_cli.exits.similarity import Decay, decayed_threshold
+from mue_cli.exits.decay import Decay, decayed_threshold
 from mue_cli.model.encoder import Stream, joint_stream, separate_streams
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout

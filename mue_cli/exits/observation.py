@@ -1,12 +1,20 @@
 """What one layer did: all that a rule may look at.
 
-Shape letters: B rows (samples still running), T positions (tokens of a stream, or the hypotheses of a beam), D embed.
+Shape letters: B rows (samples still running), T positions (tokens of a stream, or the hypotheses of a beam), D embed, V classes.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from torch import Tensor
+
+LooksAt = Literal["nothing", "states", "logits"]
+"""What a rule needs of a layer: nothing, its states, or its states read out as logits, which costs a head."""
+
+
+def _no_logits() -> Tensor:
+    raise ValueError("this stream is not read out: only the decoder's states become logits")
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,8 @@ class Observation:
     padding_mask: (B, T) bool, True where a position is padding; None when there is none.
     step: decoding step t of Eq. 11, 1-based; None outside generation.
     num_steps: N of Eq. 11, the largest number of steps; None outside generation.
+    logits: reads `after` out with the method's readout, (B, T', V): T' hypotheses, or the one position that answers. Computed once.
+    memory: what a rule keeps from layer to layer, tensors of B rows; the walk drops the rows that left.
     """
 
     layer: int
@@ -26,16 +36,22 @@ class Observation:
     padding_mask: Tensor | None = None
     step: int | None = None
     num_steps: int | None = None
+    logits: Callable[[], Tensor] = _no_logits
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Rule(Protocol):
     """Decide per row whether it leaves after the layer that was observed.
 
     can_fire is False for a rule that never lets a row go: the walk then asks nothing and computes nothing for it.
+    looks_at says what asking costs.
     """
 
     @property
     def can_fire(self) -> bool: ...
+
+    @property
+    def looks_at(self) -> LooksAt: ...
 
     def __call__(self, observation: Observation) -> Tensor:
         """Return (B,) bool, True for the rows that leave now and keep the state `after`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mue_cli.exits.observation import Observation
+from mue_cli.exits.observation import LooksAt, Observation
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class NeverRule:
     """Run every layer. The full model is this rule on the same walk as every other method."""
 
     can_fire: bool = False
+    looks_at: LooksAt = "nothing"
 
     def __call__(self, observation: Observation) -> Tensor:
         return torch.zeros(len(observation.after), dtype=torch.bool, device=observation.after.device)
@@ -23,10 +24,8 @@ class StaticRule:
     """Leave after layer `layer` (1-based), whatever it did."""
 
     layer: int
-
-    @property
-    def can_fire(self) -> bool:
-        return True
+    can_fire: bool = True
+    looks_at: LooksAt = "nothing"
 
     def __call__(self, observation: Observation) -> Tensor:
         leaves = observation.layer >= self.layer

@@ -8,7 +8,6 @@ Shape letters: B rows, T prompt positions, A answers.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mue_cli.exits.methods import Method
@@ -41,14 +40,13 @@ def answer(
 ) -> list[Answered]:
     """Choose among `answer_ids` for every row; prompt: (B, T), starts with BOS, padded on the right."""
     padding_mask = prompt.eq(PAD_ID)
-    walked = decode_prompt(model, tables, method, encoded, prompt, padding_mask, (probes or {}).get("decoder"))
-    lengths = (~padding_mask).sum(1)
-    last = walked.hidden[torch.arange(len(prompt), device=prompt.device), lengths - 1]  # (B, T, D) -> (B, D)
-    logits = model.decoder.logits(last)[:, list(answer_ids)].float()  # (B, A)
-    log_probs = logits.log_softmax(1)
+    walked = decode_prompt(model, tables, method, encoded, prompt, padding_mask, answer_ids, (probes or {}).get("decoder"))
+    assert walked.logits is not None
+    logits = walked.logits[:, 0].float()  # (B, A)
+    lengths = (~padding_mask).sum(1).tolist()
     return [
         Answered(int(choice), tuple(row), exit_layer, length)
         for choice, row, exit_layer, length in zip(
-            logits.argmax(1).tolist(), log_probs.tolist(), walked.exit_layers, lengths.tolist(), strict=True
+            logits.argmax(1).tolist(), logits.log_softmax(1).tolist(), walked.exit_layers, lengths, strict=True
         )
     ]

@@ -4,11 +4,13 @@ Shape letters: B rows, Q hypotheses, T prompt positions, S encoder tokens, D emb
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from mue_cli.exits.methods import Method, SkippedPolicy
+from mue_cli.exits.readouts import Head, Readout
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.skipped import LeftStates, SkippedLayers, copy, project, recompute
@@ -33,6 +35,7 @@ class Generation:
         probe: Probe | None = None,
     ) -> None:
         self._model, self._tables, self._rule, self._encoded, self._probe = model, tables, method.rule("decoder"), encoded, probe
+        self._read_out = partial(_read_hypotheses, method.readout, own_head(model))
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         self._layers = model.decoder.stack()
         self._self_cache = SelfCache(len(self._layers), self._num_rows, num_hypotheses, num_steps)
@@ -41,7 +44,7 @@ class Generation:
         self._skipped = self._skipped_layers(method.skipped_layers) if self._rule.can_fire else None
 
     def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
-        """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D).
+        """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D), logits as (B', Q, V).
 
         A row's hypotheses are queries of one sample: they share its cross keys and values and leave together.
         """
@@ -73,6 +76,7 @@ class Generation:
             step=position + 1,
             num_steps=self._num_steps,
             probe=self._probe,
+            read_out=self._read_out,
         )
         if self._skipped is not None:
             self._skipped.leave(rows, position, walked)
@@ -127,12 +131,19 @@ def decode_prompt(
     encoded: Encoded,
     tokens: Tensor,
     padding_mask: Tensor,
+    answer_ids: Sequence[int],
     probe: Probe | None = None,
 ) -> Walked:
-    """Run a whole prompt (B, T) in one causal pass; padding_mask (B, T) keeps padding out of the rule's view.
+    """Run a whole prompt (B, T) in one causal pass and read out its end, (B, 1, A), for the A tokens that may answer.
 
-    Padding stands on the right, so causal attention never sees it.
+    padding_mask (B, T) keeps padding out of the rule's view. Padding stands on the right, so causal attention never sees it.
     """
+    head, ends = own_head(model, answer_ids), (~padding_mask).sum(1) - 1
+
+    def read_out(hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
+        last = hidden[torch.arange(len(hidden), device=hidden.device), rows.take(ends)]
+        return method.readout(last[:, None], exit_layers, head)
+
     length = tokens.shape[1]
     layers = model.decoder.stack()
     cross_cache = CrossCache(layers, encoded.hidden)
@@ -147,7 +158,24 @@ def decode_prompt(
             with_padding(cross_bias, _padding_of(encoded, running)),
         )
 
-    return walk(model.decoder.embed(tokens), len(layers), apply, method.rule("decoder"), padding_mask=padding_mask, probe=probe)
+    return walk(
+        model.decoder.embed(tokens),
+        len(layers),
+        apply,
+        method.rule("decoder"),
+        padding_mask=padding_mask,
+        probe=probe,
+        read_out=read_out,
+    )
+
+
+def own_head(model: OFA, token_ids: Sequence[int] | None = None) -> Head:
+    """Return the model's own head, of the whole vocabulary or of a few tokens."""
+    return Head(model.decoder.layer_norm, model.decoder.projection(token_ids))
+
+
+def _read_hypotheses(readout: Readout, head: Head, hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
+    return readout(hidden, exit_layers, head)
 
 
 def _padding_of(encoded: Encoded, rows: Rows) -> Tensor | None:

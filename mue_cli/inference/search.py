@@ -62,7 +62,8 @@ def generate(
     scores = encoded.hidden.new_zeros(len(rows), 1, dtype=torch.float32)
     for position in range(num_steps):
         walked = generation.step(tokens[:, :, -1], rows, position)
-        log_probs = _log_probs(model.decoder.logits(walked.hidden), tokens, position, settings)
+        assert walked.logits is not None
+        log_probs = _log_probs(walked.logits, tokens, position, settings)
         for row, exit_layer in zip(rows, walked.exit_layers, strict=True):
             results[row].exit_layers.append(exit_layer)
             results[row].num_hypotheses.append(tokens.shape[1])

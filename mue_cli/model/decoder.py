@@ -3,6 +3,7 @@
 Shape letters: B rows, T positions, S encoder tokens, D embed, H heads, V vocabulary.
 """
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -74,6 +75,13 @@ class Decoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Read any layer's state out through the shared norm and head: (..., D) -> (..., V)."""
         return self.project_out(self.layer_norm(hidden))
+
+    def projection(self, token_ids: Sequence[int] | None = None) -> Callable[[Tensor], Tensor]:
+        """Return the head for the whole vocabulary, or for a few tokens alone: normed (..., D) -> (..., V)."""
+        if token_ids is None:
+            return self.project_out
+        weight = self.embed_tokens.weight[list(token_ids)]
+        return lambda normed: F.linear(normed, weight)
 
     def project_out(self, normed: Tensor) -> Tensor:
         """Apply the head, which is the embedding: (..., D) -> (..., V)."""

@@ -17,7 +17,6 @@ from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, trace_flo
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation, Rule
-from mue_cli.exits.similarity import SimilarityRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
@@ -150,7 +149,7 @@ def profile(watched: Sequence[Watched], method: Method, config: OFAConfig, image
 
 def _work(trace: Trace, method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
-    asked = [stream for stream, rule in method.rules.items() if isinstance(rule, SimilarityRule) and rule.can_fire]
+    asked = method.asked("states")
     flops, traffic = trace_flops(trace, config, image_size, asked, method.skipped_layers), trace_traffic(trace, config, sizes)
     streams = {
         encoder_part(stream): (2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]), traffic.encoder[stream])

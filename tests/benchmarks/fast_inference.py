@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import reference_way
 
 from mue_cli.cost.flops import encoder_layer_macs, flops_reduction
+from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method, full, mue, static
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import Decay
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.encode import encode
 from mue_cli.inference.packed import packed
