@@ -1,5 +1,6 @@
 """From a recipe to objects: the only place where recipes meet classes."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from mue_cli.errors import CheckpointError, MueError, RecipeError
 from mue_cli.exits import methods
 from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method
+from mue_cli.exits.readouts import Readout
 from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA
@@ -151,28 +153,48 @@ def batch(recipe: Recipe, vocabulary: Vocabulary, examples: Sequence[Example]) -
     return collate(examples, vocabulary, data.image_size, TASKS[recipe.task], data.max_source_tokens, data.max_target_tokens)
 
 
-def method(recipe: Recipe, name: str, thresholds: Mapping[str, float]) -> Method:
-    """Return a method by name. thresholds: by stream; for static, exit layers."""
-    if name == "full":
-        return methods.full(recipe.model.decompose)
-    if name == "static":
-        exit_layers = {stream: int(layer) for stream, layer in thresholds.items()}
-        return methods.static(exit_layers, recipe.model.decompose, skipped_layers(recipe))
-    if name == "mue":
-        return methods.mue(thresholds, recipe.model.decompose, decay(recipe), skipped_layers(recipe))
-    raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", "mue")))
+DECODER_ONLY = ("deebert", "pabee", "deecap", "calm")
+"""Methods that know nothing of the encoder."""
+CALIBRATED = ("mue", *DECODER_ONLY)
+"""Methods with thresholds to be found."""
+WITH_READOUT = ("deebert", "pabee", "deecap")
+"""Methods that bring a readout of their own, which training makes."""
 
 
-def decay(recipe: Recipe) -> Decay | None:
-    """Return Eq. 11's decay for captions; closed-set answers have one step and none (as in the release)."""
-    if recipe.task == "entailment":
+def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: Readout | None = None) -> Method:
+    """Return a method by name.
+
+    thresholds: by stream; for static, exit layers; for pabee, its patience. readout: of the methods that have one of their own.
+    """
+    decompose, policy = recipe.model.decompose, skipped_layers(recipe)
+    match name, thresholds.get("decoder", math.inf), readout:
+        case "full", _, _:
+            return methods.full(decompose)
+        case "static", _, _:
+            return methods.static({stream: int(layer) for stream, layer in thresholds.items()}, decompose, policy)
+        case "mue", _, _:
+            return methods.mue(thresholds, decompose, decay(recipe, name), policy)
+        case "calm", threshold, _:
+            return methods.calm(threshold, decompose, decay(recipe, name), policy)
+        case "deebert", threshold, heads if heads is not None:
+            return methods.deebert(threshold, heads, decompose, policy)
+        case "pabee", patience, heads if heads is not None:
+            return methods.pabee(patience, heads, decompose, policy)
+        case "deecap", threshold, imitation if imitation is not None:
+            return methods.deecap(threshold, imitation, decompose, policy)
+    raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", *CALIBRATED)))
+
+
+def decay(recipe: Recipe, name: str = "mue") -> Decay | None:
+    """Return Eq. 11's decay for captions under mue and calm; closed-set answers have one step and none (as in the release)."""
+    if recipe.task == "entailment" or name not in ("mue", "calm"):
         return None
     return Decay(recipe.exits.beta, recipe.exits.tau, recipe.exits.full_depth_steps)
 
 
-def decay_settings(recipe: Recipe) -> dict[str, float]:
+def decay_settings(recipe: Recipe, name: str = "mue") -> dict[str, float]:
     """Return Eq. 11's settings by name, none where nothing decays."""
-    settings = decay(recipe)
+    settings = decay(recipe, name)
     return asdict(settings) if settings else {}
 
 
@@ -181,8 +203,10 @@ def skipped_layers(recipe: Recipe) -> SkippedLayers:
     return ExitsSection.skipped_layers if recipe.task == "entailment" else recipe.exits.skipped_layers
 
 
-def streams(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the streams that have a rule."""
+def streams(recipe: Recipe, name: str = "mue") -> tuple[str, ...]:
+    """Return the names of the streams that have a rule under a method."""
+    if name in DECODER_ONLY:
+        return ("decoder",)
     return ("image", "text", "decoder") if recipe.model.decompose else ("joint", "decoder")
 
 

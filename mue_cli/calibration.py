@@ -20,26 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mue_cli.errors import MueError
-from mue_cli.exits.decay import Decay, decayed_threshold
+from mue_cli.ladder import Array, Ladder, ladder
 
-NEVER = 1.01
-"""A threshold above any similarity: the stream runs all its layers."""
-
-AT_ONCE = -1.0
-"""A threshold below any similarity: the stream leaves after its first layer."""
-
-NUM_LEVELS = 24  # thresholds per stream, evenly spaced in mean exit layer
-SMALLEST_GAP = 2e-6  # observed similarities closer than this are one value seen through rounding
 BAND = 0.02  # settings estimated to save this much more than needed are not worth running
 NUM_KNOTS = 6  # where a stream's loss may bend
 RIDGE = 0.003
 EXPLORATION = 0.3  # log-score that a distance of all layers of one stream is worth at the start
 WORST_RATIO = 0.02  # scores below this share of the full model's are all equally useless
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,14 +53,6 @@ class Calibration:
     evaluations: tuple[Point, ...]
 
 
-@dataclass(frozen=True)
-class Ladder:
-    """A stream's candidate thresholds, from never to at once, and the fraction of its layers that each saves on the profile."""
-
-    thresholds: Array
-    saved: Array
-
-
 def calibrate(
     profiles: Mapping[str, ArrayLike],
     evaluate: Callable[[Mapping[str, float]], Point],
@@ -80,93 +62,77 @@ def calibrate(
 ) -> Calibration:
     """Search the thresholds with the best score among those whose measured reduction is at least `target`.
 
-    profiles: per stream ("image" and "text", or "joint", and "decoder") the full model's similarities on `val`, (R, N): a row is a sample,
-        in the decoder a word. In generation pass the decoder's through `without_decay` first.
+    profiles: per stream that has a rule ("image" and "text", or "joint", and "decoder", or "decoder" alone) what the rule would have seen
+        of the full model on `val`, (R, N): a row is a sample, in the decoder a word. In generation pass the decoder's through
+        `without_decay` first where its threshold decays.
     evaluate: runs a setting on `val`. target: fraction. max_evaluations: how often `evaluate` may be called, the full model included.
     Of equal scores the larger reduction wins. Raises MueError for a target out of range or out of reach, stating the largest reachable
     reduction, which is measured by leaving every stream as early as its rule allows.
     """
     _check(profiles, target, max_evaluations)
-    grid = _Grid.of({stream: ladder(profile) for stream, profile in profiles.items()})
-    tried: list[int] = []
-    points: list[Point] = []
-
-    def run(candidate: int) -> Point:
-        tried.append(candidate)
-        points.append(evaluate(grid.setting(candidate)))
-        if progress is not None:
-            progress(len(points), max_evaluations)
-        return points[-1]
-
-    run(grid.full)
-    if grid.reduction.max() < target and run(grid.earliest).reduction < target:
-        raise _out_of_reach(target, points[-1])
-    while len(points) < max_evaluations:
-        nothing_reached = not any(point.reduction >= target for point in points)
-        candidate = _next(grid, tried, points, target, max_evaluations)
-        if nothing_reached and grid.earliest not in tried and (candidate is None or len(points) == max_evaluations - 1):
-            candidate = grid.earliest
-        if candidate is None:
-            break
-        run(candidate)
-    feasible = [point for point in points if point.reduction >= target]
-    if not feasible:
-        raise _out_of_reach(target, max(points, key=lambda point: point.reduction))
-    best = max(feasible, key=lambda point: (point.score, point.reduction))
-    return Calibration(best.thresholds, best.score, points[0].score, best.reduction, target, tuple(points))
+    search = _Search(profiles, evaluate, max_evaluations, progress)
+    search.run(search.grid.full)
+    if search.grid.reduction.max() < target and search.run(search.grid.earliest).reduction < target:
+        raise _out_of_reach(target, search.points[-1])
+    best = search.reach(target, max_evaluations)
+    if best is None:
+        raise _out_of_reach(target, max(search.points, key=lambda point: point.reduction))
+    return Calibration(best.thresholds, best.score, search.points[0].score, best.reduction, target, tuple(search.points))
 
 
-def without_decay(similarities: ArrayLike, steps: Sequence[int], num_steps: int, decay: Decay) -> Array:
-    """Turn the decoder's similarities into what a threshold theta itself is compared with.
+def trade_off(
+    profiles: Mapping[str, ArrayLike],
+    evaluate: Callable[[Mapping[str, float]], Point],
+    targets: Sequence[float],
+    evaluations_each: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Point]:
+    """Return the best setting found for each target that can be reached, by rising target; all targets share what was measured.
 
-    Eq. 11 lets a word leave when s > beta * theta + d, where d is what it gives for a threshold of 0: that is, when (s - d) / beta > theta.
-    Words of full-depth steps become -inf: no threshold lets them go.
-
-    similarities: (R, N). steps: each row's decoding step t, from 1. num_steps: N of Eq. 11.
+    evaluations_each: how often `evaluate` may be called for a target; once more for the full model. Other arguments as in `calibrate`.
     """
-    if not 0.0 < decay.beta <= 1.0:
-        raise ValueError(f"beta must lie in (0, 1], not {decay.beta}")
-    observed = np.asarray(similarities, dtype=np.float64)
-    step = np.asarray(steps)[:, None]
-    added = np.array([decayed_threshold(0.0, t, num_steps, decay.beta, decay.tau) for t in steps])[:, None]
-    return np.where(step <= decay.full_depth_steps, -np.inf, (observed - added) / decay.beta)
+    search = _Search(profiles, evaluate, 1 + len(targets) * evaluations_each, progress)
+    search.run(search.grid.full)
+    found = [search.reach(target, 1 + number * evaluations_each) for number, target in enumerate(sorted(targets), start=1)]
+    return [point for point in found if point is not None]
 
 
-def ladder(profile: ArrayLike, num_levels: int = NUM_LEVELS) -> Ladder:
-    """Choose candidate thresholds for one stream, about evenly spaced in mean exit layer.
+class _Search:
+    """Settings that were run, and the next one to run."""
 
-    A row leaves at the first layer whose similarity is above the threshold: it runs on after layer j if the largest of its first j is not.
-    So the mean exit layer is 1 + (how many of these running maxima are at most the threshold) / R: once they are sorted, each rank is a
-    mean exit layer. Thresholds stand in the widest gap near each level, never on an observed value.
+    def __init__(
+        self,
+        profiles: Mapping[str, ArrayLike],
+        evaluate: Callable[[Mapping[str, float]], Point],
+        budget: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.grid = _Grid.of({stream: ladder(profile) for stream, profile in profiles.items()})
+        self.tried: list[int] = []
+        self.points: list[Point] = []
+        self._evaluate, self._progress, self._budget = evaluate, progress, budget
 
-    profile: (R, N). Returns at most num_levels + 1 steps.
-    """
-    observed = np.asarray(profile, dtype=np.float64)
-    num_rows, num_layers = observed.shape
-    peaks = np.sort(np.maximum.accumulate(observed[:, :-1], axis=1), axis=None)  # (R (N - 1),)
-    never_leave = int(np.searchsorted(peaks, AT_ONCE))
-    thresholds, ranks = [NEVER], [len(peaks)]
-    spacing = (len(peaks) - never_leave) / num_levels
-    for level in range(num_levels - 1, 0, -1):
-        middle = never_leave + level * spacing
-        rank = _widest_gap(peaks, math.ceil(middle - spacing / 2), math.floor(middle + spacing / 2))
-        if rank is not None and rank < ranks[-1]:
-            thresholds.append((peaks[rank - 1] + peaks[rank]) / 2)
-            ranks.append(rank)
-    thresholds.append(AT_ONCE)
-    ranks.append(never_leave)
-    mean_exit = 1.0 + np.array(ranks) / num_rows
-    return Ladder(np.array(thresholds), 1.0 - mean_exit / num_layers)
+    def run(self, candidate: int) -> Point:
+        """Evaluate a setting."""
+        self.tried.append(candidate)
+        self.points.append(self._evaluate(self.grid.setting(candidate)))
+        if self._progress is not None:
+            self._progress(len(self.points), self._budget)
+        return self.points[-1]
 
-
-def _widest_gap(peaks: Array, first: int, last: int) -> int | None:
-    """Return the rank from first to last before which the sorted values have the widest gap; None where no threshold fits."""
-    ranks = np.arange(max(first, 1), min(last, len(peaks) - 1) + 1)
-    if not len(ranks):
-        return None
-    gaps = peaks[ranks] - peaks[ranks - 1]
-    fits = np.isfinite(gaps) & (gaps > SMALLEST_GAP) & (peaks[ranks - 1] + peaks[ranks] <= 2.0)
-    return int(ranks[np.where(fits, gaps, 0.0).argmax()]) if fits.any() else None
+    def reach(self, target: float, budget: int) -> Point | None:
+        """Run settings until so many were run in all; return the best that saves at least `target`, None when none does."""
+        earliest = self.grid.earliest
+        while len(self.points) < budget:
+            nothing_reached = not any(point.reduction >= target for point in self.points)
+            candidate = _next(self.grid, self.tried, self.points, target, budget)
+            if nothing_reached and earliest not in self.tried and (candidate is None or len(self.points) == budget - 1):
+                candidate = earliest
+            if candidate is None:
+                break
+            self.run(candidate)
+        feasible = [point for point in self.points if point.reduction >= target]
+        return max(feasible, key=lambda point: (point.score, point.reduction)) if feasible else None
 
 
 @dataclass(frozen=True)
@@ -183,7 +149,8 @@ class _Grid:
         streams = (*(stream for stream in ladders if stream != "decoder"), "decoder")
         thresholds = np.array(list(itertools.product(*(ladders[stream].thresholds for stream in streams))))
         saved = np.array(list(itertools.product(*(ladders[stream].saved for stream in streams))))
-        return cls(streams, thresholds, saved, (saved[:, :-1].mean(axis=1) + saved[:, -1]) / 2.0)
+        encoder = saved[:, :-1].mean(axis=1) if len(streams) > 1 else 0.0  # a method of the decoder alone saves nothing there
+        return cls(streams, thresholds, saved, (encoder + saved[:, -1]) / 2.0)
 
     @property
     def full(self) -> int:
@@ -255,8 +222,8 @@ def _check(profiles: Mapping[str, ArrayLike], target: float, max_evaluations: in
         raise MueError(
             f"{max_evaluations} evaluations are too few to calibrate", "allow at least 3: the full model, one setting, the earliest exits"
         )
-    if "decoder" not in profiles or len(profiles) < 2:
-        raise ValueError(f"profiles of the decoder and at least one encoder stream are needed, not of {sorted(profiles)}")
+    if "decoder" not in profiles:
+        raise ValueError(f"a profile of the decoder is needed, not only of {sorted(profiles)}")
 
 
 def _out_of_reach(target: float, earliest: Point) -> MueError:

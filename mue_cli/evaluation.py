@@ -7,23 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from mue_cli.cost.flops import flops_reduction
+from mue_cli.cost.flops import flops_reduction, method_reading
 from mue_cli.cost.latency import LatencyPair, interleaved_samples
 from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.data.batches import Batch, Tokenizer
 from mue_cli.data.tasks import Task, clean_generated
 from mue_cli.exits.methods import Method, full
-from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import similarity
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import Encoded, encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
-from mue_cli.inference.walk import Probe, Rows
+from mue_cli.inference.walk import Probe
+from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.metrics.captioning import METRICS, RepeatedCider, score_captions
 from mue_cli.metrics.entailment import score_entailment
 from mue_cli.model.ofa import OFA
@@ -47,6 +45,11 @@ class Subject:
         return self.model.decoder.layer_norm.weight.device
 
     @property
+    def num_classes(self) -> int:
+        """Return how many classes are read out: the task's answers, or the vocabulary."""
+        return len(self.task.answers) or self.model.config.vocab_size
+
+    @property
     def answer_ids(self) -> list[int]:
         """Return the tokens of the task's answers; each answer is one token."""
         return [self.tokenizer.encode(" " + word)[0] for word in self.task.answers]
@@ -67,11 +70,23 @@ class Prediction:
     tokens: tuple[int, ...]
 
 
-@torch.inference_mode()
 def predict_batch(subject: Subject, method: Method, batch: Batch, probes: Mapping[str, Probe] | None = None) -> list[Prediction]:
     """Caption or answer every row of a batch under a method."""
+    return decode_batch(subject, method, batch, encode_batch(subject, method, batch, probes), probes)
+
+
+@torch.inference_mode()
+def encode_batch(subject: Subject, method: Method, batch: Batch, probes: Mapping[str, Probe] | None = None) -> Encoded:
+    """Encode the pictures and texts of a batch under a method."""
     images, tokens = batch.images.to(subject.device), batch.source_tokens.to(subject.device)
-    encoded = encode(subject.model, subject.tables, method, images, tokens, probes=probes)
+    return encode(subject.model, subject.tables, method, images, tokens, probes=probes)
+
+
+@torch.inference_mode()
+def decode_batch(
+    subject: Subject, method: Method, batch: Batch, encoded: Encoded, probes: Mapping[str, Probe] | None = None
+) -> list[Prediction]:
+    """Caption or answer every row of a batch that was encoded."""
     decode = _answer if subject.task.answers else _caption
     return [
         Prediction(sample_id, image_id, text, references, _trace(sample_id, row, encoded, decoder), decoder.tokens)
@@ -134,9 +149,11 @@ def _trace(sample_id: str, row: int, encoded: Encoded, decoder: _Decoded) -> Tra
 
 @dataclass(frozen=True)
 class Scores:
-    """values: metric -> value as papers print it. left_out: metric -> why. notes: what a reader has to know."""
+    """values: metric -> value as papers print it. interval: of the task's own metric, 95 %, bootstrap over samples. left_out: metric ->
+    why. notes: what a reader has to know."""
 
     values: Mapping[str, float]
+    interval: tuple[float, float] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -155,11 +172,13 @@ def score(
     """
     if task.answers:
         result = score_entailment({p.sample_id: p.text for p in predictions}, {p.sample_id: p.references[0] for p in predictions})
-        return Scores({"accuracy": result.accuracy, **{f"accuracy of {answer}": value for answer, value in result.per_label.items()}})
+        values = {"accuracy": result.accuracy, **{f"accuracy of {answer}": value for answer, value in result.per_label.items()}}
+        return Scores(values, mean_interval([100.0 * (p.text == p.references[0]) for p in predictions]))
     wanted = METRICS if metrics is None else tuple(dict.fromkeys((*metrics, task.metric)))
     texts, references = {p.image_id: p.text for p in predictions}, {p.image_id: p.references for p in predictions}
     captions = score_captions(texts, references, wanted, progress, spice_dir)
-    return Scores(captions.scores, captions.left_out, captions.notes)
+    each = captions.per_image.get(task.metric)
+    return Scores(captions.scores, mean_interval(list(each.values())) if each else None, captions.left_out, captions.notes)
 
 
 def quick_score(task: Task, batches: Iterable[Batch]) -> Callable[[Sequence[Prediction]], float]:
@@ -174,8 +193,8 @@ def costs(subject: Subject, method: Method, traces: Sequence[Trace], image_size:
     """Return what the traces cost: expected reduction (Eq. 14), FLOPs and mean exit layers, named as in Record.costs."""
     config = subject.model.config
     expected = expected_time_reduction(traces, config.num_encoder_layers, config.num_decoder_layers)
-    asked = method.asked("states")
-    flops = flops_reduction(traces, config, image_size, asked, method.skipped_layers)
+    reading = method_reading(method, config, subject.num_classes)
+    flops = flops_reduction(traces, config, image_size, method.asked("states"), method.skipped_layers, reading)
     return {
         "expected": expected.expected,
         "expected_token_weighted": expected.expected_token_weighted,
@@ -202,41 +221,3 @@ def time_against_full(
         synchronize=synchronize,
         progress=progress,
     )
-
-
-class SimilarityProbe:
-    """Collects the similarity after every layer of one stream. For a method that runs every layer."""
-
-    def __init__(self) -> None:
-        self._walk: list[torch.Tensor] = []
-        self._rows: list[torch.Tensor] = []
-        self.steps: list[int] = []
-        """The decoding step of each row, from 1; 0 outside generation."""
-
-    def __call__(self, observation: Observation, rows: Rows) -> None:
-        if observation.layer == 1 and self._walk:
-            self._rows.append(torch.stack(self._walk, 1))
-            self._walk = []
-        if observation.layer == 1:
-            self.steps += [observation.step or 0] * len(observation.after)
-        self._walk.append(similarity(observation.before, observation.after, observation.padding_mask))
-
-    def similarities(self) -> np.ndarray:
-        """Return (rows, N): a row is a sample, of the decoder one step of one sample."""
-        return torch.cat([*self._rows, torch.stack(self._walk, 1)]).cpu().numpy()
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """streams: stream -> (rows, N). steps: the decoding step of each of the decoder's rows. predictions: of the full model."""
-
-    streams: Mapping[str, np.ndarray]
-    steps: Sequence[int]
-    predictions: Sequence[Prediction]
-
-
-def measure_similarities(subject: Subject, decompose: bool, batches: Iterable[Batch], progress: Progress | None = None) -> Similarities:
-    """Run the full model and return the similarity after every layer (Eq. 7-10)."""
-    probes = {stream: SimilarityProbe() for stream in (("image", "text") if decompose else ("joint",))} | {"decoder": SimilarityProbe()}
-    predictions = predict(subject, full(decompose), batches, probes, progress)
-    return Similarities({stream: probe.similarities() for stream, probe in probes.items()}, probes["decoder"].steps, predictions)

@@ -71,16 +71,21 @@ class TrainingSection:
 SkippedLayers = Literal["project", "recompute", "copy"]
 
 
+MethodName = Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"]
+
+
 @dataclass(frozen=True)
 class ExitsSection:
-    """method: full, static or mue. image, text, joint, decoder: for mue, the similarity above which a stream stops (Eq. 7-10; above 1
-    it never does); for static, the layer it stops after. Streams that are absent here are read from the run's thresholds.yaml. joint
-    replaces image and text when the model does not decompose. beta, tau: Eq. 11. full_depth_steps: first decoding steps that are never
-    cut short (the release: a third of them). skipped_layers: what a word that left early shows to later words in decoder layers it
-    skipped: the state it left with, projected there; what full depth would have given, recomputed; or a copy of its exit layer's keys
+    """method: who may stop early (mue_cli/exits/methods.py), and how it is trained. image, text, joint, decoder: for mue, the similarity
+    above which a stream stops (Eq. 7-10); for static, the layer it stops after; the other methods know the decoder alone: deebert stops
+    above a certainty, deecap above a probability, calm above a margin, pabee once so many layers have agreed. Above 1 nothing stops; for
+    pabee, from the number of layers on. Streams that are absent here are read from the run's thresholds. joint replaces image and text when
+    the model does not decompose. beta, tau: Eq. 11, of mue and calm (whose authors take tau 4). full_depth_steps: first decoding steps that
+    are never cut short (the release: a third of them). skipped_layers: what a word that left early shows to later words in decoder layers
+    it skipped: the state it left with, projected there; what full depth would have given, recomputed; or a copy of its exit layer's keys
     and values."""
 
-    method: Literal["full", "static", "mue"] = "mue"
+    method: MethodName = "mue"
     image: float | None = None
     text: float | None = None
     joint: float | None = None

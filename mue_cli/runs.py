@@ -7,8 +7,8 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
-| thresholds.yaml | calibrate | similarity thresholds, and what they reach |
-| calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction |
+| thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
+| calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
@@ -70,6 +70,10 @@ class Run:
     def calibration(self) -> Path:
         return self.folder / "calibration.jsonl"
 
+    def of_method(self, path: Path, method: str) -> Path:
+        """Return the file that stands for `path` under a method: mue's has the plain name, another's the method's name in it."""
+        return path if method == "mue" else path.with_name(f"{path.stem}-{method}{path.suffix}")
+
     @property
     def saturation(self) -> Path:
         return self.folder / "saturation.npz"
@@ -120,7 +124,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Similarity thresholds by stream (absent: never), and what they reached on the split where they were searched.
+    """A method's thresholds by stream (absent: never), and what they reached on the split where they were searched.
 
     target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
     The rest is what they were searched with. decay: Eq. 11's settings, empty where nothing decays. skipped_layers: the policy. precision.
@@ -139,6 +143,7 @@ class Thresholds:
     skipped_layers: SkippedLayers = "project"
     precision: str = "float32"
     weights: str | None = None
+    method: str = "mue"
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:
@@ -165,19 +170,23 @@ def cut_log(run: Run, last_step: int) -> None:
 
 
 def write_thresholds(run: Run, thresholds: Thresholds) -> None:
-    """Write thresholds.yaml."""
-    write_text(run.thresholds, to_yaml(asdict(thresholds)))
+    """Write the method's thresholds.yaml."""
+    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
-def read_thresholds(run: Run) -> Thresholds:
+def read_thresholds(run: Run, method: str = "mue") -> Thresholds:
     """Return what `mue calibrate` found. Raises MissingStepError before it was run, RecipeError for a file edited into nonsense."""
-    path = run.need(run.thresholds, "calibrate")
+    path = run.need(run.of_method(run.thresholds, method), _calibrate(method))
     return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
 
 
-def read_tried(run: Run) -> tuple[Tried, ...]:
+def read_tried(run: Run, method: str = "mue") -> tuple[Tried, ...]:
     """Return every setting that the last calibration ran, the full model first. Raises MissingStepError before the first."""
-    return _read_lines(Tried, run.need(run.calibration, "calibrate"), "calibrate again")
+    return _read_lines(Tried, run.need(run.of_method(run.calibration, method), _calibrate(method)), "calibrate again")
+
+
+def _calibrate(method: str) -> str:
+    return "calibrate" if method == "mue" else f"calibrate --method {method}"
 
 
 def records(run: Run) -> list[Record]:
@@ -211,8 +220,8 @@ def clear(run: Run) -> None:
 def clear_results(run: Run) -> None:
     """Remove what was found with weights that change now: thresholds, records, traces, answers. Figures stay until they are drawn anew."""
     for path in (
-        run.thresholds,
-        run.calibration,
+        *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
+        *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         run.saturation,
         run.records,
         run.traces,

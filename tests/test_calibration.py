@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mue_cli.calibration import AT_ONCE, NEVER, Calibration, Point, calibrate, ladder, without_decay
+from mue_cli.calibration import Calibration, Point, calibrate
 from mue_cli.errors import MueError
 from mue_cli.exits.decay import Decay, decayed_threshold
+from mue_cli.ladder import AT_ONCE, NEVER, ladder, without_decay
 
 WORDS = 5
 
@@ -192,7 +193,7 @@ def test_two_evaluations_are_too_few() -> None:
 
 def test_profiles_without_a_decoder_are_refused() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
-    with pytest.raises(ValueError, match="at least one encoder stream"):
+    with pytest.raises(ValueError, match="profile of the decoder is needed"):
         calibrate({"image": streams.profiles["image"]}, streams.evaluate, 0.4)
 
 

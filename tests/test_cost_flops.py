@@ -18,14 +18,14 @@ from mue_cli.cost.flops import (
     encoder_layer_macs,
     flops_reduction,
     full_depth_twin,
-    head_macs,
+    own_head,
     patch_grid_side,
     position_bias_macs,
     resnet_macs,
     trace_flops,
 )
 from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
-from mue_cli.exits.observation import Observation
+from mue_cli.exits.observation import LooksAt, Observation
 from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
@@ -78,7 +78,7 @@ def test_base_size_matches_its_arithmetic_in_giga_macs(
     assert counted.encoder / 2 / GIGA == pytest.approx(encoder, abs=0.005)
     assert cross_kv_macs(config, source) / GIGA == pytest.approx(cross_kv, abs=0.005)
     assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(decoder_layer, abs=0.00005)
-    assert head_macs(config) / GIGA == pytest.approx(0.0457, abs=0.00005)
+    assert own_head(config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
     assert [part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)] == pytest.approx(decoding, abs=0.005)
 
 
@@ -250,6 +250,7 @@ class Scripted:
 
     layers: tuple[int, ...]
     can_fire: bool = True
+    looks_at: LooksAt = "nothing"
 
     def __call__(self, observation: Observation) -> Tensor:
         leaves = observation.layer >= self.layers[(observation.step or 1) - 1]
@@ -305,7 +306,7 @@ def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None
         traces.append(Trace("a", exits, tokens, (result.exit_layer,), 1, (1,), result.num_positions))
 
     reply()
-    assert trace_flops(traces[-1], SMALL, 64).total == counted_flops(reply)
+    assert trace_flops(traces[-1], SMALL, 64, reading=own_head(SMALL, 3)).total == counted_flops(reply)
     assert traces[-1].num_positions == 5
 
 
@@ -358,7 +359,7 @@ def test_mean_is_over_samples() -> None:
     long = Trace("b", {"joint": 3}, {"joint": 20}, (4, 4), 2, (1, 1))
     mean = flops_reduction([short, long], SMALL, 64).mean
     assert mean.encoder == pytest.approx(2 * 2 * encoder_layer_macs(SMALL, 20))
-    assert mean.head == pytest.approx(1.5 * 2 * head_macs(SMALL))
+    assert mean.head == pytest.approx(1.5 * 2 * own_head(SMALL).macs(1))
 
 
 def test_no_traces_no_reduction() -> None:

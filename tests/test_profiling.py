@@ -170,7 +170,7 @@ def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_the
 
 
 class _Alternating:
-    can_fire = True
+    can_fire, looks_at = True, "nothing"
 
     def __call__(self, observation):
         leaves = observation.layer >= (1 if observation.step % 2 else 3)

@@ -101,7 +101,9 @@ def _profiles(what: Specimen, watched: "list[list[Watched]]") -> "tuple[Profile,
     sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2), "int8": ValueSizes(1, 4)}[what.recipe.inference.precision]
     config, image_size = what.subject.model.config, what.recipe.data.image_size
     methods = (full(what.method.decompose), what.method)
-    first, second = (profile(runs, method, config, image_size, sizes) for runs, method in zip(watched, methods, strict=True))
+    first, second = (
+        profile(runs, method, config, image_size, sizes, what.subject.num_classes) for runs, method in zip(watched, methods, strict=True)
+    )
     return first, second
 
 

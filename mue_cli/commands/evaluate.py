@@ -12,9 +12,9 @@ from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, Run
 from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
+    from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import Workbench
-    from mue_cli.evaluation import Prediction, Scores, Subject
-    from mue_cli.exits.methods import Method
+    from mue_cli.evaluation import Prediction, Scores
     from mue_cli.recipe import Recipe
     from mue_cli.reports.record import Record
 
@@ -26,13 +26,20 @@ mue evaluate --method full --split val
 
 mue evaluate --metrics SPICE,CIDEr --spice-dir downloads/corenlp
 
-mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json"""
+mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json
 
+mue evaluate --method deebert --sweep"""
+
+NO_CURVE = ("full", "oracle")
 NOTABLE_DIFFERENCE = 0.10
 """Expected and measured reductions further apart than this are explained in words."""
 
 MethodOption = Annotated[
-    Literal["full", "static", "mue"] | None, typer.Option(help="Who may stop early.", show_default="the recipe's exits.method")
+    Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"] | None,
+    typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
+]
+SweepOption = Annotated[
+    bool, typer.Option("--sweep", help="Also evaluate the method's trade-off curve: settings from little to much saving, chosen on val.")
 ]
 MetricsOption = Annotated[
     str | None,
@@ -59,6 +66,7 @@ def evaluate(
     run: RunOption = None,
     weights: WeightsOption = None,
     method: MethodOption = None,
+    sweep: SweepOption = False,
     split: SplitOption = "test",
     metrics: MetricsOption = None,
     spice_dir: SpiceDirOption = None,
@@ -67,8 +75,8 @@ def evaluate(
 ) -> None:
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
 
-    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, for mue also thresholds.yaml, and the
-    prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
+    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, what `mue calibrate` found for the
+    method, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
     here = experiment(recipe, overrides, run, weights=weights)
     asked = _asked(here.recipe, metrics)
@@ -76,24 +84,53 @@ def evaluate(
         _check_metrics(asked, spice_dir)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
+    from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import after_training
 
     workbench = after_training(here.recipe, here.run, device)
     name = method or here.recipe.exits.method
-    settings = _settings(workbench, name)
-    subject = workbench.trained_subject()
+    if sweep and name in NO_CURVE:
+        raise MueError(f"the method {name} has no threshold to sweep", "leave out --sweep")
+    thresholds = workbench.thresholds(name)
+    assessment = Assessment(workbench, workbench.trained_subject(), split)
     score = _scorer(workbench, asked, spice_dir)
-    record, predictions = _evaluate(workbench, subject, name, split, settings, score)
-    full = record if name == "full" else _evaluate(workbench, subject, "full", split, _settings(workbench, "full"), score)[0]
+    record, predictions = assessment.record(name, thresholds, score)
+    full = record if name == "full" else assessment.record("full", {}, score)[0]
     runs.write_traces(here.run, [prediction.trace for prediction in predictions])
     runs.write_predictions(here.run, [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions])
+    curve = _sweep(assessment, name, asked) if sweep else []
     if as_json:
         files = {"predictions": str(here.run.predictions), "traces": str(here.run.traces), "records": str(here.run.records)}
-        answer_json({"record": asdict(record), "full": asdict(full), "files": files})
+        answer_json({"record": asdict(record), "full": asdict(full), "sweep": [asdict(point) for point in curve], "files": files})
     else:
         show(full, record)
+        if curve:
+            show_curve(curve)
         say(f"answers: {here.run.predictions}   exits: {here.run.traces}")
     _refuse_failed(asked, {**full.left_out, **record.left_out}, here.run.records)
+
+
+def _sweep(assessment: "Assessment", name: str, asked: tuple[str, ...] | None) -> "list[Record]":
+    """Evaluate the method's curve. METEOR and SPICE, which take seconds each time, only where they were asked for."""
+    from mue_cli.commands.tuning import Tuning
+
+    workbench = assessment.workbench
+    if name == "static":
+        config = assessment.subject.model.config
+        depths = range(min(config.num_encoder_layers, config.num_decoder_layers) - 1, 0, -1)
+        settings = [dict.fromkeys(workbench.thresholds(name), float(depth)) for depth in depths]
+    else:
+        settings = Tuning.of(workbench, assessment.subject, name).sweep()
+    score = _scorer(workbench, asked if asked or workbench.task.answers else ("BLEU", "CIDEr"), None)
+    return [assessment.record(name, setting, score, swept=True)[0] for setting in settings]
+
+
+def show_curve(curve: "list[Record]") -> None:
+    """Print the points of a trade-off curve."""
+    from mue_cli.reports.tables import compare, to_text
+
+    answer("the method's curve, its settings chosen on val:")
+    answer(to_text(compare(curve)))
 
 
 def show(full: "Record", record: "Record") -> None:
@@ -155,91 +192,9 @@ def _scorer(workbench: "Workbench", asked: tuple[str, ...] | None, spice_dir: Pa
     return scored
 
 
-def _evaluate(
-    workbench: "Workbench",
-    subject: "Subject",
-    name: str,
-    split: str,
-    settings: dict[str, object],
-    score: "Callable[[list[Prediction]], Scores]",
-) -> "tuple[Record, list[Prediction]]":
-    """Run a method over a split, score it, time it, and add the record to the run."""
-    from mue_cli import build
-    from mue_cli.evaluation import costs, predict
-    from mue_cli.reports.record import Record, append_record
-
-    recipe = workbench.recipe
-    method = build.method(recipe, name, workbench.thresholds(name))
-    batches = workbench.split(split, recipe.evaluation.samples)
-    total = len(batches.examples)
-    with progress(f"evaluate {name}") as report:
-        predictions = batches.in_order(predict(subject, method, batches, progress=lambda done, _: report(done, total)))
-    scores = score(predictions)
-    for note in scores.notes:
-        say(f"note: {note}")
-    spent = costs(subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)
-    record = Record(
-        recipe=recipe.name,
-        task=recipe.task,
-        dataset=workbench.prepared.manifest.name,
-        split=split,
-        method=name,
-        seed=recipe.seed,
-        num_samples=total,
-        metric=workbench.task.metric,
-        scores=scores.values,
-        costs={**spent, **_measure(workbench, subject, method, split)},
-        settings=settings,
-        left_out=scores.left_out,
-        versions=_versions(),
-    )
-    append_record(workbench.run.records, record)
-    return record, predictions
-
-
-def _measure(workbench: "Workbench", subject: "Subject", method: "Method", split: str) -> dict[str, float]:
-    """Time the method against `full` one sample at a time, turn by turn; nothing for `full` itself or without samples to time."""
-    from mue_cli.evaluation import time_against_full
-
-    samples = workbench.recipe.evaluation.timed_samples
-    if method.name == "full" or samples == 0:
-        return {}
-    with progress("time against full") as report:
-        pair = time_against_full(subject, method, list(workbench.split(split, samples, batch_size=1)), progress=report)
-    return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
-
-
-def _settings(workbench: "Workbench", name: str) -> dict[str, object]:
-    """Return what a reader of the record needs to know about the method, as JSON would give it back."""
-    from mue_cli import build
-
-    recipe = workbench.recipe
-    settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(workbench.device)}
-    settings["precision"] = recipe.inference.precision
-    if workbench.run.weights:
-        settings["weights"] = workbench.run.weights
-    if not workbench.task.answers:
-        settings["search"] = asdict(recipe.search)
-    if name != "full":
-        settings["thresholds"] = workbench.thresholds(name)
-        if not workbench.task.answers:
-            settings["skipped_layers"] = build.skipped_layers(recipe)
-    if name == "mue" and build.decay(recipe) is not None:
-        exits = recipe.exits
-        settings |= {"beta": exits.beta, "tau": exits.tau, "full_depth_steps": exits.full_depth_steps}
-    return settings
-
-
 def _result(prediction: "Prediction", bound: bool) -> dict[str, object]:
     """Return one line of predictions.json: COCO's result form for captions, the answer of a pair otherwise."""
     image_id = int(prediction.image_id) if prediction.image_id.isdecimal() else prediction.image_id
     if bound:
         return {"sample_id": prediction.sample_id, "image_id": image_id, "answer": prediction.text}
     return {"image_id": image_id, "caption": prediction.text}
-
-
-def _versions() -> dict[str, str]:
-    from mue_cli import __version__
-    from mue_cli.data.manifest import library_versions
-
-    return {"mue": __version__, **library_versions()}

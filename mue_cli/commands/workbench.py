@@ -16,7 +16,9 @@ from mue_cli.data.batches import Batch, Example, evaluation_batches, training_ba
 from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
 from mue_cli.errors import CheckpointError, RecipeError
-from mue_cli.evaluation import Similarities, Subject, measure_similarities
+from mue_cli.evaluation import Subject
+from mue_cli.exits.methods import Method
+from mue_cli.exits.readouts import Readout
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.precision import at_precision
 from mue_cli.model import checkpoint
@@ -24,6 +26,7 @@ from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
+from mue_cli.profiles import Profiles, measure_profiles
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
 from mue_cli.runs import Run, read_thresholds
@@ -68,50 +71,62 @@ class Workbench:
         """Return the run's checkpoint ready for evaluation. Raises MissingStepError before `mue finetune`."""
         return trained_subject(self.recipe, self.run, self.device)
 
-    def similarities(self, subject: Subject) -> Similarities:
-        """Run the full model on the calibration samples of `val`; write the similarities to saturation.npz and return them."""
+    def profiles(self, subject: Subject, method: Method) -> Profiles:
+        """Run the full model on the calibration samples of `val` and return what the method's rules would have seen.
+
+        Similarities are also written to saturation.npz.
+        """
         batches = self.split("val", self.recipe.calibration.samples)
-        with progress("similarities") as report:
-            found = measure_similarities(subject, self.recipe.model.decompose, batches, lambda done, _: report(done, len(batches.examples)))
-        about = {"recipe": self.recipe.name, "dataset": self.prepared.manifest.name, "split": "val"}
-        SimilarityProfile(found.streams, about).save(self.run.saturation)
+        with progress("full model on val") as report:
+            found = measure_profiles(subject, method, batches, lambda done, _: report(done, len(batches.examples)))
+        if method.name == "mue":
+            about = {"recipe": self.recipe.name, "dataset": self.prepared.manifest.name, "split": "val"}
+            SimilarityProfile(found.streams, about).save(self.run.saturation)
         return found
 
+    def similarities(self, subject: Subject) -> None:
+        """Measure similarities and write saturation.npz."""
+        self.profiles(subject, self.method("mue", dict.fromkeys(build.streams(self.recipe), 0.0)))
+
+    def method(self, name: str, thresholds: Mapping[str, float]) -> Method:
+        """Return a method with the run's readout."""
+        return build.method(self.recipe, name, thresholds, load_readout(self.recipe, self.run, name, self.device))
+
     def thresholds(self, method: str) -> dict[str, float]:
-        """Return a threshold (mue) or exit layer (static) per stream; see `thresholds`."""
+        """Return a threshold, for static an exit layer, per stream; see `thresholds`."""
         return thresholds(self.recipe, self.run, method)
 
 
 def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
-    """Return a threshold (mue) or exit layer (static) per stream: the recipe's own, for mue else those of thresholds.yaml.
+    """Return a threshold, for static an exit layer, per stream: the recipe's own, else those that `mue calibrate` found.
 
     Raises MissingStepError before `mue calibrate`, RecipeError for `static` without whole layers.
     """
-    if method == "full":
+    if method not in ("static", *build.CALIBRATED):
         return {}
     stated = build.fixed_thresholds(recipe.exits)
-    wanted = build.streams(recipe)
+    wanted = build.streams(recipe, method)
     if method == "static" and not all(stated.get(stream, 0) >= 1 and float(stated[stream]).is_integer() for stream in wanted):
         example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
         raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
-    if method == "mue" and not stated.keys() >= set(wanted):
-        stated = {**_calibrated(recipe, run), **stated}
+    if method != "static" and not stated.keys() >= set(wanted):
+        stated = {**_calibrated(recipe, run, method), **stated}
     return {stream: stated[stream] for stream in wanted if stream in stated}
 
 
-def _calibrated(recipe: Recipe, run: Run) -> Mapping[str, float]:
-    """Return the thresholds of thresholds.yaml. Raises RecipeError when they were searched with anything else than is asked for now."""
-    found = read_thresholds(run)
+def _calibrated(recipe: Recipe, run: Run, method: str) -> Mapping[str, float]:
+    """Return the thresholds that were found. Raises RecipeError when they were searched with anything else than is asked for now."""
+    found = read_thresholds(run, method)
     policy, precision = build.skipped_layers(recipe), recipe.inference.precision
     pairs = {
-        _list(found.decay): _list(build.decay_settings(recipe)),
+        _list(found.decay): _list(build.decay_settings(recipe, method)),
         f"skipped_layers {found.skipped_layers}": f"skipped_layers {policy}",
         f"precision {found.precision}": f"precision {precision}",
         _weights(found.weights): _weights(run.weights),
     }
     for searched, wanted in pairs.items():
         if searched != wanted:
-            message = f"`{run.thresholds}` was searched with {searched}, now it is {wanted}"
+            message = f"`{run.of_method(run.thresholds, method)}` was searched with {searched}, now it is {wanted}"
             raise RecipeError(message, f"run: {run.command('calibrate')}")
     return found.thresholds
 
@@ -170,6 +185,11 @@ def _trained(run: Run) -> Pretrained:
     found = Pretrained(run.need(run.checkpoint, "finetune"))
     run.need(run.tokenizer, "finetune")
     return found
+
+
+def load_readout(recipe: Recipe, run: Run, method: str, device: torch.device) -> Readout | None:
+    """Return the readout of a method that has its own."""
+    return None
 
 
 def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:

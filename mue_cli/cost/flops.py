@@ -9,9 +9,11 @@ Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from statistics import fmean
 
-from mue_cli.exits.methods import SkippedPolicy
+from mue_cli.cost.reading import Reading
+from mue_cli.exits.methods import Method, SkippedPolicy
 from mue_cli.exits.trace import Trace
 from mue_cli.model.config import OFAConfig
 
@@ -50,13 +52,20 @@ class FlopsReduction:
 
 
 def trace_flops(
-    trace: Trace, config: OFAConfig, image_size: int, asked: Collection[str] = (), skipped_layers: SkippedPolicy = "project"
+    trace: Trace,
+    config: OFAConfig,
+    image_size: int,
+    asked: Collection[str] = (),
+    skipped_layers: SkippedPolicy = "project",
+    reading: Reading | None = None,
 ) -> FlopsBreakdown:
     """Count the operations of one trace.
 
     image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder") whose rule compares hidden states after
-    each layer; leave out those whose rule cannot fire or looks at nothing. skipped_layers: of the method, see Method.
+    each layer; leave out those whose rule cannot fire or looks at nothing. skipped_layers: of the method, see Method. reading: None for
+    the model's own head over the vocabulary, once a step.
     """
+    reading = reading or own_head(config)
     source = sum(trace.encoder_tokens.values())
     dim = config.embed_dim
     return FlopsBreakdown(
@@ -67,20 +76,42 @@ def trace_flops(
         * sum(exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s]) for s, exit_layer in trace.encoder_exits.items()),
         cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
         decoder=2.0 * _decoder_macs(trace, config, source, skipped_layers),
-        head=2.0 * sum(trace.num_hypotheses) * head_macs(config),
-        rule=float(_rule_flops(trace, config, asked)),
+        head=reading.answer_flops(trace),
+        rule=_comparing_flops(trace, config, asked) + reading.rule_flops(trace, config.num_decoder_layers),
     )
 
 
 def flops_reduction(
-    traces: Sequence[Trace], config: OFAConfig, image_size: int, asked: Collection[str] = (), skipped_layers: SkippedPolicy = "project"
+    traces: Sequence[Trace],
+    config: OFAConfig,
+    image_size: int,
+    asked: Collection[str] = (),
+    skipped_layers: SkippedPolicy = "project",
+    reading: Reading | None = None,
 ) -> FlopsReduction:
-    """Compare traces with their full-depth twins: the same samples and words, no exits and no rule. Raises ValueError without traces."""
+    """Compare traces with their full-depth twins: the same samples and words, no exits, no rule, the model's own head.
+
+    Raises ValueError without traces.
+    """
     if not traces:
         raise ValueError("a FLOPs reduction needs at least one trace")
-    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers) for trace in traces])
-    full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size) for trace in traces])
+    head = own_head(config, reading.num_classes if reading else None)
+    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers, reading) for trace in traces])
+    full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size, reading=head) for trace in traces])
     return FlopsReduction(1.0 - mean.total / full.total, mean, full)
+
+
+def own_head(config: OFAConfig, num_classes: int | None = None) -> Reading:
+    """Return what the model's own head costs, over the vocabulary or over so many classes."""
+    classes = config.vocab_size if num_classes is None else num_classes
+    return Reading(lambda layer: config.embed_dim * classes, classes)
+
+
+def method_reading(method: Method, config: OFAConfig, num_classes: int | None = None) -> Reading:
+    """Return what a method's readout costs, its rule's readings included."""
+    classes = config.vocab_size if num_classes is None else num_classes
+    macs = partial(method.readout.macs, embed_dim=config.embed_dim, num_classes=classes)
+    return Reading(macs, classes, by_rule="decoder" in method.asked("logits"))
 
 
 def full_depth_twin(trace: Trace, config: OFAConfig) -> Trace:
@@ -126,11 +157,6 @@ def decoder_layer_macs(config: OFAConfig, queries: int, keys: int, source: int) 
     """Return the multiply-adds of one decoder layer for one hypothesis: new positions, self-attention keys, encoder tokens."""
     dim, ffn = config.embed_dim, config.ffn_dim
     return queries * (6 * dim**2 + 2 * dim * ffn + 2 * (keys + source) * dim)
-
-
-def head_macs(config: OFAConfig) -> int:
-    """Return the multiply-adds of the output head for one position."""
-    return config.embed_dim * config.vocab_size
 
 
 def position_bias_macs(dim: int, encoder_tokens: Mapping[str, int], positions: int) -> int:
@@ -180,7 +206,7 @@ def _filling_macs(skipped_layers: SkippedPolicy, layer: int, projection: int) ->
             return lambda is_last: 0
 
 
-def _rule_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> int:
+def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> float:
     """Cosine similarities: one per layer run, except after the last one, where there is nothing left to skip."""
     compared = sum(
         trace.encoder_tokens[stream] * min(exit_layer, config.num_encoder_layers - 1)
@@ -192,7 +218,7 @@ def _rule_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> int:
             hypotheses * trace.num_positions * min(exit_layer, config.num_decoder_layers - 1)
             for exit_layer, hypotheses in zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
         )
-    return RULE_FLOPS_PER_VALUE * config.embed_dim * compared
+    return float(RULE_FLOPS_PER_VALUE * config.embed_dim * compared)
 
 
 def _mean(breakdowns: Sequence[FlopsBreakdown]) -> FlopsBreakdown:

@@ -75,7 +75,7 @@ def deebert(threshold: float, heads: Readout, decompose: bool, skipped_layers: S
     return Method("deebert", decompose, {"decoder": entropy_rule(threshold)}, skipped_layers, heads)
 
 
-def pabee(patience: int, heads: Readout, decompose: bool, skipped_layers: SkippedPolicy = "project") -> Method:
+def pabee(patience: float, heads: Readout, decompose: bool, skipped_layers: SkippedPolicy = "project") -> Method:
     """Return PABEE (Zhou et al., NeurIPS 2020) on the decoder: heads trained with the model, exit once `patience` layers agree."""
     return Method("pabee", decompose, {"decoder": PatienceRule(patience)}, skipped_layers, heads)
 

@@ -3,6 +3,7 @@
 Shape letters: B rows, T positions read out (a beam's hypotheses, which must all agree), V classes.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,11 +29,14 @@ def agreement(observation: Observation) -> Tensor:
 
 @dataclass(frozen=True)
 class PatienceRule:
-    """Leave when `patience` layers in a row have agreed with the layer before them; at least 1."""
+    """Leave when `patience` layers in a row have agreed with the layer before them. patience: at least 1; inf never fires."""
 
-    patience: int
+    patience: float
     looks_at: LooksAt = "logits"
-    can_fire: bool = True
+
+    @property
+    def can_fire(self) -> bool:
+        return self.patience < math.inf
 
     def __call__(self, observation: Observation) -> Tensor:
         return agreement(observation) >= self.patience

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, trace_flops
+from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, method_reading, trace_flops
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
 from mue_cli.exits.methods import Method
-from mue_cli.exits.observation import Observation, Rule
+from mue_cli.exits.observation import LooksAt, Observation, Rule
+from mue_cli.exits.readouts import Head, Readout
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
@@ -100,8 +101,9 @@ def watch(model: OFA, method: Method, run: Run, stopwatch: Stopwatch) -> Watched
     streams = ("image", "text") if method.decompose else ("joint",)
     probes: dict[str, Probe] = {stream: partial(_name_stream, stopwatch, stream) for stream in streams}
     rules: dict[str, Rule] = {stream: _TimedRule(rule, stopwatch.timed(RULE, rule)) for stream, rule in method.rules.items()}
+    readout = _TimedReadout(method.readout, stopwatch.timed(HEAD, method.readout))
     with _watched(model, stopwatch):
-        trace = stopwatch.timed(REST, run)(replace(method, rules=rules), probes)
+        trace = stopwatch.timed(REST, run)(replace(method, rules=rules, readout=readout), probes)
     return Watched(trace, dict(stopwatch.seconds), dict(stopwatch.calls))
 
 
@@ -127,9 +129,11 @@ def watch_in_turn(
     return fastest
 
 
-def profile(watched: Sequence[Watched], method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes) -> Profile:
-    """Return means over samples, one run of each under the method."""
-    work = [_work(each.trace, method, config, image_size, sizes) for each in watched]
+def profile(
+    watched: Sequence[Watched], method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes, num_classes: int | None = None
+) -> Profile:
+    """Return means over samples, one run of each under the method. num_classes: that are read out (None: the vocabulary)."""
+    work = [_work(each.trace, method, config, image_size, sizes, num_classes) for each in watched]
     found = {name for each in watched for name in each.seconds}
     names = [RESNET, EMBEDDING, *map(encoder_part, watched[0].trace.encoder_exits), CROSS, SKIPPED, DECODER, HEAD, RULE, REST]
     names[-1:-1] = sorted(found.difference(names))
@@ -147,10 +151,13 @@ def profile(watched: Sequence[Watched], method: Method, config: OFAConfig, image
     return Profile(tuple(parts), fmean(len(each.trace.decoder_exits) for each in watched))
 
 
-def _work(trace: Trace, method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes) -> dict[str, tuple[float, float]]:
+def _work(
+    trace: Trace, method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes, num_classes: int | None
+) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
-    asked = method.asked("states")
-    flops, traffic = trace_flops(trace, config, image_size, asked, method.skipped_layers), trace_traffic(trace, config, sizes)
+    reading = method_reading(method, config, num_classes)
+    flops = trace_flops(trace, config, image_size, method.asked("states"), method.skipped_layers, reading)
+    traffic = trace_traffic(trace, config, sizes, num_classes)
     streams = {
         encoder_part(stream): (2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]), traffic.encoder[stream])
         for stream, exit_layer in trace.encoder_exits.items()
@@ -187,8 +194,24 @@ class _TimedRule:
     def can_fire(self) -> bool:
         return self.rule.can_fire
 
+    @property
+    def looks_at(self) -> LooksAt:
+        return self.rule.looks_at
+
     def __call__(self, observation: Observation) -> Tensor:
         return self.timed(observation)
+
+
+@dataclass(frozen=True)
+class _TimedReadout:
+    readout: Readout
+    timed: Callable[[Tensor, Sequence[int], Head], Tensor]
+
+    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+        return self.timed(states, exit_layers, head)
+
+    def macs(self, layer: int, embed_dim: int, num_classes: int) -> int:
+        return self.readout.macs(layer, embed_dim, num_classes)
 
 
 @contextmanager
@@ -201,7 +224,6 @@ def _watched(model: OFA, stopwatch: Stopwatch) -> Iterator[None]:
         *((layer, "cross_keys_values", CROSS) for layer in decoder.layers),
         *((layer, "self_keys_values", SKIPPED) for layer in decoder.layers),
         *((layer, "forward", DECODER) for layer in decoder.layers),
-        (decoder, "logits", HEAD),
     ]
     with ExitStack() as stack:
         for owner, name, part in places:

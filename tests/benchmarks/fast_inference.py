@@ -189,7 +189,7 @@ def rule(bench: Bench) -> dict[str, object]:
 class DrawnRule:
     """Leaves each row of a walk after the layer that was drawn for it. layers: by row, or by step and row."""
 
-    can_fire = True
+    can_fire, looks_at = True, "nothing"
 
     def __init__(self, layers: Sequence[Sequence[int]]) -> None:
         self.layers, self.alive = layers, list(range(len(layers[0])))
