@@ -170,6 +170,8 @@ def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: 
     match name, thresholds.get("decoder", math.inf), readout:
         case "full", _, _:
             return methods.full(decompose)
+        case "oracle", _, _:
+            return methods.oracle(decompose)
         case "static", _, _:
             return methods.static({stream: int(layer) for stream, layer in thresholds.items()}, decompose, policy)
         case "mue", _, _:
@@ -182,7 +184,7 @@ def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: 
             return methods.pabee(patience, heads, decompose, policy)
         case "deecap", threshold, imitation if imitation is not None:
             return methods.deecap(threshold, imitation, decompose, policy)
-    raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", *CALIBRATED)))
+    raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", "oracle", *CALIBRATED)))
 
 
 def decay(recipe: Recipe, name: str = "mue") -> Decay | None:

@@ -3,7 +3,8 @@
 Encoder: per sample, the pair of depths with the fewest layers (their mean, as in Eq. 14) for which the whole answer has the same tokens.
 Depths are evaluated exactly, from states that are cached once: streams do not see each other.
 Decoder: at that depth, per word, the first layer whose most probable next word is the last layer's, for all hypotheses of a beam. With
-greedy search no word changes. A beam also compares probabilities, so there the bound is a little optimistic.
+greedy search no word changes. A beam also compares probabilities, and where the most probable word is forbidden (an n-gram twice) the
+next one counts: there the bound is a little optimistic.
 
 Shape letters: B rows, Q hypotheses, V classes.
 """
@@ -16,7 +17,7 @@ import torch
 
 from mue_cli.data.batches import Batch
 from mue_cli.evaluation import Prediction, Progress, Subject, decode_batch, encode_batch
-from mue_cli.exits.methods import Method
+from mue_cli.exits.methods import Method, oracle
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.walk import Rows
@@ -28,7 +29,7 @@ def find_oracle(subject: Subject, decompose: bool, batches: Iterable[Batch], pro
     """Return the full model's predictions with the oracle's exits in their traces. progress: as in `evaluation.predict`."""
     predictions: list[Prediction] = []
     for batch in batches:
-        predictions += _of_batch(subject, Method("oracle", decompose), batch)
+        predictions += _of_batch(subject, oracle(decompose), batch)
         if progress is not None:
             progress(len(predictions), -1)
     return predictions

@@ -18,14 +18,19 @@ from mue_cli.cost.flops import (
     encoder_layer_macs,
     flops_reduction,
     full_depth_twin,
+    method_reading,
     own_head,
     patch_grid_side,
     position_bias_macs,
     resnet_macs,
     trace_flops,
 )
+from mue_cli.cost.reading import SOFTMAX_FLOPS_PER_CLASS
+from mue_cli.exits import methods
+from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import LooksAt, Observation
+from mue_cli.exits.readouts import ImitationReadout, LayerHeads
 from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
@@ -292,6 +297,35 @@ def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Meth
     assert counted.total == real
     if method.name == "scripted":
         assert traces[-1].decoder_exits == SCRIPT.layers
+
+
+@pytest.mark.parametrize("name", ["calm", "deebert", "pabee", "deecap"])
+@pytest.mark.parametrize("beam", [1, 2])
+def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) -> None:
+    """PyTorch's counter sees the products; a softmax of every layer that was asked comes on top."""
+    torch.manual_seed(0)
+    heads, imitation = LayerHeads(4, SMALL.embed_dim, SMALL.vocab_size), ImitationReadout(4, SMALL.embed_dim)
+    method = {
+        "calm": methods.calm(0.2, True, Decay(1.0, 0.0)),
+        "deebert": methods.deebert(0.3, heads, True),
+        "pabee": methods.pabee(1, heads, True),
+        "deecap": methods.deecap(0.2, imitation, True),
+    }[name]
+    tables, traces = PositionTables(model), []
+
+    def caption() -> None:
+        encoded = encode(model, tables, method, *inputs())
+        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5))[0]
+        exits, tokens = {"image": 3, "text": 3}, {stream: count[0] for stream, count in encoded.num_tokens.items()}
+        traces.append(Trace("a", exits, tokens, tuple(result.exit_layers), 6, tuple(result.num_hypotheses)))
+
+    caption()  # builds the position tables
+    real = counted_flops(caption)
+    trace = traces[-1]
+    counted = trace_flops(trace, SMALL, 64, reading=method_reading(method, SMALL))
+    asked = sum(hyps * min(layer, 3) for layer, hyps in zip(trace.decoder_exits, trace.num_hypotheses, strict=True))
+    assert counted.total - SOFTMAX_FLOPS_PER_CLASS * SMALL.vocab_size * asked == real
+    assert counted.rule > 0
 
 
 @pytest.mark.parametrize("method", [full(True), static({"image": 1, "text": 3, "decoder": 2}, True)], ids=["full", "static"])

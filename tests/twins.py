@@ -1,6 +1,7 @@
 """Slow and obvious versions of what the package does fast: one sample, no cache, no batch, biases rebuilt every time."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,9 @@ from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
 
 BOS, PAD, EOS = 0, 1, 2
+
+Judge = Callable[[list[list[list[float]]], float], bool]
+"""Takes probabilities, layer by layer and hypothesis by hypothesis, and a threshold."""
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -68,7 +72,10 @@ class Decoder:
         decay: Decay | None,
         num_steps: int,
         skipped_layers: str = "project",
+        judge: Judge | None = None,
+        read: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
+        self.judge, self.read = judge, read or (lambda state, layer: model.decoder.logits(state))
         self.model, self.encoded, self.layout, self.skipped_layers = model, encoded, layout, skipped_layers
         self.threshold, self.decay, self.num_steps = threshold, decay, num_steps
 
@@ -87,6 +94,7 @@ class Decoder:
             line.inputs.append([])
             line.exits.append(num_layers)
         exit_layer, left_with = num_layers, states
+        seen: list[list[list[float]]] = []
         for i in range(num_layers):
             before = torch.stack(states)
             for line, state in zip(lines, states, strict=True):
@@ -96,11 +104,18 @@ class Decoder:
             states = [self.layer(i, line) for line in lines]
             if exit_layer == num_layers:
                 left_with = states
-                if i + 1 < num_layers and cosine(before, torch.stack(states)) > self.threshold_at(len(lines[0].tokens)):
+                if i + 1 < num_layers and self.leaves(i + 1, before, states, seen, len(lines[0].tokens)):
                     exit_layer = i + 1
         for line in lines:
             line.exits[-1] = exit_layer
-        return [torch.log_softmax(decoder.logits(state), 0) for state in left_with], exit_layer
+        return [torch.log_softmax(self.read(state, exit_layer), 0) for state in left_with], exit_layer
+
+    def leaves(self, layer: int, before: Tensor, states: list[Tensor], seen: list[list[list[float]]], step: int) -> bool:
+        """Ask the judge, who looks at the probabilities of all layers so far; without one, the cosine decides."""
+        if self.judge is None:
+            return cosine(before, torch.stack(states)) > self.threshold_at(step)
+        seen.append([self.read(state, layer).softmax(0).tolist() for state in states])
+        return self.judge(seen, self.threshold_at(step))
 
     def layer(self, i: int, line: Line) -> Tensor:
         decoder, layer = self.model.decoder, self.model.decoder.layers[i]

@@ -9,6 +9,7 @@
 | pabee | never | patience | a head per layer, trained with the model |
 | deecap | never | confidence | imitation network |
 | calm | never | softmax margin with decay | shared head |
+| oracle | found afterwards | found afterwards | shared head |
 
 Streams: "image" and "text" with decomposition (Eq. 3), "joint" without, and "decoder".
 """
@@ -52,6 +53,11 @@ class Method:
 def full(decompose: bool) -> Method:
     """Return the method that runs every layer."""
     return Method("full", decompose)
+
+
+def oracle(decompose: bool) -> Method:
+    """Return the full model under the oracle's name: its exits are found afterwards (mue_cli/oracle.py), no rule knows them."""
+    return Method("oracle", decompose)
 
 
 def static(exit_layers: Mapping[str, int], decompose: bool, skipped_layers: SkippedPolicy = "project") -> Method:
