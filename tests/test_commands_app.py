@@ -15,7 +15,7 @@ from mue_cli.commands import display
 from mue_cli.errors import MueError
 
 COMMANDS = ["prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve", "finetune", "calibrate", "evaluate"]
-COMMANDS += ["plot saturation", "plot tradeoff", "predict", "export", "doctor", "demo"]
+COMMANDS += ["plot saturation", "plot tradeoff", "table", "predict", "export", "doctor", "demo"]
 
 HELP_WITHOUT_HEAVY_IMPORTS = """
 import sys
@@ -82,6 +82,7 @@ def test_package_runs_as_a_module() -> None:
         (["finetune", "--recipe", "no/such.yaml"], "no recipe file `no/such.yaml`", "recipes by name: "),
         (["finetune"], "no prepared data at data/shapes", "run: mue prepare shapes"),
         (["plot", "tradeoff"], "no records.jsonl in `runs/shapes-caption`", "run: mue evaluate --recipe shapes-caption"),
+        (["table", "1"], "no records.jsonl in `runs/shapes-caption`", "run: mue evaluate --recipe shapes-caption"),
         (["prepare", "coco"], "no captions found in downloads/coco", "needed in one folder:"),
         (["prepare", "flickr8k"], "downloads/flickr8k/dataset_flickr8k.json is missing", "needed in one folder:"),
         (["prepare", "snli-ve"], "none of snli_ve_train.jsonl", "needed in one folder:"),

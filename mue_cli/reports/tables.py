@@ -1,29 +1,48 @@
-"""Records beside each other, as plain text, Markdown or CSV."""
+"""Tables: what is in one, and how it looks as plain text, Markdown, CSV, LaTeX and JSON."""
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mue_cli.reports.record import Record
 
-Cell = str | float | None
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value over several trainings. sd: sample standard deviation, None for a single training. bounds: of a confidence interval."""
+
+    mean: float
+    sd: float | None = None
+    bounds: tuple[float, float] | None = None
+
+
+Cell = str | float | Estimate | None
 
 
 @dataclass(frozen=True)
 class Column:
-    """shown: format of a number in text and Markdown, as in `format(value, shown)`."""
+    """shown: format of a number where people read it, as in `format(value, shown)`. group: whose numbers these are, "" for the main ones;
+    columns of a group stand beside each other, set apart from the rest."""
 
     name: str
     shown: str = ""
+    group: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name} ({self.group})" if self.group else self.name
 
 
 @dataclass(frozen=True)
 class Table:
-    """rows: one cell per column each; None where there is nothing to say."""
+    """rows: one cell per column each; None where there is nothing to say. caption: sentences; where there is no place for them (CSV) they
+    are left out."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    caption: tuple[str, ...] = ()
 
 
 def compare(records: Sequence[Record]) -> Table:
@@ -41,35 +60,72 @@ def compare(records: Sequence[Record]) -> Table:
         (Column("FLOPs", ".1%"), _cost("flops")),
         (Column("measured", ".1%"), _cost("measured")),
         *((Column(f"{stream} exit", ".2f"), _cost(f"{stream}_layers")) for stream in ("joint", "image", "text", "decoder")),
-        (Column("layers"), _depth),
+        (Column("layers"), depth),
     ]
-    rows = [tuple(value(record) for _, value in every) for record in records]
-    kept = [i for i in range(len(every)) if any(row[i] is not None for row in rows)]
-    return Table(tuple(every[i][0] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))
+    return without_empty(
+        Table(tuple(column for column, _ in every), tuple(tuple(value(record) for _, value in every) for record in records))
+    )
+
+
+def depth(record: Record) -> str | None:
+    """Return the layers there are: encoder + decoder."""
+    depths = [record.costs.get(name) for name in ("num_encoder_layers", "num_decoder_layers")]
+    return None if None in depths else "+".join(f"{depth:.0f}" for depth in depths)
+
+
+def without_empty(table: Table) -> Table:
+    """Return the table without the columns that have a value in no row."""
+    kept = [i for i in range(len(table.columns)) if any(row[i] is not None for row in table.rows)]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return Table(tuple(table.columns[i] for i in kept), rows, table.caption)
 
 
 def to_text(table: Table) -> str:
-    """Return the table as aligned text: words to the left, numbers to the right."""
-    cells = _shown(table)
-    widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
-    cells.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(_pad(table, i, cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in cells) + "\n"
+    """Return the table as aligned text: words to the left, numbers to the right, a group behind a line, the caption below."""
+    columns = [_padded(table, i) for i in range(len(table.columns))]
+    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    groups = _groups_in_text(table, [len(cells[0]) for cells in columns])
+    return "\n".join([*groups, *lines, *table.caption]) + "\n"
 
 
 def to_markdown(table: Table) -> str:
-    """Return the table in GitHub's Markdown."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in _shown(table)]
-    cells.insert(1, ["---:" if _is_number(table, i) else "---" for i in range(len(table.columns))])
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    """Return the table in GitHub's Markdown, the caption as a paragraph below."""
+    cells = [[_markdown(cell) for cell in row] for row in _shown(table, [column.full_name for column in table.columns])]
+    cells.insert(1, ["---:" if _is_number(column) else "---" for column in table.columns])
+    caption = f"\n{_markdown(' '.join(table.caption))}\n" if table.caption else ""
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells) + caption
 
 
 def to_csv(table: Table) -> str:
-    """Return the table as CSV with full precision; an empty cell where there is nothing to say."""
+    """Return the table as CSV with full precision; an empty cell where there is nothing to say.
+
+    An estimate has the column "<name> sd" after its mean, and "<name> low" and "<name> high" where an interval is known.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
-    writer.writerows(table.rows)
+    parts = [_csv_parts([row[i] for row in table.rows]) for i in range(len(table.columns))]
+    writer.writerow([f"{column.full_name}{name}" for column, named in zip(table.columns, parts, strict=True) for name in named])
+    for row in table.rows:
+        writer.writerow([part(cell) for cell, named in zip(row, parts, strict=True) for part in named.values()])
     return out.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """Return the table as a LaTeX float, caption included, shrunk where it is wider than the page. Packages: booktabs, graphicx."""
+    names, *rows = [" & ".join(cells) + r" \\" for cells in _latex_cells(table)]
+    kinds = "".join((r"@{\qquad}" if _opens_group(table, i) else "") + "lr"[_is_number(c)] for i, c in enumerate(table.columns))
+    top = [r"% \usepackage{booktabs,graphicx}", r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
+    shrunk = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
+    head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", *_groups_in_latex(table), names, r"\midrule"]
+    caption = [rf"\caption{{{_latex(' '.join(table.caption))}}}"] if table.caption else []
+    return "\n".join([*top, shrunk, *head, *rows, r"\bottomrule", r"\end{tabular}}", *caption, r"\end{table*}"]) + "\n"
+
+
+def to_document(table: Table) -> dict[str, object]:
+    """Return the table as JSON would hold it: a row is column -> value, an estimate an object."""
+    names = [column.full_name for column in table.columns]
+    rows = [dict(zip(names, map(_value, row), strict=True)) for row in table.rows]
+    return {"rows": rows, "caption": " ".join(table.caption)}
 
 
 def _score(metric: str) -> Callable[[Record], Cell]:
@@ -80,26 +136,124 @@ def _cost(name: str) -> Callable[[Record], Cell]:
     return lambda record: record.costs.get(name)
 
 
-def _depth(record: Record) -> Cell:
-    """Return the layers there are: encoder + decoder."""
-    depths = [record.costs.get(name) for name in ("num_encoder_layers", "num_decoder_layers")]
-    return None if None in depths else "+".join(f"{depth:.0f}" for depth in depths)
-
-
-def _shown(table: Table) -> list[list[str]]:
-    rows = [[_show(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows]
-    return [[column.name for column in table.columns], *rows]
+def _shown(table: Table, names: list[str]) -> list[list[str]]:
+    """Return the cells as people read them, `names` in the first row."""
+    return [names, *([_show(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows)]
 
 
 def _show(cell: Cell, column: Column) -> str:
     if cell is None:
         return "-"
+    if isinstance(cell, Estimate):
+        mean = format(cell.mean, column.shown)
+        return mean if cell.sd is None else f"{mean.removesuffix('%')} ± {format(cell.sd, column.shown)}"
     return cell if isinstance(cell, str) else format(cell, column.shown)
 
 
-def _pad(table: Table, i: int, cell: str, width: int) -> str:
-    return cell.rjust(width) if _is_number(table, i) else cell.ljust(width)
+def _is_number(column: Column) -> bool:
+    return bool(column.shown)
 
 
-def _is_number(table: Table, i: int) -> bool:
-    return bool(table.columns[i].shown)
+def _opens_group(table: Table, i: int) -> bool:
+    return bool(table.columns[i].group) and (i == 0 or table.columns[i - 1].group != table.columns[i].group)
+
+
+def _spans(table: Table) -> list[tuple[str, int, int]]:
+    """Return each group with its first column and the one after its last."""
+    starts = [i for i in range(len(table.columns)) if _opens_group(table, i)]
+    sizes = [sum(column.group == table.columns[start].group for column in table.columns[start:]) for start in starts]
+    return [(table.columns[start].group, start, start + size) for start, size in zip(starts, sizes, strict=True)]
+
+
+def _padded(table: Table, i: int) -> list[str]:
+    """Return one column's cells, name and rule on top, all of one width; the line of a group stands before its first column."""
+    column = table.columns[i]
+    cells = [column.name, *_below_each_other([_show(row[i], column) for row in table.rows])]
+    opens = _opens_group(table, i)
+    width = max(map(len, [*cells, f"({column.group})" if opens else ""]))
+    cells.insert(1, "-" * width)
+    before = "| " if opens else ""
+    return [before + (cell.rjust(width) if _is_number(column) else cell.ljust(width)) for cell in cells]
+
+
+def _below_each_other(cells: list[str]) -> list[str]:
+    """Return cells padded so that means stand below each other, where a deviation follows some of them."""
+    if not any("±" in cell for cell in cells):
+        return cells
+    numbers = [re.match(r"-?\d[\d.,]*", cell) for cell in cells]
+    tails = [cell[number.end() :] if number else "" for cell, number in zip(cells, numbers, strict=True)]
+    width = max(map(len, tails))
+    return [cell + " " * (width - len(tail)) if number else cell for cell, number, tail in zip(cells, numbers, tails, strict=True)]
+
+
+def _groups_in_text(table: Table, widths: list[int]) -> list[str]:
+    line = ""
+    for group, start, _ in _spans(table):
+        line = line.ljust(sum(widths[:start]) + 2 * start) + f"| ({group})"
+    return [line] if line else []
+
+
+_MARKDOWN = str.maketrans({**{mark: f"\\{mark}" for mark in "\\`*_[]<>|~"}, "\n": " "})
+
+
+def _markdown(text: str) -> str:
+    return text.translate(_MARKDOWN)
+
+
+def _csv_parts(cells: list[Cell]) -> dict[str, Callable[[Cell], Cell]]:
+    """Return what stands for a column: the end of a name -> what is written of a cell."""
+    estimates = [cell for cell in cells if isinstance(cell, Estimate)]
+    parts: dict[str, Callable[[Cell], Cell]] = {"": lambda cell: cell.mean if isinstance(cell, Estimate) else cell}
+    if estimates:
+        parts[" sd"] = lambda cell: cell.sd if isinstance(cell, Estimate) else None
+    if any(estimate.bounds for estimate in estimates):
+        parts[" low"] = lambda cell: cell.bounds[0] if isinstance(cell, Estimate) and cell.bounds else None
+        parts[" high"] = lambda cell: cell.bounds[1] if isinstance(cell, Estimate) and cell.bounds else None
+    return parts
+
+
+_LATEX = str.maketrans(
+    {
+        **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
+        # After the `\\` of the row above, these two would be read as its options.
+        **{"[": "{[}", "*": "{*}"},
+        **{"±": r"$\pm$", "\u00a0": "~", "\n": " "},
+    }
+)
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def _latex_cells(table: Table) -> list[list[str]]:
+    names = [_latex(column.name) for column in table.columns]
+    return [names, *([_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows)]
+
+
+def _latex_cell(cell: Cell, column: Column) -> str:
+    if cell is None:
+        return "--"
+    shown = _latex(_show(cell, column))
+    return shown if isinstance(cell, str) else re.sub("^-", "$-$", shown)
+
+
+def _groups_in_latex(table: Table) -> list[str]:
+    """Return the row of group names and the rules below them; nothing without groups."""
+    cells: list[str] = []
+    rules = []
+    at = 0
+    for group, start, end in _spans(table):
+        cells += [""] * (start - at) + [rf"\multicolumn{{{end - start}}}{{c}}{{{_latex(group)}}}"]
+        rules.append(rf"\cmidrule(lr){{{start + 1}-{end}}}")
+        at = end
+    cells += [""] * (len(table.columns) - at)
+    return [" & ".join(cells) + r" \\", *rules] if rules else []
+
+
+def _value(cell: Cell) -> object:
+    if not isinstance(cell, Estimate):
+        return cell
+    return {"mean": cell.mean, "sd": cell.sd, **({"bounds": list(cell.bounds)} if cell.bounds else {})}

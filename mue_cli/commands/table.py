@@ -1,0 +1,109 @@
+"""`mue table`: the paper's tables with rows of your own runs."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mue_cli.commands.display import answer, answer_json, say
+from mue_cli.commands.options import Experiment, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+from mue_cli.errors import DataError, MissingStepError, MueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mue_cli.reports.entries import Entry
+    from mue_cli.reports.tables import Table
+
+EXAMPLES = """Examples
+
+mue table 1
+
+mue table 3 --recipe shapes-entailment --split val
+
+mue table 4 --format latex > ablation.tex
+
+mue table 2 --run runs/longer --json"""
+
+NumberArgument = Annotated[int, typer.Argument(metavar="1|2|3|4", show_default=False, help="Number of the table in the paper.")]
+FormatOption = Annotated[Literal["text", "markdown", "csv", "latex"], typer.Option("--format", help="How the table is written.")]
+
+
+def table(
+    number: NumberArgument,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    form: FormatOption = "text",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a table of the paper, your rows beside its numbers: 1 the models, 2 the layers of each stream, 3 the trade-off, 4 the ablation.
+
+    Reads what `mue evaluate` and `mue study` recorded; for 2 modality.npz, which `mue plot modality` writes, of the split it was measured
+    on. Over several seeds a cell is the mean ± the sample standard deviation.
+    """
+    from mue_cli.reports.paper_tables import SUBJECTS
+
+    if number not in SUBJECTS:
+        choices = ", ".join(f"{known} ({subject})" for known, subject in SUBJECTS.items())
+        raise MueError(f"the paper has no Table {number} to print", f"choose one of {choices}")
+    here = experiment(recipe, overrides, run)
+    tables, missing = (_of_layers(here), []) if number == 2 else _of_entries(here, number, split)
+    if as_json:
+        _answer_document(number, tables, missing)
+    else:
+        answer("\n".join(_render(table, form) for table in tables).rstrip("\n"))
+    if missing:
+        say(f"not run yet: {', '.join(missing)}; `mue study` trains and evaluates all rows")
+
+
+def _of_entries(here: Experiment, number: int, split: str) -> "tuple[Sequence[Table], list[str]]":
+    """Return a table of evaluated points, and the rows that are missing in it."""
+    from mue_cli.reports.paper_tables import PAPER_TABLES, missing_rows
+
+    entries = _entries(here, split)
+    return (PAPER_TABLES[number](entries),), missing_rows(number, entries)
+
+
+def _entries(here: Experiment, split: str) -> "list[Entry]":
+    from mue_cli import study
+    from mue_cli.reports.paper_tables import check_alike
+
+    entries = study.entries(here.run, split)
+    if not entries:
+        hint = f"run: {here.run.command('evaluate')} --split {split}"
+        raise MissingStepError(f"no record of the split `{split}` in `{here.run.folder}`", hint)
+    _check_task(here, next((entry.record.task for entry in entries if entry.record.task != here.recipe.task), here.recipe.task))
+    check_alike(entries)
+    return entries
+
+
+def _of_layers(here: Experiment) -> "Sequence[Table]":
+    """Return the grid of exit layers, and the paper's combinations."""
+    path = here.run.need(here.run.folder / "modality.npz", "plot modality")
+    from mue_cli.reports.layers_table import METRICS, layers_tables
+    from mue_cli.reports.modality import ModalityGrid
+
+    grid = ModalityGrid.load(path)
+    _check_task(here, next(task for task, metric in METRICS.items() if metric == grid.metric))
+    data = " ".join(grid.about[key] for key in ("dataset", "split") if key in grid.about)
+    return layers_tables(grid.scores.tolist(), grid.metric, grid.num_samples, data)
+
+
+def _check_task(here: Experiment, found: str) -> None:
+    if found != here.recipe.task:
+        message = f"`{here.run.folder}` is a run of the task {found}, the recipe `{here.recipe.name}` is for {here.recipe.task}"
+        raise DataError(message, "name the recipe of that run with --recipe")
+
+
+def _render(table: "Table", form: str) -> str:
+    from mue_cli.reports import tables
+
+    renderings = {"text": tables.to_text, "markdown": tables.to_markdown, "csv": tables.to_csv, "latex": tables.to_latex}
+    return renderings[form](table)
+
+
+def _answer_document(number: int, tables: "Sequence[Table]", missing: list[str]) -> None:
+    from mue_cli.reports.tables import to_document
+
+    answer_json({"table": number, "tables": [to_document(table) for table in tables], "not_run_yet": missing})

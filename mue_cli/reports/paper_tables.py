@@ -1,0 +1,211 @@
+"""The paper's Tables 1, 3 and 4 with rows of our own: ours to the left, what the paper printed to the right.
+
+A row is one setting over the seeds it was trained with. Scores are as papers print them, reductions are fractions against `full`.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from mue_cli.errors import DataError
+from mue_cli.reports.entries import Entry
+from mue_cli.reports.published import (
+    DATA_NAMES,
+    DATASETS,
+    FULL_MODEL,
+    JUDGED_BY,
+    TABLE_1,
+    TABLE_3,
+    TABLE_4,
+    PublishedRow,
+    source,
+)
+from mue_cli.reports.tables import Cell, Column, Estimate, Table, depth, without_empty
+
+SUBJECTS = {1: "the models", 2: "layers of each stream", 3: "the trade-off of MuE", 4: "the ablation of MuE"}
+"""What each table is about."""
+
+NAMES = {
+    "deebert": "DeeBERT",
+    "pabee": "PABEE",
+    "deecap": "DeeCap",
+    "calm": "CALM",
+    "mue": "MuE",
+    "mue-joint": "MuE, joint encoder",
+    "mue-last": "MuE, last-layer loss",
+    "oracle": "oracle (upper bound)",
+}
+"""Rows that people know by another name than our study."""
+
+_ROWS: Mapping[int, Sequence[str]] = {
+    1: ("full", "small", "deebert", "pabee", "deecap", "mue", "static", "calm", "oracle"),
+    3: ("full", "mue"),
+    4: ("mue", "mue-joint", "mue-last"),
+}
+_METRICS = {"caption": ("BLEU-4", "METEOR", "CIDEr", "SPICE"), "entailment": ("accuracy",)}
+_PAPER_METRICS = {"caption": _METRICS["caption"], "entailment": ("dev", "test")}
+_PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """entries: one per seed, none where it was not run. published: what the paper has for it."""
+
+    name: str | None
+    entries: Sequence[Entry] = ()
+    published: PublishedRow | None = None
+
+
+def check_alike(entries: Sequence[Entry]) -> None:
+    """Raise DataError for entries that cannot share a table."""
+    for name in ("task", "dataset", "split", "metric"):
+        values = sorted({str(getattr(entry.record, name)) for entry in entries})
+        if len(values) > 1:
+            raise DataError(
+                f"records of different {name}s cannot share a table: {', '.join(values)}", "keep them in run folders of their own"
+            )
+
+
+def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
+    """Return the rows of a table that were not run yet, in its order. DeeCap is for words, so entailment misses none."""
+    wanted = [row for row in _ROWS[number] if (row, _task(entries)) != ("deecap", "entailment")]
+    missing = [row for row in wanted if not _calibrated(entries, row)]
+    curve = number == 3 and not any(entry.row == "mue" and entry.swept for entry in entries)
+    return [*missing, *(["the curve of mue"] if curve else [])]
+
+
+def models_table(entries: Sequence[Entry]) -> Table:
+    """Return Table 1: the paper's models in its order, then those that only we have."""
+    published = {row.row: row for row in TABLE_1[_task(entries)]}
+    lines = [_Line(NAMES.get(row, row), _calibrated(entries, row), published.get(row)) for row in _ROWS[1]]
+    return _compared(lines, entries, 1)
+
+
+def tradeoff_table(entries: Sequence[Entry]) -> Table:
+    """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which are others."""
+    mine = [entry for entry in entries if entry.row == "mue"]
+    points = [_Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)]
+    points += [_Line("MuE, swept", group) for group in _by_setting(entry for entry in mine if entry.swept)]
+    points.sort(key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries))
+    full, *others = TABLE_3[_task(entries)]
+    pairs = zip_longest(points, others)
+    lines = [_Line(ours.name if ours else None, ours.entries if ours else (), theirs) for ours, theirs in pairs]
+    beside = "In one line, our setting of MuE and the paper's are not the same: both go by rising reduction."
+    return _compared([_Line("full", _calibrated(entries, "full"), full), *lines], entries, 3, beside)
+
+
+def ablation_table(entries: Sequence[Entry]) -> Table:
+    """Return Table 4: MuE, without decomposition, and without the layer-wise loss."""
+    published = {row.row: row for row in TABLE_4[_task(entries)]}
+    return _compared([_Line(NAMES[row], _calibrated(entries, row), published[row]) for row in _ROWS[4]], entries, 4)
+
+
+PAPER_TABLES: Mapping[int, Callable[[Sequence[Entry]], Table]] = {1: models_table, 3: tradeoff_table, 4: ablation_table}
+"""Tables that are made of entries. Table 2 is made of a grid (`layers_table.py`)."""
+
+
+def estimate(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Estimate | None:
+    """Return mean and sample standard deviation of one value per seed, None without any. bounds: of a single one."""
+    if len(values) < 2:
+        return Estimate(values[0], None, bounds) if values else None
+    return Estimate(statistics.fmean(values), statistics.stdev(values))
+
+
+def _task(entries: Sequence[Entry]) -> str:
+    return entries[0].record.task
+
+
+def _calibrated(entries: Iterable[Entry], row: str) -> list[Entry]:
+    """Return the row's last entry of each seed that no sweep made."""
+    return list({entry.seed: entry for entry in entries if entry.row == row and not entry.swept}.values())
+
+
+def _by_setting(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the first setting of every seed, then the second of every seed, and so on."""
+    of_seed: dict[int, list[Entry]] = {}
+    for entry in entries:
+        of_seed.setdefault(entry.seed, []).append(entry)
+    return [[entry for entry in group if entry is not None] for group in zip_longest(*of_seed.values())]
+
+
+def _compared(lines: Sequence[_Line], entries: Sequence[Entry], number: int, *notes: str) -> Table:
+    """Return one row per line that either side knows; columns that nobody fills are left out."""
+    task, split = _task(entries), entries[0].record.split
+    columns = [*_own_columns(task), *_paper_columns(task, split)]
+    lines = [line for line in lines if line.entries or line.published]
+    rows = tuple(tuple(value(line) for _, value in columns) for line in lines)
+    caption = (*_own_caption(lines), *notes, _paper_caption(entries, number))
+    return without_empty(Table(tuple(column for column, _ in columns), rows, caption))
+
+
+def _own_columns(task: str) -> list[tuple[Column, Callable[[_Line], Cell]]]:
+    costs = (("expected", "expected"), ("FLOPs", "flops"), ("measured", "measured"))
+    return [
+        (Column("model"), lambda line: line.name),
+        (Column("layers"), lambda line: depth(line.entries[0].record) if line.entries else None),
+        *((Column(metric, ".1f"), _score(metric)) for metric in _METRICS[task]),
+        (Column("of full", "z.1%"), _of_full),
+        *((Column(name, "z.1%"), _cost(cost)) for name, cost in costs),
+        (Column("seeds", "d"), lambda line: len(line.entries) or None),
+    ]
+
+
+def _paper_columns(task: str, split: str) -> list[tuple[Column, Callable[[_Line], Cell]]]:
+    judged = "dev" if (task, split) == ("entailment", "val") else JUDGED_BY[task]
+    full = TABLE_1[task][0].scores[judged]
+    return [
+        (Column("model", group=_PAPER), lambda line: line.published.model if line.published else None),
+        *((Column(metric, ".1f", _PAPER), _published(metric)) for metric in _PAPER_METRICS[task]),
+        (Column("of full", ".1%", _PAPER), _published(judged, 1 / full)),
+        (Column("reduction", ".1%", _PAPER), lambda line: line.published.reduction if line.published else None),
+    ]
+
+
+def _score(metric: str) -> Callable[[_Line], Cell]:
+    def value(line: _Line) -> Cell:
+        records = [entry.record for entry in line.entries if metric in entry.record.scores]
+        return estimate([record.scores[metric] for record in records], records[0].confidence.get(metric) if records else None)
+
+    return value
+
+
+def _cost(name: str) -> Callable[[_Line], Cell]:
+    return lambda line: estimate([entry.record.costs[name] for entry in line.entries if name in entry.record.costs])
+
+
+def _of_full(line: _Line) -> Cell:
+    return estimate([entry.record.score / entry.full_score for entry in line.entries if entry.full_score > 0])
+
+
+def _published(metric: str, scale: float = 1.0) -> Callable[[_Line], Cell]:
+    def value(line: _Line) -> Cell:
+        return scale * line.published.scores[metric] if line.published and metric in line.published.scores else None
+
+    return value
+
+
+def _own_caption(lines: Sequence[_Line]) -> list[str]:
+    """Return whose numbers ours are: data, samples, seeds; nothing when no row was run."""
+    entries = [entry for line in lines for entry in line.entries]
+    if not entries:
+        return []
+    first = entries[0].record
+    seeds = sorted({entry.seed for entry in entries})
+    over = f"seeds {', '.join(map(str, seeds))}: mean ± sample standard deviation" if len(seeds) > 1 else f"seed {seeds[0]}"
+    counts = sorted({entry.record.num_samples for entry in entries})
+    sizes = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return [
+        f"Ours: {first.dataset} {first.split}, {sizes} samples, {over}.",
+        f"of full: {first.metric} over the full model's of the same seed.",
+        "expected: layers saved (Eq. 14). FLOPs, measured: operations and time saved.",
+    ]
+
+
+def _paper_caption(entries: Sequence[Entry], number: int) -> str:
+    """Return what the paper's numbers are of, and whether ours may stand beside them as they are."""
+    first = entries[0].record
+    of = f"Paper ({source(number)}): {FULL_MODEL} on {DATA_NAMES[first.task]}, reduction by Eq. 14"
+    if DATASETS[first.task] == first.dataset:
+        return f"{of}."
+    return f"{of}: other data and another model than ours, so compare `of full`, not the scores."
