@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import torch
 
-from mue_cli import build
+from mue_cli import build, readout_file
 from mue_cli.commands.display import progress
 from mue_cli.data.batches import Batch, Example, evaluation_batches, training_batches
 from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
-from mue_cli.errors import CheckpointError, RecipeError
+from mue_cli.errors import CheckpointError, MissingStepError, RecipeError
 from mue_cli.evaluation import Similarities, Subject, measure_similarities
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.precision import at_precision
@@ -24,9 +24,10 @@ from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
+from mue_cli.readout_file import TrainedReadout
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
-from mue_cli.runs import Run, read_thresholds
+from mue_cli.runs import TRAINED_ON_MODEL, TRAINED_WITH_MODEL, Run, read_thresholds
 
 T = TypeVar("T")
 
@@ -170,6 +171,22 @@ def _trained(run: Run) -> Pretrained:
     found = Pretrained(run.need(run.checkpoint, "finetune"))
     run.need(run.tokenizer, "finetune")
     return found
+
+
+def load_readout(recipe: Recipe, run: Run, method: str, device: torch.device) -> TrainedReadout | None:
+    """Return a method's own readout, None when it uses the model's head.
+
+    Raises MissingStepError before it was trained, CheckpointError when its file is damaged or belongs to another model.
+    """
+    if method not in (*TRAINED_WITH_MODEL, *TRAINED_ON_MODEL):
+        return None
+    path = run.readout(method)
+    if method in TRAINED_WITH_MODEL and not path.exists():
+        hint = f"it is trained with the model: mue finetune --method {method} --run ANOTHER-FOLDER"
+        raise MissingStepError(f"no {path.name} in `{run.folder}`", hint)
+    run.need(path, f"finetune --method {method}")
+    sizes = build.readout_sizes(recipe, method, checkpoint.sizes(_trained(run).weights))
+    return readout_file.load(path, sizes, device) if sizes else None
 
 
 def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:
