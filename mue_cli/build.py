@@ -73,7 +73,7 @@ def tokenizer(recipe: Recipe, prepared: PreparedData) -> Tokenizer:
 
 
 def new_model(recipe: Recipe, vocab_size: int) -> OFA:
-    """Return a model with the recipe's starting weights: those of model.weights, or drawn from the recipe's seed, which dropout follows too.
+    """Return a model with the starting weights of model.weights, or drawn from the seed; the dropout of training follows the seed too.
 
     Raises RecipeError for an unknown preset or field, CheckpointError for weights of another size than the recipe says.
     """
