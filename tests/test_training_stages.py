@@ -7,6 +7,7 @@ from itertools import count, islice
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_ofa import small_config, small_model
 from test_training import captions
 from torch import nn
@@ -99,7 +100,7 @@ def test_heads_on_a_frozen_model_lose_the_sum_of_all_layers_but_the_last() -> No
 
 @pytest.mark.parametrize("batches", [captions, questions])
 def test_second_stage_leaves_every_number_of_the_model_and_moves_every_head(batches) -> None:
-    model = small_model(0, dropout=0.3)
+    model = small_model(0, dropout=0.3).train()
     answer_ids = () if batches is captions else ANSWERS
     heads = new_heads(len(answer_ids) or 60)
     before = copy.deepcopy(model.state_dict())
@@ -161,7 +162,11 @@ def test_deecap_adds_the_imitation_to_the_weighted_task_losses() -> None:
     model, readout, batch = small_model(0), ImitationReadout(4, 32), next(captions(0))
     loss = imitation(model, readout, section(), True).loss(batch, 0)
     task = sum(layer * value for layer, value in enumerate(loss.layers.tolist(), start=1)) / 10
-    assert 0 < loss.total.item() - task < 2
+    states = model(batch.images, batch.source_tokens, batch.decoder_tokens, True)
+    seen = [model.decoder.layer_norm(state[batch.target_tokens != 1]) for state in states]
+    off = [1 - F.cosine_similarity(torch.tanh(readout.maps[m - 1](seen[i])), seen[m], dim=1) for i in range(4) for m in range(i + 1, 4)]
+    assert loss.total.item() - task == pytest.approx(torch.stack(off).mean().item(), abs=1e-5)
+    assert len(off) == 6
 
 
 def joint(kind: str, settings: TrainingSection) -> tuple[OFA, nn.Module, Stage]:
