@@ -17,15 +17,19 @@ from mue_cli.errors import CheckpointError, MueError, RecipeError
 from mue_cli.exits import methods
 from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method
-from mue_cli.exits.readouts import Readout
+from mue_cli.exits.readouts import ImitationReadout, Readout
 from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
+from mue_cli.readout_file import ReadoutSizes, TrainedReadout
 from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
+from mue_cli.runs import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
 from mue_cli.schema import did_you_mean
+from mue_cli.training import stages
+from mue_cli.training.stages import Stage
 
 DEFAULT_PRESET = "nano"
 NARROW = 128
@@ -70,15 +74,15 @@ def tokenizer(recipe: Recipe, prepared: PreparedData) -> Tokenizer:
 
 
 def new_model(recipe: Recipe, vocab_size: int) -> OFA:
-    """Return a model with the recipe's starting weights: those of model.weights, or drawn from the recipe's seed.
+    """Return a model with the starting weights of model.weights, or drawn from the seed; the dropout of training follows the seed too.
 
     Raises RecipeError for an unknown preset or field, CheckpointError for weights of another size than the recipe says.
     """
+    torch.manual_seed(recipe.seed)
     if recipe.model.weights is not None:
         model = pretrained_model(recipe, find_pretrained(recipe.model.weights))
         check_vocabulary(model, vocab_size, recipe.model.weights)
         return model
-    torch.manual_seed(recipe.seed)
     return OFA(_new_config(recipe, vocab_size))
 
 
@@ -147,6 +151,27 @@ def _check_image_size(recipe: Recipe, sizes: OFAConfig) -> None:
         )
 
 
+def readout_sizes(recipe: Recipe, name: str, config: OFAConfig) -> ReadoutSizes | None:
+    """Return the sizes of a method's own readout, None when it uses the model's head. Raises RecipeError for a single decoder layer."""
+    if name not in (*TRAINED_WITH_MODEL, *TRAINED_ON_MODEL):
+        return None
+    if config.num_decoder_layers == 1:
+        raise RecipeError(f"the method {name} needs a layer to leave after, the model has one decoder layer", "take a deeper model")
+    if name == "deecap":
+        return ReadoutSizes("imitation", config.num_decoder_layers, config.embed_dim)
+    return ReadoutSizes("heads", config.num_decoder_layers, config.embed_dim, len(TASKS[recipe.task].answers) or config.vocab_size)
+
+
+def stage(recipe: Recipe, model: OFA, readout: TrainedReadout | None, answer_ids: Sequence[int]) -> Stage:
+    """Return how a model is trained, with the readout that goes along. answer_ids: the tokens of a closed set, none for captions."""
+    how = (recipe.training, recipe.model.decompose, answer_ids)
+    if readout is None:
+        return stages.shared_head(model, *how)
+    if isinstance(readout, ImitationReadout):
+        return stages.imitation(model, readout, *how)
+    return stages.layer_heads(model, readout, *how)
+
+
 def batch(recipe: Recipe, vocabulary: Vocabulary, examples: Sequence[Example]) -> Batch:
     """Make a batch of examples, with the recipe's task, image size and text lengths."""
     data = recipe.data
@@ -157,8 +182,6 @@ DECODER_ONLY = ("deebert", "pabee", "deecap", "calm")
 """Methods that know nothing of the encoder."""
 CALIBRATED = ("mue", *DECODER_ONLY)
 """Methods with thresholds to be found."""
-WITH_READOUT = ("deebert", "pabee", "deecap")
-"""Methods that bring a readout of their own, which training makes."""
 
 
 def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: Readout | None = None) -> Method:

@@ -48,7 +48,8 @@ class ModelSection:
 
 @dataclass(frozen=True)
 class TrainingSection:
-    """layer_loss: mean (Eq. 13), sum (the release) or last (no multiple exits). warmup: fraction of the steps.
+    """layer_loss: mean (Eq. 13), sum (the release), weighted (deeper layers count more: PABEE, CALM) or last (no multiple exits); the
+    methods pabee and deecap always take weighted, deebert a sum over its heads. warmup: fraction of the steps.
     accumulation: batches whose gradients make one step, where memory holds only a part of the wanted batch.
     last_layer_first: share of the steps, at the start, that train the last layer alone; what OFA's pre-training is to MuE, for a model that
     starts from nothing. drop_path and dropout come with the model's config."""
@@ -61,7 +62,7 @@ class TrainingSection:
     warmup: Fraction = 0.06
     clip_norm: Positive = 1.0
     label_smoothing: Fraction = 0.0
-    layer_loss: Literal["mean", "sum", "last"] = "mean"
+    layer_loss: Literal["mean", "sum", "weighted", "last"] = "mean"
     last_layer_first: Fraction = 0.0
     validate_every: Count = 250
     validation_samples: Count = 200

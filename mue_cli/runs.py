@@ -7,6 +7,8 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
+| pabee.safetensors, deecap.safetensors | finetune --method ... | the readout that was trained with the checkpoint |
+| deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads trained on the checkpoint, and how that went on |
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
 | calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
@@ -31,6 +33,11 @@ from mue_cli.reports.record import Record, read_records
 from mue_cli.schema import Count, Fraction, build
 
 T = TypeVar("T")
+
+TRAINED_WITH_MODEL = ("pabee", "deecap")
+"""Methods whose readout is trained together with the model."""
+TRAINED_ON_MODEL = ("deebert",)
+"""Methods whose readout is trained afterwards, on a model that stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,14 @@ class Run:
     @property
     def train_log(self) -> Path:
         return self.folder / "train.jsonl"
+
+    def readout(self, method: str) -> Path:
+        """Return the file of a method's own readout."""
+        return self.folder / f"{method}.safetensors"
+
+    def second_log(self, method: str) -> Path:
+        """Return the log of a training that a method adds to the model's."""
+        return self.folder / f"train-{method}.jsonl"
 
     @property
     def thresholds(self) -> Path:
@@ -212,14 +227,19 @@ def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> 
 
 def clear(run: Run) -> None:
     """Remove what belongs to an earlier training: weights and all that was found with them."""
-    for path in (run.tokenizer, run.checkpoint, run.last_state, run.train_log):
+    for path in (run.tokenizer, run.checkpoint, run.last_state, run.train_log, *map(run.readout, TRAINED_WITH_MODEL)):
         path.unlink(missing_ok=True)
     clear_results(run)
 
 
 def clear_results(run: Run) -> None:
-    """Remove what was found with weights that change now: thresholds, records, traces, answers. Figures stay until they are drawn anew."""
+    """Remove what was found with weights that change now: heads trained on them, thresholds, records, traces, answers.
+
+    Figures stay until they are drawn anew.
+    """
     for path in (
+        *map(run.readout, TRAINED_ON_MODEL),
+        *map(run.second_log, TRAINED_ON_MODEL),
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         run.saturation,
@@ -229,6 +249,23 @@ def clear_results(run: Run) -> None:
         run.bench,
     ):
         path.unlink(missing_ok=True)
+
+
+def clear_method(run: Run, method: str) -> None:
+    """Remove what belongs to a method's own readout, which changes now: its files and its records, not those of other methods."""
+    for path in (run.readout(method), *run.folder.glob(f"*-{method}.*")):
+        path.unlink(missing_ok=True)
+    if run.records.exists():
+        others = [line for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True) if _method(line) != method]
+        write_text(run.records, "".join(others))
+
+
+def _method(line: str) -> object:
+    """Return the method of a record; none of a line that is no record, which is for its reader to refuse."""
+    try:
+        return json.loads(line)["method"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:

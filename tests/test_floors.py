@@ -11,7 +11,7 @@ FLOORS = [
     {"__init__", "errors"},
     {"files", "schema"},
     {"recipe", "model", "exits", "data", "metrics", "reports"},
-    {"cost", "inference", "training", "runs", "ladder"},
+    {"cost", "inference", "training", "runs", "ladder", "readout_file"},
     {"evaluation", "calibration", "build", "recorder", "profiling"},
     {"profiles", "oracle", "study"},
     {"commands"},
@@ -27,7 +27,7 @@ DOORS = {
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),
-    "safetensors": ("model/checkpoint.py", "model/tensor_file.py"),
+    "safetensors": ("model/tensor_file.py",),
     "huggingface_hub": ("model/pretrained.py",),
 }
 BANNED = ("click", "typer.core", "typer.main", "typer.models")

@@ -15,6 +15,7 @@ from mue_cli.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training.losses import combine, layer_losses, smoothed_cross_entropy
 from mue_cli.training.schedule import learning_rate_factor
+from mue_cli.training.stages import shared_head
 
 
 def test_cross_entropy_with_smoothing_worked_by_hand():
@@ -37,6 +38,7 @@ def test_every_layer_has_its_loss_and_equation_13_takes_their_mean():
     assert losses.tolist() == pytest.approx([math.log(2), math.log(1 + math.e)])
     assert combine(losses, "mean").item() == pytest.approx((math.log(2) + math.log(1 + math.e)) / 2)
     assert combine(losses, "sum").item() == pytest.approx(math.log(2) + math.log(1 + math.e))
+    assert combine(losses, "weighted").item() == pytest.approx((math.log(2) + 2 * math.log(1 + math.e)) / 3)
     assert combine(losses, "last").item() == pytest.approx(math.log(1 + math.e))
 
 
@@ -73,7 +75,7 @@ def train(steps: int, validate_every: int, scores=None, state=None, **settings):
         keep_state=lambda kept: seen["states"].append(torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, kept)),
     )
     section = TrainingSection(**{"steps": steps, "validate_every": validate_every, "learning_rate": 3e-3, **settings})
-    best = finetune(model, captions, section, True, hooks, state=state)
+    best = finetune(shared_head(model, section, True), captions, section, hooks, state)
     return model, best, seen
 
 

@@ -31,7 +31,7 @@ RandomOption = Annotated[
     ),
 ]
 MethodOption = Annotated[
-    Literal["static", "mue"] | None,
+    Literal["static", "mue", "deebert", "pabee", "deecap", "calm"] | None,
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method; with --random static, at half depth"),
 ]
 BatchSizeOption = Annotated[int | None, typer.Option(min=2, show_default=False, help="Also measure latency in batches of this size.")]

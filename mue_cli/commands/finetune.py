@@ -3,11 +3,11 @@
 import json
 import pickle
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mue_cli.commands.display import answer, answer_json, keeping, progress, say
+from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -19,9 +19,12 @@ from mue_cli.commands.options import (
     check_weights,
     experiment,
 )
+from mue_cli.commands.second_stage import train_heads
+from mue_cli.commands.training import Job, train
 from mue_cli.errors import CheckpointError, MueError, RecipeError
 
 if TYPE_CHECKING:
+    from mue_cli.commands.options import Experiment
     from mue_cli.commands.workbench import Workbench
     from mue_cli.model.ofa import OFA
     from mue_cli.recipe import Recipe
@@ -37,7 +40,16 @@ mue finetune --recipe coco-caption --weights OFA-Sys/ofa-base
 
 mue finetune --set training.steps=2000 --run runs/longer
 
-mue finetune --run runs/longer --resume"""
+mue finetune --run runs/longer --resume
+
+mue finetune --method pabee --run runs/pabee
+
+mue finetune --method deebert --set training.steps=300"""
+
+MethodOption = Annotated[
+    Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"] | None,
+    typer.Option("--method", help="Whose training: see above.", show_default="the recipe's exits.method"),
+]
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where the last training of this run stopped.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Train anew although the run has a checkpoint; its results are removed.")]
@@ -47,6 +59,7 @@ def finetune(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     run: RunOption = None,
+    method: MethodOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
@@ -58,14 +71,32 @@ def finetune(
 
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json, checkpoint.safetensors (best on the validation samples,
     greedy search), last.pt and train.jsonl to the run folder. Ctrl-C keeps the best checkpoint so far.
+
+    full, static, mue, calm and oracle train alike: all layers share the model's head. pabee (a head per layer) and deecap (an imitation
+    network) train their own readout with the model, and write it beside the checkpoint. deebert trains a head per layer on a checkpoint
+    that is there already and stays as it is; it writes deebert.safetensors and train-deebert.jsonl.
     """
     check_weights(weights)
     quoted = json.dumps(weights, ensure_ascii=False)  # YAML would take an escaped pair of surrogates for two characters
-    start = [f"model.weights={quoted}", "model.preset=null"] if weights else []  # weights bring their size along
-    here = experiment(recipe, [*start, *(overrides or [])], run, seed, trained=resume)
-    # Below the recipe, because torch takes seconds to import and a typo should not.
+    settings = [
+        *([f"model.weights={quoted}", "model.preset=null"] if weights else []),
+        *(overrides or []),
+    ]  # weights bring their size along
+    here = experiment(recipe, settings, run, seed, trained=resume)
+    if (method or here.recipe.exits.method) == "deebert":
+        others = [setting for setting in settings if not setting.strip().startswith("training.")]  # what other commands share with it
+        here = replace(experiment(recipe, settings, run, seed), run=experiment(recipe, others, run, seed).run)
+        train_heads(here, "deebert", device, resume, force, as_json)
+        return
+    if method:
+        here = experiment(recipe, [*settings, f"exits.method={method}"], run, seed, trained=resume)
+    _train_model(here, device, resume, force, as_json)
+
+
+def _train_model(here: "Experiment", device: str, resume: bool, force: bool, as_json: bool) -> None:
+    # Here and not above, because torch takes seconds to import and a typo should not.
     from mue_cli import build, runs
-    from mue_cli.commands.workbench import before_training
+    from mue_cli.commands.workbench import answer_ids, before_training
     from mue_cli.model.tokenizer import Tokenizer
 
     state = _state_to_resume(here.recipe, here.run) if resume else None
@@ -74,6 +105,8 @@ def finetune(
         raise MueError(f"`{here.run.folder}` already has a checkpoint", hint)
     workbench = before_training(here.recipe, here.run, device)
     model = build.new_model(here.recipe, workbench.tokenizer.vocab_size).to(workbench.device)
+    answers = answer_ids(workbench.tokenizer, workbench.task)
+    build.readout_sizes(here.recipe, here.recipe.exits.method, model.config)
     if state is None:
         runs.clear(here.run)
         runs.keep_tokenizer(here.run, workbench.tokenizer.to_json())
@@ -84,13 +117,18 @@ def finetune(
     if state is None or state["step"] < here.recipe.training.steps:
         runs.clear_results(here.run)
     runs.write_recipe(here.run, here.recipe)
-    best = _train(workbench, model, state)
-    metric = workbench.task.metric
+    best = _train(workbench, model, answers, state)
+    _tell(here, workbench.task.metric, best, as_json)
+
+
+def _tell(here: "Experiment", metric: str, best: float, as_json: bool) -> None:
+    file = here.run.readout(here.recipe.exits.method)
+    readout = {"readout": str(file)} if file.exists() else {}
     if as_json:
-        answer_json({"metric": metric, "score": best, "checkpoint": str(here.run.checkpoint), "recipe": asdict(here.recipe)})
-    else:
-        answer(f"{here.run.checkpoint}: best {metric} {best:.1f} on {here.recipe.training.validation_samples} validation samples")
-        say(f"next: {here.run.command('calibrate')}")
+        answer_json({"metric": metric, "score": best, "checkpoint": str(here.run.checkpoint), **readout, "recipe": asdict(here.recipe)})
+        return
+    answer(f"{here.run.checkpoint}: best {metric} {best:.1f} on {here.recipe.training.validation_samples} validation samples")
+    say(f"next: {here.run.command('calibrate')}")
 
 
 def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
@@ -98,7 +136,7 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     import torch
 
     from mue_cli.recipe import load
-    from mue_cli.runs import cut_log
+    from mue_cli.runs import TRAINED_WITH_MODEL, cut_log
 
     if not run.last_state.exists():
         say(f"nothing to resume in `{run.folder}`: starting from the first step")
@@ -106,6 +144,9 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     began = load(run.recipe)
     if (began.model, began.training.freeze_resnet) != (recipe.model, recipe.training.freeze_resnet):
         raise RecipeError(f"the model differs from the one in `{run.recipe}`", "--resume cannot change it; take another --run folder")
+    before, now = began.exits.method, recipe.exits.method
+    if before != now and {before, now} & set(TRAINED_WITH_MODEL):
+        raise RecipeError(f"`{run.recipe}` says the method {before}, now it is {now}", f"go on with --method {before}")
     try:
         state = torch.load(run.last_state, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
@@ -115,55 +156,41 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     return dict(state)
 
 
-def _train(workbench: "Workbench", model: "OFA", state: dict[str, Any] | None) -> float:
-    """Train to the end and return the best validation score."""
+def _train(workbench: "Workbench", model: "OFA", answers: list[int], state: dict[str, Any] | None) -> float:
+    """Train to the end and return the best validation score. answers: tokens of a closed set."""
     import torch
 
-    from mue_cli import build
-    from mue_cli.commands.workbench import answer_ids
+    from mue_cli import build, readout_file
     from mue_cli.evaluation import predict, quick_score
     from mue_cli.exits.methods import full
     from mue_cli.files import replacing
     from mue_cli.model import checkpoint
-    from mue_cli.runs import append_line
-    from mue_cli.training.loop import Hooks, StepReport, finetune
 
     recipe, run = workbench.recipe, workbench.run
     build.settle_threads(model)
     batches = workbench.split("val", recipe.training.validation_samples)
     score = quick_score(workbench.task, batches)
-    best = f"best {workbench.task.metric} {state['best']:.1f}" if state else ""
+    sizes = build.readout_sizes(recipe, recipe.exits.method, model.config)
+    readout = readout_file.make(sizes).to(workbench.device) if sizes else None
 
     def validate() -> float:
         return score(predict(workbench.subject(model, replace(recipe.search, beam=1)), full(recipe.model.decompose), batches))
 
-    def keep_best(step: int, value: float) -> None:
-        nonlocal best
-        checkpoint.save(model, run.checkpoint)
-        best = f"best {workbench.task.metric} {value:.1f} at step {step}"
+    def keep() -> None:
+        if readout is None or sizes is None:
+            checkpoint.save(model, run.checkpoint)
+            return
+        # The readout moves into place right after the checkpoint, so that they hardly ever are of two steps.
+        with replacing(run.readout(recipe.exits.method)) as unfinished:
+            readout_file.save(readout, sizes, unfinished)
+            checkpoint.save(model, run.checkpoint)
 
     def keep_state(values: dict[str, object]) -> None:
         with replacing(run.last_state) as temporary:
             torch.save(values, temporary)
 
-    def kept() -> str:
-        return (
-            f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
-            if best
-            else "before the first validation: nothing was kept"
-        )
+    def kept(best: str) -> str:
+        return f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
 
-    with progress("finetune") as report, keeping(kept):
-
-        def show(step: StepReport) -> None:
-            append_line(run.train_log, asdict(step))
-            rate = recipe.training.batch_size * recipe.training.accumulation / step.seconds
-            report(
-                step.step,
-                step.num_steps,
-                f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s  {best}".rstrip(),
-            )
-
-        answers = answer_ids(workbench.tokenizer, workbench.task) or None
-        hooks = Hooks(validate, show, keep_best, keep_state)
-        return finetune(model, workbench.training_batches, recipe.training, recipe.model.decompose, hooks, answers, state)
+    job = Job("finetune", run.train_log, workbench.task.metric, validate, keep, keep_state, kept)
+    return train(workbench, build.stage(recipe, model, readout, answers), job, state)

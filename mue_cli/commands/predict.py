@@ -170,15 +170,17 @@ def _found(words: Sequence[str]) -> list[str | Unreadable]:
 def _predictor(here: Experiment, name: str | None, device: str, source: str, explains: bool) -> Predictor:
     # Below the input, because torch takes seconds to import and a typo should not.
     from mue_cli import build
-    from mue_cli.commands.workbench import thresholds, trained_subject
+    from mue_cli.commands.workbench import calibrated_method, thresholds, trained_subject
 
     name = name or here.recipe.exits.method
+    if name == "oracle":
+        raise MueError("the oracle's exits can only be found for answers that are known", "mue evaluate --method oracle does that")
     subject = trained_subject(here.recipe, here.run, build.device(device))
     try:
         limits = thresholds(here.recipe, here.run, name)
     except MissingStepError as error:
         raise MissingStepError(error.message, f"{error.hint}, or use --method full") from None
-    return Predictor(here.recipe, subject, build.method(here.recipe, name, limits), source, explains)
+    return Predictor(here.recipe, subject, calibrated_method(here.recipe, here.run, name, limits, subject.device), source, explains)
 
 
 def _json_line(result: Result | Unreadable) -> str:

@@ -51,13 +51,15 @@ def specimen(here: Experiment, method: str | None, random: str | None, device: "
 
     Raises MueError when the method is `full`, MissingStepError without weights or, for mue, thresholds.
     """
-    from mue_cli import build
+    from mue_cli.commands.workbench import calibrated_method
 
     recipe = here.recipe
     name = method or ("static" if random else recipe.exits.method)
     if name == "full":
         raise MueError("bench compares a method with full, and the recipe's exits.method is full", "add --method mue or --method static")
-    if random and name == "mue":
+    if name == "oracle":
+        raise MueError("the oracle is no method to run: its exits are found afterwards", "add --method mue or --method static")
+    if random and name != "static":
         raise MueError("random weights have no thresholds", "leave out --method, or use --method static")
     subject = _random(recipe, random, device) if random else _trained(here, device)
     thresholds = _thresholds(here, name, subject, halve=random is not None)
@@ -65,7 +67,8 @@ def specimen(here: Experiment, method: str | None, random: str | None, device: "
     if data == MADE_UP and not subject.task.answers:  # how long they would get means nothing, and both programs must do the same steps
         subject = replace(subject, search=replace(subject.search, min_tokens=subject.search.max_tokens))
     weights = f"random weights of {random}" if random else here.run.weights or str(here.run.checkpoint)
-    return Specimen(recipe, subject, weights, build.method(recipe, name, thresholds), thresholds, data, examples)
+    chosen = calibrated_method(recipe, here.run, name, thresholds, device)
+    return Specimen(recipe, subject, weights, chosen, thresholds, data, examples)
 
 
 def _trained(here: Experiment, device: "torch.device") -> "Subject":

@@ -4,32 +4,32 @@ Imported by commands inside their functions only: it brings torch along.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 import torch
 
-from mue_cli import build
+from mue_cli import build, readout_file
 from mue_cli.commands.display import progress
 from mue_cli.data.batches import Batch, Example, evaluation_batches, training_batches
 from mue_cli.data.prepared import Examples, PreparedData
 from mue_cli.data.tasks import TASKS, Task
-from mue_cli.errors import CheckpointError, RecipeError
+from mue_cli.errors import CheckpointError, MissingStepError, RecipeError
 from mue_cli.evaluation import Subject
 from mue_cli.exits.methods import Method
-from mue_cli.exits.readouts import Readout
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.precision import at_precision
+from mue_cli.inference.precision import at_precision, dtype
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.profiles import Profiles, measure_profiles
+from mue_cli.readout_file import TrainedReadout
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
-from mue_cli.runs import Run, read_thresholds
+from mue_cli.runs import TRAINED_ON_MODEL, TRAINED_WITH_MODEL, Run, read_thresholds
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ class Workbench:
     prepared: PreparedData
     tokenizer: Tokenizer
     device: torch.device
+    _readouts: dict[str, TrainedReadout | None] = field(default_factory=dict, repr=False, compare=False)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Make a batch of examples."""
@@ -89,12 +90,19 @@ class Workbench:
         self.profiles(subject, self.method("mue", dict.fromkeys(build.streams(self.recipe), 0.0)))
 
     def method(self, name: str, thresholds: Mapping[str, float]) -> Method:
-        """Return a method with the run's readout."""
-        return build.method(self.recipe, name, thresholds, load_readout(self.recipe, self.run, name, self.device))
+        """Return a method with the run's readout, which is read once."""
+        if name not in self._readouts:
+            self._readouts[name] = load_readout(self.recipe, self.run, name, self.device)
+        return build.method(self.recipe, name, thresholds, self._readouts[name])
 
     def thresholds(self, method: str) -> dict[str, float]:
         """Return a threshold, for static an exit layer, per stream; see `thresholds`."""
         return thresholds(self.recipe, self.run, method)
+
+
+def calibrated_method(recipe: Recipe, run: Run, name: str, limits: Mapping[str, float], device: torch.device) -> Method:
+    """Return a method with the run's readout. limits: as `thresholds` returns them."""
+    return build.method(recipe, name, limits, load_readout(recipe, run, name, device))
 
 
 def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
@@ -187,9 +195,20 @@ def _trained(run: Run) -> Pretrained:
     return found
 
 
-def load_readout(recipe: Recipe, run: Run, method: str, device: torch.device) -> Readout | None:
-    """Return the readout of a method that has its own."""
-    return None
+def load_readout(recipe: Recipe, run: Run, method: str, device: torch.device) -> TrainedReadout | None:
+    """Return a method's own readout, None when it uses the model's head.
+
+    Raises MissingStepError before it was trained, CheckpointError when its file is damaged or belongs to another model.
+    """
+    if method not in (*TRAINED_WITH_MODEL, *TRAINED_ON_MODEL):
+        return None
+    path = run.readout(method)
+    if method in TRAINED_WITH_MODEL and not path.exists():
+        hint = f"it is trained with the model: mue finetune --method {method} --run ANOTHER-FOLDER"
+        raise MissingStepError(f"no {path.name} in `{run.folder}`", hint)
+    run.need(path, f"finetune --method {method}")
+    sizes = build.readout_sizes(recipe, method, checkpoint.sizes(_trained(run).weights))
+    return readout_file.load(path, sizes, device).to(dtype(recipe.inference.precision)) if sizes else None
 
 
 def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:

@@ -24,6 +24,11 @@ def at_precision(model: OFA, name: str) -> OFA:
     return _PRECISIONS[name](model)
 
 
+def dtype(name: str) -> torch.dtype:
+    """Return the kind of number that states have at a precision; a readout has to be of it too."""
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
 def _int8(model: OFA) -> OFA:
     """Quantise the layers of both stacks and the head; positions, norms, image projection and ResNet stay float32."""
     if model.encoder.embed_tokens.weight.device.type != "cpu":

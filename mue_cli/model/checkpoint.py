@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mue_cli.errors import CheckpointError, MissingStepError
-from mue_cli.files import replacing
 from mue_cli.model.config import OFAConfig, changed
 from mue_cli.model.convert import (
     SHARED_EMBEDDING,
@@ -30,7 +28,7 @@ from mue_cli.model.convert import (
     settings_from_hf,
 )
 from mue_cli.model.ofa import OFA
-from mue_cli.model.tensor_file import TensorFile, open_tensors
+from mue_cli.model.tensor_file import TensorFile, open_tensors, write_tensors
 
 FORMAT = "mue-1"
 SETTINGS_FILE = "config.json"
@@ -39,8 +37,13 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 def save(model: OFA, path: Path) -> None:
     """Write weights and sizes; the file appears whole or not at all."""
-    with replacing(path) as unfinished:
-        save_file(weights_of(model), unfinished, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
+    write_tensors(weights_of(model), path, {"format": FORMAT, "config": json.dumps(asdict(model.config))})
+
+
+def sizes(path: Path) -> OFAConfig:
+    """Return the sizes of the model in a file; its weights are not read. Raises CheckpointError when it holds none."""
+    file = open_tensors(path)
+    return _config(file, {name: file.shapes[original] for name, original in _names(file).items()})
 
 
 def weights_of(model: OFA) -> dict[str, Tensor]:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mue_cli.errors import CheckpointError
+from mue_cli.files import replacing
 from mue_cli.model.convert import Shape
 
 GROUP_BYTES = 64 * 2**20
@@ -56,6 +58,12 @@ class TensorFile:
             with self.mapped() as look_up:
                 for name in group:
                     yield name, look_up(name)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors and a header as safetensors; the file appears whole or not at all."""
+    with replacing(path) as unfinished:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished, metadata=dict(metadata))
 
 
 def open_tensors(path: Path, ema: bool = False) -> TensorFile:

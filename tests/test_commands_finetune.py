@@ -1,0 +1,199 @@
+"""`mue finetune` for the methods that train more than a model with shared exits: what it writes, keeps and refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from mue_cli import recipe as recipes
+from mue_cli.commands.workbench import load_readout
+from mue_cli.errors import CheckpointError, MissingStepError
+from mue_cli.exits.readouts import ImitationReadout, LayerHeads
+from mue_cli.model import checkpoint
+from mue_cli.model.tensor_file import open_tensors
+from mue_cli.runs import Run
+
+CPU = torch.device("cpu")
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
+
+
+def readout(run: Run, method: str):
+    return load_readout(recipes.load(run.recipe), run, method, CPU)
+
+
+@pytest.fixture
+def copied_run(tiny_run: Run, tmp_path: Path) -> Run:
+    """Return a run folder that a test may change."""
+    shutil.copytree(tiny_run.folder, tmp_path / "copied")
+    return Run(tmp_path / "copied")
+
+
+@pytest.fixture
+def copied_answers(tiny_demo, tmp_path: Path) -> Run:
+    """Return a run folder of the entailment task that a test may change."""
+    shutil.copytree(tiny_demo[1] / "runs" / "shapes-entailment", tmp_path / "answers")
+    return Run(tmp_path / "answers")
+
+
+@pytest.fixture(scope="module")
+def pabee_run(mue, tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run with heads trained beside the model. Tests must not change it."""
+    run = Run(tmp_path_factory.mktemp("runs") / "pabee")
+    answer = mue("finetune", *tiny_settings, "--method", "pabee", "--run", run.folder, "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads(answer.stdout)["readout"] == str(run.readout("pabee"))
+    return run
+
+
+def test_pabee_writes_its_heads_beside_the_checkpoint_and_its_name_into_the_recipe(pabee_run: Run) -> None:
+    assert {path.name for path in pabee_run.folder.iterdir()} == {
+        *("recipe.yaml", "tokenizer.json", "checkpoint.safetensors", "pabee.safetensors", "last.pt", "train.jsonl")
+    }
+    assert recipes.load(pabee_run.recipe).exits.method == "pabee"
+    heads, config = readout(pabee_run, "pabee"), checkpoint.sizes(pabee_run.checkpoint)
+    assert isinstance(heads, LayerHeads)
+    assert len(heads.heads) == config.num_decoder_layers - 1
+    assert heads.heads[0].weight.shape == (config.vocab_size, config.embed_dim)
+
+
+def test_deecap_writes_its_imitation_network_beside_the_checkpoint(mue, tiny_settings, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    answer = mue("finetune", *tiny_settings, "--method", "deecap", "--set", "training.steps=2", "--run", run.folder)
+    assert answer.code == 0, answer.stderr
+    assert isinstance(readout(run, "deecap"), ImitationReadout)
+
+
+@pytest.mark.parametrize("method", ["static", "calm"])
+def test_methods_with_the_shared_head_write_a_checkpoint_alone(mue, tiny_settings, tmp_path: Path, method: str) -> None:
+    run = Run(tmp_path / "run")
+    words = ["--set", "training.steps=1", "--set", "training.layer_loss=weighted"]
+    assert mue("finetune", *tiny_settings, *words, "--method", method, "--run", run.folder).code == 0
+    assert recipes.load(run.recipe).exits.method == method
+    assert readout(run, method) is None
+    assert [path.name for path in run.folder.glob("*.safetensors")] == ["checkpoint.safetensors"]
+
+
+def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "resumed")
+    shutil.copytree(pabee_run.folder, run.folder)
+    answer = mue("finetune", "--run", run.folder, "--resume", "--set", "training.steps=6")
+    assert answer.code == 0 and "going on after step 4 of 6" in answer.stderr
+    state = torch.load(run.last_state, weights_only=True)
+    assert state["step"] == 6 and state["readout"].keys() == readout(run, "pabee").state_dict().keys()
+
+
+@pytest.mark.parametrize("method", ["mue", "deecap"])
+def test_resuming_cannot_change_what_is_trained(mue, pabee_run: Run, method: str) -> None:
+    answer = mue("finetune", "--run", pabee_run.folder, "--resume", "--method", method)
+    assert answer.code == 2
+    assert f"error: `{pabee_run.recipe}` says the method pabee, now it is {method}" in answer.stderr
+    assert "hint: go on with --method pabee" in answer.stderr
+
+
+def test_training_anew_removes_heads_of_the_former_model(mue, pabee_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "anew")
+    shutil.copytree(pabee_run.folder, run.folder)
+    assert mue("finetune", "--run", run.folder, "--force", "--method", "full", "--set", "training.steps=1").code == 0
+    assert not run.readout("pabee").exists()
+
+
+def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: Run) -> None:
+    before = contents(copied_run)
+    words = ["--method", "deebert", "--set", "training.steps=3", "--set", "training.learning_rate=0.01"]
+    answer = mue("finetune", "--run", copied_run.folder, *words)
+    assert answer.code == 0, answer.stderr
+    assert answer.stdout.startswith(f"{copied_run.readout('deebert')}: best accuracy of the heads ")
+    assert f"next: mue calibrate --run {copied_run.folder} --method deebert" in answer.stderr
+    after = contents(copied_run)
+    assert {name: after.pop(name) for name in before} == before
+    assert set(after) == {"deebert.safetensors", "train-deebert.jsonl"}
+    assert [json.loads(line)["step"] for line in after["train-deebert.jsonl"].splitlines()] == [1, 2, 3]
+
+
+def test_second_stage_trains_the_heads_of_the_checkpoint(mue, copied_run: Run) -> None:
+    assert mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=2").code == 0
+    heads, model = readout(copied_run, "deebert"), checkpoint.load(copied_run.checkpoint)
+    weight = heads.heads[0].weight
+    assert not torch.equal(weight, model.decoder.embed_tokens.weight)
+    assert (weight - model.decoder.embed_tokens.weight).abs().max() < 0.01, "two small steps away from where they started"
+
+
+def test_heads_of_a_closed_set_have_a_class_per_answer(mue, copied_answers: Run) -> None:
+    answer = mue("finetune", "--run", copied_answers.folder, "--method", "deebert", "--set", "training.steps=2", "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads(answer.stdout)["readout"] == str(copied_answers.readout("deebert"))
+    assert open_tensors(copied_answers.readout("deebert")).shapes["heads.0.weight"] == (3, 24)
+
+
+def test_second_stage_without_a_model_names_the_first(mue, tiny_settings, tmp_path: Path) -> None:
+    words = [*tiny_settings, "--run", tmp_path / "run", "--set", "training.steps=3"]
+    for method in (["--method", "deebert"], ["--set", "exits.method=deebert"]):
+        answer = mue("finetune", *words, *method)
+        assert answer.code == 2
+        assert f"error: no checkpoint.safetensors in `{tmp_path / 'run'}`" in answer.stderr
+        assert "hint: run: mue finetune --method full " in answer.stderr and "training.steps" not in answer.stderr
+
+
+def test_second_stage_is_not_repeated_unasked(mue, copied_run: Run) -> None:
+    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1"]
+    assert mue(*words).code == 0
+    again = mue(*words)
+    assert again.code == 2
+    assert f"error: `{copied_run.readout('deebert')}` is there already" in again.stderr
+    assert "hint: --force trains it anew" in again.stderr
+    assert mue(*words, "--force").code == 0
+    resumed = mue(*words, "--resume")
+    assert resumed.code == 0 and "trained in one go: starting from the first step" in resumed.stderr
+    assert len(copied_run.second_log("deebert").read_text().splitlines()) == 1
+
+
+def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -> None:
+    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1"]
+    lines = copied_run.records.read_text().splitlines(keepends=True)
+    copied_run.records.write_text("".join([*lines, lines[0].replace('"method": "mue"', '"method": "deebert"')]))
+    (copied_run.folder / "thresholds-deebert.yaml").touch()
+    assert mue(*words).code == 0
+    assert copied_run.records.read_text() == "".join(lines)
+    assert copied_run.thresholds.exists() and not (copied_run.folder / "thresholds-deebert.yaml").exists()
+
+
+@pytest.mark.parametrize("words", [["--force"], ["--resume", "--set", "training.steps=6"]], ids=["anew", "on"])
+def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words: list[str]) -> None:
+    assert mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1").code == 0
+    assert mue("finetune", "--run", copied_run.folder, *words).code == 0
+    assert not copied_run.readout("deebert").exists() and not copied_run.second_log("deebert").exists()
+
+
+def test_second_stage_cannot_change_the_model(mue, copied_run: Run) -> None:
+    answer = mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "model.config.embed_dim=48")
+    assert answer.code == 2 and "the model differs from the one in" in answer.stderr
+
+
+def test_a_readout_that_was_not_trained_names_the_command(tiny_run: Run) -> None:
+    with pytest.raises(MissingStepError) as caught:
+        readout(tiny_run, "deebert")
+    assert caught.value.message == f"no deebert.safetensors in `{tiny_run.folder}`"
+    assert caught.value.hint == "run: mue finetune --method deebert"
+    with pytest.raises(MissingStepError) as caught:
+        readout(tiny_run, "pabee")
+    assert caught.value.hint == "it is trained with the model: mue finetune --method pabee --run ANOTHER-FOLDER"
+
+
+def test_a_readout_of_another_model_is_refused(copied_answers: Run, pabee_run: Run) -> None:
+    shutil.copy(pabee_run.readout("pabee"), copied_answers.readout("pabee"))
+    with pytest.raises(CheckpointError, match="the model needs heads for 6 layers, 24 dimensions and 3 classes"):
+        readout(copied_answers, "pabee")
+
+
+def test_a_single_decoder_layer_has_nowhere_to_leave(mue, tiny_settings, tmp_path: Path) -> None:
+    words = ["--set", "model.config.num_decoder_layers=1", "--method", "pabee", "--run", tmp_path / "run"]
+    answer = mue("finetune", *tiny_settings, *words)
+    assert answer.code == 2
+    assert "error: the method pabee needs a layer to leave after, the model has one decoder layer" in answer.stderr
+    assert "hint: take a deeper model" in answer.stderr
+    assert not Run(tmp_path / "run").recipe.exists()

@@ -1,0 +1,111 @@
+"""Readouts and their files: what is written is read back; what is damaged or made for another model is refused in a line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mue_cli import readout_file
+from mue_cli.errors import CheckpointError
+from mue_cli.model.tensor_file import write_tensors
+from mue_cli.readout_file import ReadoutSizes
+
+HEADS = ReadoutSizes("heads", 3, 8, 20)
+IMITATION = ReadoutSizes("imitation", 3, 8)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a file of heads."""
+    readout_file.save(readout_file.make(HEADS), HEADS, tmp_path / "heads.safetensors")
+    return tmp_path / "heads.safetensors"
+
+
+def refusal(path: Path, wanted: ReadoutSizes = HEADS) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        readout_file.load(path, wanted)
+    assert "\n" not in caught.value.message and caught.value.hint
+    return caught.value.message
+
+
+def rewrite(
+    path: Path, sizes: str = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}', **changes: torch.Tensor
+) -> None:
+    write_tensors(readout_file.make(HEADS).state_dict() | changes, path, {"format": readout_file.FORMAT, "sizes": sizes})
+
+
+@pytest.mark.parametrize("sizes", [HEADS, IMITATION], ids=lambda sizes: sizes.kind)
+def test_a_readout_is_read_back_to_the_bit(sizes: ReadoutSizes, tmp_path: Path) -> None:
+    written = readout_file.make(sizes)
+    readout_file.save(written, sizes, tmp_path / "a.safetensors")
+    read = readout_file.load(tmp_path / "a.safetensors", sizes)
+    assert type(read) is type(written) and not read.training
+    assert all(torch.equal(tensor, written.state_dict()[name]) for name, tensor in read.state_dict().items())
+
+
+@pytest.mark.parametrize("wanted", [ReadoutSizes("heads", 4, 8, 20), ReadoutSizes("heads", 3, 8, 3), IMITATION], ids=str)
+def test_a_readout_of_another_model_is_refused(path: Path, wanted: ReadoutSizes) -> None:
+    message = f"{path} holds heads for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
+    assert refusal(path, wanted) == message
+
+
+def test_a_file_cut_short_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+    assert "is cut short" in refusal(path)
+
+
+def test_weights_of_a_model_are_no_readout(path: Path) -> None:
+    write_tensors({"a": torch.zeros(1)}, path, {"format": "mue-1"})
+    assert refusal(path) == f"{path} holds no readout"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ("{", "Expecting property name"),
+        ('{"kind": "heads", "num_layers": 0, "embed_dim": 8}', "expected a whole number, at least 1"),
+        ('{"kind": "head", "num_layers": 3, "embed_dim": 8}', "expected one of heads, imitation"),
+        ('{"kind": "heads"}', "num_layers"),
+        ("[" * 100_000, "recursion"),
+    ],
+    ids=["no JSON", "no layers", "unknown kind", "missing size", "endless"],
+)
+def test_sizes_that_make_no_sense_are_refused(path: Path, sizes: str, said: str) -> None:
+    rewrite(path, sizes)
+    message = refusal(path)
+    assert message.startswith(f"{path} does not say its sizes: ") and said in message
+
+
+def test_values_that_are_not_finite_are_refused(path: Path) -> None:
+    rewrite(path, **{"norms.1.bias": torch.full((8,), torch.nan)})
+    assert refusal(path) == f"{path}: norms.1.bias has values that are not finite"
+
+
+def test_tensors_that_do_not_fit_are_named(path: Path) -> None:
+    rewrite(path, **{"norms.1.bias": torch.zeros(9), "more": torch.zeros(1)})
+    assert refusal(path) == f"{path} does not fit its own sizes: unknown more; norms.1.bias is (9,), expected (8,)"
+
+
+def test_a_missing_tensor_is_named(path: Path) -> None:
+    weights = readout_file.make(HEADS).state_dict()
+    del weights["heads.0.weight"]
+    sizes = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}'
+    write_tensors(weights, path, {"format": readout_file.FORMAT, "sizes": sizes})
+    assert refusal(path) == f"{path} does not fit its own sizes: missing heads.0.weight"
+
+
+def test_a_pickle_that_would_run_code_is_refused(path: Path) -> None:
+    made = path.with_name("made")
+
+    class Harmful:
+        def __reduce__(self) -> tuple:
+            return (Path.mkdir, (made,))
+
+    torch.save({"a": Harmful()}, path)
+    refusal(path)
+    assert not made.exists()
+
+
+def test_sizes_without_classes_for_heads_are_refused(path: Path) -> None:
+    rewrite(path, '{"kind": "heads", "num_layers": 3, "embed_dim": 8}')
+    assert "the model needs heads for 3 layers, 8 dimensions and 20 classes" in refusal(path)
