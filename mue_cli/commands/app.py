@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mue_cli import __version__
-from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare
+from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare, study
 from mue_cli.commands.display import answer, friendly
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -37,6 +37,7 @@ plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeo
 app.add_typer(plot_app, name="plot")
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
 app.command("doctor", epilog=doctor.EXAMPLES)(friendly(doctor.doctor))
+app.command("study", epilog=study.EXAMPLES)(friendly(study.study))
 app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))
 
 
