@@ -3,6 +3,7 @@
 Every field has its type and range beside it; a recipe file says only what differs from the defaults.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,10 @@ from mue_cli.errors import RecipeError
 from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, Share, build, did_you_mean
 
 DEFAULT_RECIPES: Mapping[str, str] = {"caption": "shapes-caption", "entailment": "shapes-entailment"}
+
+Kind = Literal["recipe", "study"]
+_PLACES: Mapping[Kind, str] = {"recipe": "recipes", "study": "recipes/studies"}
+_PLURALS: Mapping[Kind, str] = {"recipe": "recipes", "study": "studies"}
 
 _DATASETS: Mapping[str, tuple[str, ...]] = {"caption": ("shapes", "coco", "flickr8k"), "entailment": ("shapes", "snli-ve")}
 
@@ -177,22 +182,23 @@ def dump(recipe: Recipe) -> str:
     return to_yaml(asdict(recipe))
 
 
-def find(name_or_path: str | Path) -> Path:
-    """Return the file of a recipe: a path when it has a suffix or a folder, a name otherwise. Raises RecipeError when there is none."""
+def find(name_or_path: str | Path, kind: Kind = "recipe") -> Path:
+    """Return the file of a recipe or study: a path when it has a suffix or a folder, else a name. Raises RecipeError without one."""
     path = Path(name_or_path)
+    known, plural = names(kind), _PLURALS[kind]
     if path.suffix in (".yaml", ".yml") or path.name != str(name_or_path):
         if not path.is_file():
-            raise RecipeError(f"no recipe file `{path}`", f"recipes by name: {', '.join(names())}")
+            raise RecipeError(f"no {kind} file `{path}`", f"{plural} by name: {', '.join(known)}")
         return path
-    for folder in _folders():
+    for folder in _folders(kind):
         if (folder / f"{path}.yaml").is_file():
             return folder / f"{path}.yaml"
-    raise RecipeError(f"no recipe named `{path}`", did_you_mean(str(path), names(), "recipes"))
+    raise RecipeError(f"no {kind} named `{path}`", did_you_mean(str(path), known, plural))
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of the recipes that came with the program, sorted."""
-    return tuple(sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")}))
+def names(kind: Kind = "recipe") -> tuple[str, ...]:
+    """Return the names of the recipes or studies that came with the program, sorted."""
+    return tuple(sorted({path.stem for folder in _folders(kind) for path in folder.glob("*.yaml")}))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -213,6 +219,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def to_yaml(mapping: Mapping[str, object]) -> str:
     """Return a mapping of plain values as YAML, keys in their order."""
     return yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=120)
+
+
+def override(key: str, value: object) -> str:
+    """Return "section.key=value", as `load` and `--set` read it back."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    plain = text.removesuffix("...\n").strip()  # YAML ends a lone value with dots
+    return f"{key}={plain}"
 
 
 class _Loader(yaml.SafeLoader):
@@ -270,7 +283,7 @@ def _check(recipe: Recipe, place: Place) -> None:
         raise RecipeError(f"{found}, expected at most `search.max_tokens`, which is {recipe.search.max_tokens}")
 
 
-def _folders() -> tuple[Path, ...]:
-    """Return where named recipes lie: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return tuple(folder for folder in (package / "recipes", package.parent / "recipes") if folder.is_dir())
+def _folders(kind: Kind) -> tuple[Path, ...]:
+    """Return where named recipes or studies lie: inside the installed package, or beside it in a checkout."""
+    package, place = Path(__file__).resolve().parent, _PLACES[kind]
+    return tuple(folder for folder in (package / place, package.parent / place) if folder.is_dir())

@@ -17,6 +17,7 @@
 | bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
 | explain.html | predict | a page of the pictures that were explained last |
 | plots/ | plot | figures, PNG and SVG |
+| study/ | study | study.yaml, and a run folder for each seed and training of a study |
 """
 
 import json
@@ -116,6 +117,10 @@ class Run:
     @property
     def plots(self) -> Path:
         return self.folder / "plots"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study"
 
     def command(self, name: str) -> str:
         """Return the command line that runs the command `name` for this run."""

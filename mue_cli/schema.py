@@ -66,10 +66,18 @@ def convert(value: object, kind: Any, key: str, place: Place) -> Any:
     """Return `value` as `kind`: lists become tuples and whole numbers become floats where those are asked for. Raises RecipeError."""
     if is_dataclass(kind):
         return build(kind, {} if value is None else value, place, key)  # type: ignore[arg-type]
+    if isinstance(value, Mapping) and (named := _named(kind)):
+        return {str(name): convert(item, named, _join(key, name), place) for name, item in value.items()}
     try:
         return _convert(value, kind)
     except TypeError:
         raise _mismatch(value, expected(kind), key, place, choices(kind)) from None
+
+
+def _named(kind: Any) -> Any:
+    """Return the dataclass of a mapping from names to dataclasses, None for any other kind."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) and is_dataclass(arguments[1]) else None
 
 
 def choices(kind: Any) -> tuple[str, ...]:

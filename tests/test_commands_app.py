@@ -15,7 +15,7 @@ from mue_cli.commands import display
 from mue_cli.errors import MueError
 
 COMMANDS = ["prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve", "finetune", "calibrate", "evaluate"]
-COMMANDS += ["plot saturation", "plot tradeoff", "table", "predict", "export", "doctor", "demo"]
+COMMANDS += ["plot saturation", "plot tradeoff", "table", "predict", "export", "doctor", "demo", "study"]
 
 HELP_WITHOUT_HEAVY_IMPORTS = """
 import sys
@@ -63,7 +63,7 @@ def test_every_command_has_examples_and_names_what_it_reads_and_writes(mue, comm
 
 def test_help_lists_every_command(mue) -> None:
     text = mue("--help").stdout
-    assert all(name in text for name in ("prepare", "finetune", "calibrate", "evaluate", "predict", "plot", "demo"))
+    assert all(name in text for name in ("prepare", "finetune", "calibrate", "evaluate", "predict", "plot", "demo", "study"))
 
 
 def test_version(mue) -> None:

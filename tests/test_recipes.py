@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mue_cli import recipe as recipes
+from mue_cli.study.file import load
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -31,3 +32,43 @@ def test_preset_and_its_changed_fields_exist(path: Path) -> None:
     model = recipes.load(path).model
     assert (model.preset in PRESETS) != (model.weights is not None)
     preset(model.preset or "base", **model.config)
+
+
+STUDIES = sorted((FOLDER / "studies").glob("*.yaml"))
+
+
+def test_each_default_recipe_has_a_study_of_its_name() -> None:
+    assert set(recipes.DEFAULT_RECIPES.values()) <= {path.stem for path in STUDIES}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_study_is_valid_and_named_after_its_file(path: Path) -> None:
+    assert load(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_study_opens_with_a_comment_that_says_what_it_is(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_method_of_a_study_begins_from_the_same_weights(path: Path) -> None:
+    folders = load(path).folders
+    assert {folders[row.folder].start for name, row in load(path).rows.items() if name != "small"} == {"start"}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_model_of_a_study_is_trained_for_as_many_steps(path: Path) -> None:
+    study = load(path)
+
+    def steps(name: str) -> int:
+        folder = study.folders[name]
+        return study.changed_recipe(folder.settings).training.steps + (steps(folder.start) if folder.start else 0)
+
+    assert len({steps(row.folder) for row in study.rows.values()}) == 1
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_folder_of_a_study_is_evaluated_or_started_from(path: Path) -> None:
+    study = load(path)
+    assert set(study.folders) == {row.folder for row in study.rows.values()} | {each.start for each in study.folders.values() if each.start}

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mue_cli import __version__
-from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare, table
+from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare, study, table
 from mue_cli.commands.display import answer, friendly
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -38,6 +38,7 @@ app.add_typer(plot_app, name="plot")
 app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
 app.command("doctor", epilog=doctor.EXAMPLES)(friendly(doctor.doctor))
+app.command("study", epilog=study.EXAMPLES)(friendly(study.study))
 app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))
 
 

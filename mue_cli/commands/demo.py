@@ -1,6 +1,5 @@
 """`mue demo`: all commands on drawn scenes, each line shown as it runs."""
 
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +8,7 @@ import typer
 
 from mue_cli.commands.display import answer
 from mue_cli.commands.evaluate import show
+from mue_cli.commands.lines import run_line
 from mue_cli.commands.options import DEFAULT_RECIPE
 
 EXAMPLES = """Examples
@@ -40,7 +40,8 @@ def demo(task: TaskOption = "caption", out: OutOption = None, scenes: ScenesOpti
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
     started = time.monotonic()
     for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
-        _run(line)
+        if code := run_line(line):
+            raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}
     answer(f"done in {(time.monotonic() - started) / 60:.1f} minutes\n")
     show(evaluated["full"], evaluated["mue"])
@@ -66,13 +67,3 @@ def lines(recipe: str, out: Path | None, begun: bool, scenes: int | None, overri
 
 def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
-
-
-def _run(words: list[str]) -> None:
-    """Print one command line and run it as if it had been typed. Raises typer.Exit when it fails."""
-    from mue_cli.commands.app import app
-
-    answer(f"\n$ mue {shlex.join(words)}")
-    code = app(words, standalone_mode=False)
-    if code:
-        raise typer.Exit(code)

@@ -52,6 +52,24 @@ def expected_time_reduction(traces: Sequence[Trace], num_encoder_layers: int, nu
     )
 
 
+def costs_against(costs: Mapping[str, float], full: Mapping[str, float]) -> dict[str, float]:
+    """Return a record's costs with its reductions against the full model of another depth, as a 4+4 model's are against 6+6 layers.
+
+    Eq. 14 with the other model's N_E and N_D; FLOPs from both models' own. "measured" is left out: two evaluations at different moments
+    are no measurement.
+    """
+    found = {name: value for name, value in costs.items() if name not in ("measured", "full_latency_ms")}
+    found |= {name: _against(costs[name], costs, full) for name in ("expected", "expected_token_weighted") if name in costs}
+    return found | {"flops": 1.0 - costs["gflops_per_sample"] / full["gflops_per_sample"]}
+
+
+def _against(reduction: float, costs: Mapping[str, float], full: Mapping[str, float]) -> float:
+    """Solve Eq. 14 for n_E, and take it again with the full model's N_E and N_D."""
+    decoder_exit = costs["decoder_layers"]
+    encoder_exit = costs["num_encoder_layers"] * (2.0 * (1.0 - reduction) - decoder_exit / costs["num_decoder_layers"])
+    return 1.0 - (encoder_exit / full["num_encoder_layers"] + decoder_exit / full["num_decoder_layers"]) / 2.0
+
+
 def _mean_exits(traces: Sequence[Trace]) -> dict[str, float]:
     streams = tuple(traces[0].encoder_exits)
     for trace in traces:

@@ -1,0 +1,5 @@
+"""A study: several methods on one backbone, over seeds; what it runs, and the entries that tables and figures are made of."""
+
+from mue_cli.study.entries import SWEEP, entries
+
+__all__ = ["SWEEP", "entries"]

@@ -1,0 +1,103 @@
+"""What a study must not say, found before anything is trained. place: where it was written, for messages."""
+
+import re
+from collections.abc import Mapping
+from itertools import chain
+
+from mue_cli.errors import RecipeError
+from mue_cli.schema import did_you_mean, show
+from mue_cli.study.parts import FULL, JOINTLY_TRAINED, SECOND_STAGE, UNCALIBRATED, Settings, Study
+
+TRAINING = ("training", "model", "data")
+EVALUATION = ("exits", "calibration")
+"""Sections that a folder and a row may change: rows are compared with each other, on the same samples with the same search."""
+
+
+def check(study: Study, place: str) -> None:
+    """Refuse what is right alone and wrong together. Raises RecipeError."""
+    _check_names(study, place)
+    for name in study.folders:
+        _check_start(study, name, place)
+    for name in study.rows:
+        _check_row(study, name, place)
+    _check_told_apart(study, place)
+    for name, folder in study.folders.items():
+        _check_settings(study, folder.settings, TRAINING, f"`folders.{name}.settings` of {place}")
+    for name, row in study.rows.items():
+        _check_settings(study, row.settings, EVALUATION, f"`rows.{name}.settings` of {place}")
+        _check_settings(study, row.second_stage, TRAINING, f"`rows.{name}.second_stage` of {place}")
+
+
+def _check_names(study: Study, place: str) -> None:
+    for name in chain([study.name], study.folders, study.rows):
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise RecipeError(f"the name {show(name)} in {place} is not made of letters, digits, dots and dashes", "it may name a folder")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        raise RecipeError(f"`seeds` in {place} is {list(study.seeds)}, expected different whole numbers", "for example [0, 1, 2]")
+    if any(override.partition("=")[0].strip() == "seed" for override in study.overrides):
+        raise RecipeError("`seed` is set, but a study trains folders for each of its seeds", "name them with --seeds")
+    if FULL not in study.rows or study.rows[FULL].method != FULL:
+        raise RecipeError(f"{place} has no row `{FULL}` of the method {FULL}", "scores and reductions are relative to it")
+
+
+def _check_start(study: Study, name: str, place: str) -> None:
+    start = study.folders[name].start
+    if start is None:
+        return
+    if start not in study.folders:
+        raise RecipeError(f"unknown folder `{start}` in `folders.{name}.start` of {place}", did_you_mean(start, study.folders, "folders"))
+    circle = _ancestors(study, name)
+    if name in circle:
+        raise RecipeError(f"folders of {place} start in a circle: {' from '.join([name, *circle])}", "one must start from nothing")
+    order = list(study.folders)
+    if order.index(start) > order.index(name):
+        raise RecipeError(f"`{name}` of {place} starts from `{start}`, which comes after it", f"move `{start}` above `{name}`")
+
+
+def _ancestors(study: Study, name: str) -> list[str]:
+    """Return what a folder starts from, and so on, until nothing or the first name that comes again."""
+    found: list[str] = []
+    start = study.folders[name].start
+    while start in study.folders and start not in found:
+        found.append(start)
+        start = study.folders[start].start
+    return found
+
+
+def _check_row(study: Study, name: str, place: str) -> None:
+    row = study.rows[name]
+    if row.folder not in study.folders:
+        hint = did_you_mean(row.folder, study.folders, "folders")
+        raise RecipeError(f"unknown folder `{row.folder}` in `rows.{name}.folder` of {place}", hint)
+    trained = study.folders[row.folder].method
+    if row.method in JOINTLY_TRAINED and trained != row.method:
+        found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
+        raise RecipeError(found, f"its readout is trained with the backbone: name a folder of the method {row.method}")
+    if row.method in UNCALIBRATED and row.target_reduction is not None:
+        found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
+        raise RecipeError(found, "leave it out")
+    if row.second_stage and row.method != SECOND_STAGE:
+        raise RecipeError(f"`rows.{name}.second_stage` of {place} is for {SECOND_STAGE}, not for {row.method}", "leave it out")
+
+
+def _check_told_apart(study: Study, place: str) -> None:
+    """Refuse rows whose records would look the same."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for name, row in study.rows.items():
+        other = seen.setdefault((row.folder, row.method, repr(sorted(row.settings.items()))), name)
+        if other != name:
+            found = f"the rows `{other}` and `{name}` of {place} are the same: {row.method} in `{row.folder}`"
+            raise RecipeError(found, "give one of them a folder or settings of its own")
+
+
+def _check_settings(study: Study, settings: Settings, sections: tuple[str, ...], place: str) -> None:
+    for key, value in settings.items():
+        if key.partition(".")[0] not in sections:
+            found = f"{place} has `{key}`, expected settings of {' or '.join(sections)}"
+            raise RecipeError(found, "what all rows share is said with --set or `overrides`")
+        if isinstance(value, Mapping) or "." not in key:
+            raise RecipeError(f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value")
+    try:
+        study.changed_recipe(settings)
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error.message}", error.hint) from None

@@ -1,0 +1,64 @@
+"""A study as data: what is trained (folders) and what is evaluated there (rows)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mue_cli import recipe as recipes
+from mue_cli.recipe import Recipe
+from mue_cli.schema import Fraction, Natural
+
+FULL = "full"
+"""The row that scores and reductions are relative to, and its method."""
+UNCALIBRATED = ("full", "static", "oracle")
+WITHOUT_CURVE = ("full", "oracle")
+JOINTLY_TRAINED = ("pabee", "deecap")
+"""Methods whose readout is trained together with the backbone: they run where it was."""
+SECOND_STAGE = "deebert"
+"""The method whose readout is trained afterwards, beside a backbone that stays as it is."""
+
+Settings = dict[str, object]
+"""Values of the recipe that are replaced: "section.key" -> value."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One training. start: the folder of the same seed whose weights it begins from; None: as the recipe says. settings: of training."""
+
+    start: str | None = None
+    method: Literal["full", "static", "mue", "calm", "pabee", "deecap"] = "full"
+    settings: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for (None: the recipe's). settings: of
+    calibration and evaluation. second_stage: of the training of deebert's classifiers."""
+
+    folder: str
+    method: Literal["full", "static", "mue", "deebert", "pabee", "calm", "deecap", "oracle"]
+    target_reduction: Fraction | None = None
+    settings: Settings = field(default_factory=dict)
+    second_stage: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """recipe: what folders and rows change. folders, rows: by name, in the order they run. seeds: each trains and evaluates everything.
+    overrides: "section.key=value" each, as `--set` gives them; they win everywhere."""
+
+    name: str
+    recipe: str
+    folders: dict[str, Folder]
+    rows: dict[str, Row]
+    seeds: tuple[Natural, ...] = (0, 1, 2)
+    overrides: tuple[str, ...] = ()
+
+    def changed_recipe(self, settings: Mapping[str, object]) -> Recipe:
+        """Return the recipe with settings replaced. Raises RecipeError when they make no sense."""
+        return recipes.load(self.recipe, [*spelled(settings), *self.overrides])
+
+
+def spelled(settings: Mapping[str, object]) -> list[str]:
+    """Return settings as `--set` takes them."""
+    return [recipes.override(key, value) for key, value in settings.items()]

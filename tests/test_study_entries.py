@@ -1,0 +1,122 @@
+"""Entries: evaluated points as rows of the paper's tables, from hand-made folders."""
+
+from pathlib import Path
+
+import pytest
+from small_study import STUDY, evaluated, record, write_study
+
+from mue_cli.cost.reduction import costs_against
+from mue_cli.errors import MissingStepError
+from mue_cli.reports.record import append_record
+from mue_cli.runs import Run
+from mue_cli.study import entries
+from mue_cli.study.file import keep, load
+
+SMALL = {"num_encoder_layers": 4.0, "num_decoder_layers": 4.0, "joint_layers": 4.0, "decoder_layers": 4.0, "gflops_per_sample": 1.5}
+WITH_SMALL = STUDY.replace("rows:\n", "  small: {settings: {training.steps: 4}}\nrows:\n") + "  small: {folder: small, method: full}\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a run with a study that has trained nothing yet."""
+    run = Run(tmp_path / "run")
+    keep(run, load(write_study(tmp_path, WITH_SMALL)))
+    return run
+
+
+def points(run: Run, split: str = "test") -> list[tuple[str, int, bool, float, float]]:
+    return [(entry.row, entry.seed, entry.swept, entry.record.score, entry.full_score) for entry in entries(run, split)]
+
+
+def test_run_without_a_study_has_rows_named_after_methods(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for each in (record("mue", 99.0), record("full", 120.0), record("mue", 98.0), record("mue", 90.0, sweep=True)):
+        append_record(run.records, each)
+    assert points(run) == [("mue", 0, False, 98.0, 120.0), ("full", 0, False, 120.0, 120.0), ("mue", 0, True, 90.0, 120.0)]
+
+
+def test_study_has_all_rows_and_seeds_that_were_evaluated_in_the_studys_order(run: Run) -> None:
+    evaluated(run, 1, "mue", record("mue", 95.0), record("full", 97.0), record("oracle", 99.0))
+    evaluated(run, 0, "full", record("deebert", 80.0), record("full", 120.0))
+    evaluated(run, 1, "full", record("full", 110.0))
+    assert points(run) == [
+        ("full", 0, False, 120.0, 120.0),
+        ("deebert", 0, False, 80.0, 120.0),
+        ("full", 1, False, 110.0, 110.0),
+        ("mue", 1, False, 95.0, 110.0),
+        ("oracle", 1, False, 99.0, 110.0),
+    ]
+
+
+def test_full_model_of_another_folder_is_no_row(run: Run) -> None:
+    """Evaluating a method records `full` on the same weights, which is not the study's row."""
+    evaluated(run, 0, "mue", record("mue", 95.0), record("full", 97.0))
+    assert points(run) == [("mue", 0, False, 95.0, 0.0)]
+
+
+def test_row_is_its_newest_record_and_its_curve_the_newest_of_each_point(run: Run) -> None:
+    low, high = {"thresholds": {"decoder": 0.5}, "sweep": True}, {"thresholds": {"decoder": 0.9}, "sweep": True}
+    evaluated(run, 0, "mue", record("mue", 1.0, thresholds={"decoder": 0.7}), record("mue", 2.0, **low), record("mue", 3.0, **high))
+    evaluated(run, 0, "mue", record("mue", 4.0, thresholds={"decoder": 0.8}), record("mue", 5.0, **low))
+    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 5.0), (True, 3.0)]
+
+
+def test_row_takes_no_record_of_other_settings(run: Run) -> None:
+    evaluated(run, 0, "full", record("static", 70.0, thresholds={"joint": 4.0, "decoder": 4.0}))
+    evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}))
+    evaluated(run, 0, "mue", record("mue", 80.0, tau=2.0), record("mue", 50.0, tau=1.0))
+    assert [(row, score) for row, _, _, score, _ in points(run)] == [("static", 70.0), ("mue", 80.0)]
+
+
+def test_curve_of_fixed_layers_has_points_of_other_layers(run: Run) -> None:
+    evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}, sweep=True))
+    assert points(run) == [("static", 0, True, 60.0, 0.0)]
+
+
+def test_other_splits_are_left_out(run: Run) -> None:
+    evaluated(run, 0, "full", record("full", 120.0), record("full", 130.0, split="val"))
+    assert [score for *_, score, _ in points(run, "val")] == [130.0]
+    assert points(run, "train") == []
+
+
+def test_study_without_any_evaluation_names_the_command(run: Run) -> None:
+    with pytest.raises(MissingStepError) as caught:
+        entries(run, "test")
+    assert caught.value.message == f"no row of the study in `{run.study}` was evaluated"
+    assert caught.value.hint == f"run: mue study little --run {run.folder}"
+
+
+def test_reductions_of_the_small_model_are_against_the_full_one_of_its_seed(run: Run) -> None:
+    """4 of 6 layers in both stacks: 1 - (4/6 + 4/6) / 2 = 1/3. 1.5 of 2 GFLOPs: 1/4."""
+    evaluated(run, 0, "full", record("full", 120.0))
+    evaluated(run, 0, "small", record("full", 100.0, SMALL))
+    small = next(entry for entry in entries(run, "test") if entry.row == "small")
+    assert small.record.costs["expected"] == pytest.approx(1 / 3)
+    assert small.record.costs["flops"] == pytest.approx(0.25)
+    assert small.record.costs["num_encoder_layers"] == 4.0
+    assert "measured" not in small.record.costs
+    assert small.full_score == 120.0
+
+
+def test_small_model_is_left_out_before_the_full_one_was_evaluated(run: Run) -> None:
+    evaluated(run, 0, "small", record("full", 100.0, SMALL))
+    assert points(run) == []
+
+
+def test_exits_of_a_small_model_count_against_the_deeper_one() -> None:
+    """3 of 4 encoder and 2 of 4 decoder layers: own 1 - (3/4 + 2/4) / 2 = 3/8; against 6 and 12: 1 - (3/6 + 2/12) / 2 = 2/3."""
+    small = {"expected": 3 / 8, "expected_token_weighted": 3 / 8, "flops": 0.2, "gflops_per_sample": 1.0, "decoder_layers": 2.0}
+    small |= {"num_encoder_layers": 4.0, "num_decoder_layers": 4.0, "measured": 0.3, "latency_ms": 7.0, "full_latency_ms": 10.0}
+    found = costs_against(small, {"num_encoder_layers": 6.0, "num_decoder_layers": 12.0, "gflops_per_sample": 4.0})
+    assert found["expected"] == pytest.approx(2 / 3)
+    assert found["expected_token_weighted"] == pytest.approx(2 / 3)
+    assert found["flops"] == pytest.approx(0.75)
+    assert {"measured", "full_latency_ms"}.isdisjoint(found)
+    assert found["latency_ms"] == 7.0
+
+
+def test_model_as_deep_as_the_full_one_keeps_its_costs(run: Run) -> None:
+    costs = {"expected": 0.4, "measured": 0.3, "gflops_per_sample": 1.0}
+    evaluated(run, 0, "full", record("full", 120.0), record("deebert", 100.0, costs))
+    deebert = next(entry for entry in entries(run, "test") if entry.row == "deebert")
+    assert (deebert.record.costs["expected"], deebert.record.costs["measured"]) == (0.4, 0.3)
