@@ -22,7 +22,7 @@ DOORS = {
     "typer": ("commands/",),
     "rich": ("commands/",),
     "yaml": ("recipe.py",),
-    "matplotlib": ("reports/plots.py", "reports/bars.py"),
+    "matplotlib": ("reports/figures/",),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),

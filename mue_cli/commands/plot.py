@@ -41,7 +41,7 @@ def saturation(
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli.commands.workbench import after_training
-    from mue_cli.reports import plots
+    from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.profile import SimilarityProfile
     from mue_cli.runs import read_thresholds
 
@@ -52,7 +52,7 @@ def saturation(
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
     if here.recipe.task == "caption":
         thresholds.pop("decoder", None)  # in generation it decays from word to word (Eq. 11): no one line shows it
-    _show(plots.saturation(profile, here.run.plots / "saturation", thresholds), as_json)
+    _show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
 def tradeoff(
@@ -74,9 +74,9 @@ def tradeoff(
     if not records:
         hint = f"run: {here.run.command('evaluate')} --split {split}"
         raise MissingStepError(f"no record of the split `{split}` in `{here.run.records}`", hint)
-    from mue_cli.reports import plots
+    from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    _show(plots.tradeoff(records, here.run.plots / "tradeoff", _searches(here.run)), as_json)
+    _show(draw(records, here.run.plots / "tradeoff", _searches(here.run)), as_json)
 
 
 def _newest(records: "list[Record]") -> "list[Record]":

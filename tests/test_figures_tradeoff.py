@@ -1,13 +1,13 @@
-"""The figures: what is drawn is what was measured, and it can be read."""
+"""Trade-off: what is drawn is what was measured, and it can be read."""
 
 import numpy as np
 import pytest
+from figure_reading import lines, texts
 from PIL import Image
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.curves import Search
-from mue_cli.reports.plots import saturation, saturation_figure, tradeoff, tradeoff_figure
-from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.reports.figures.tradeoff import tradeoff, tradeoff_figure
 from mue_cli.reports.record import Record
 
 
@@ -18,53 +18,7 @@ def record(method, score, expected, dataset="shapes", task="caption", metric="CI
     )
 
 
-def lines(axes):
-    return {line.get_label(): np.column_stack(line.get_data()).tolist() for line in axes.get_lines()}
-
-
-def texts(figure):
-    return " ".join(text.get_text().replace("\n", " ") for text in [*figure.texts, *(t for axes in figure.axes for t in axes.texts)])
-
-
 RECORDS = [record("full", 400.0, 0.0, bounds=(390.0, 410.0)), record("mue", 390.0, 0.41, flops=0.36, measured=0.28)]
-PROFILE = SimilarityProfile(
-    {"decoder": np.array([[0.5, 0.9], [0.7, 1.0]]), "image": np.tile(np.linspace(0.2, 0.8, 11)[:, None], (1, 4))},
-    {"recipe": "shapes-caption", "split": "test"},
-)
-
-
-def test_saturation_draws_the_mean_and_the_band_of_each_stream():
-    image, decoder = saturation_figure(PROFILE).axes
-    assert lines(decoder)["decoder"] == [[1.0, pytest.approx(0.6)], [2.0, pytest.approx(0.95)]]
-    assert lines(image)["image"] == [[layer, pytest.approx(0.5)] for layer in (1, 2, 3, 4)]
-    band = image.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (pytest.approx(0.26), pytest.approx(0.74))
-    assert image.get_title() == "image (11 samples)" and decoder.get_title() == "decoder (2 decoding steps)"
-    assert "recipe: shapes-caption." in texts(image.figure)
-
-
-def test_saturation_shows_thresholds_that_can_fire():
-    image, decoder = saturation_figure(PROFILE, {"image": 0.75, "decoder": 1.5}).axes
-    assert [text.get_text() for text in image.get_legend().get_texts()] == ["exit above 0.750"]
-    assert decoder.get_legend() is None and len(decoder.get_lines()) == 1
-
-
-def test_profile_comes_back_as_it_was_saved(tmp_path):
-    path = tmp_path / "run" / "similarities.npz"
-    PROFILE.save(path)
-    loaded = SimilarityProfile.load(path)
-    assert loaded.about == PROFILE.about and loaded.streams.keys() == PROFILE.streams.keys()
-    assert np.array_equal(loaded.streams["decoder"], PROFILE.streams["decoder"])
-
-
-def test_profile_that_is_absent_or_another_file_is_an_error_with_its_name(tmp_path):
-    with pytest.raises(MissingStepError, match=r"nothing\.npz is absent"):
-        SimilarityProfile.load(tmp_path / "nothing.npz")
-    (tmp_path / "text.npz").write_text("words")
-    with pytest.raises(DataError, match=r"text\.npz holds no similarities"):
-        SimilarityProfile.load(tmp_path / "text.npz")
-    with pytest.raises(ValueError, match="rows by layers"):
-        SimilarityProfile({"image": np.zeros(3)}, {})
 
 
 def test_other_data_than_the_papers_is_drawn_relative_to_each_full_model():
@@ -115,11 +69,11 @@ def test_names_in_a_crowded_figure_do_not_overlap():
 
 
 def test_figures_are_written_as_png_and_svg(tmp_path):
-    for png, svg in (saturation(PROFILE, tmp_path / "plots" / "v1.2"), tradeoff(RECORDS, tmp_path / "plots" / "tradeoff")):
-        assert png.suffix == ".png" and svg.suffix == ".svg"
-        with Image.open(png) as image:
-            assert min(image.size) > 500 and np.asarray(image).std() > 10
-        assert svg.read_text().rstrip().endswith("</svg>")
+    png, svg = tradeoff(RECORDS, tmp_path / "plots" / "v1.2")
+    assert png.suffix == ".png" and svg.suffix == ".svg"
+    with Image.open(png) as image:
+        assert min(image.size) > 500 and np.asarray(image).std() > 10
+    assert svg.read_text().rstrip().endswith("</svg>")
     assert (tmp_path / "plots" / "v1.2.png").is_file()
 
 
