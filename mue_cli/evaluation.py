@@ -68,10 +68,17 @@ class Prediction:
 
 
 @torch.inference_mode()
-def predict_batch(subject: Subject, method: Method, batch: Batch, probes: Mapping[str, Probe] | None = None) -> list[Prediction]:
-    """Caption or answer every row of a batch under a method."""
+def encode_batch(subject: Subject, method: Method, batch: Batch, probes: Mapping[str, Probe] | None = None) -> Encoded:
+    """Encode every row of a batch under a method."""
     images, tokens = batch.images.to(subject.device), batch.source_tokens.to(subject.device)
-    encoded = encode(subject.model, subject.tables, method, images, tokens, probes=probes)
+    return encode(subject.model, subject.tables, method, images, tokens, probes=probes)
+
+
+@torch.inference_mode()
+def decode_batch(
+    subject: Subject, method: Method, batch: Batch, encoded: Encoded, probes: Mapping[str, Probe] | None = None
+) -> list[Prediction]:
+    """Caption or answer every row of an encoded batch under a method."""
     decode = _answer if subject.task.answers else _caption
     return [
         Prediction(sample_id, image_id, text, references, _trace(sample_id, row, encoded, decoder), decoder.tokens)
@@ -79,6 +86,11 @@ def predict_batch(subject: Subject, method: Method, batch: Batch, probes: Mappin
             zip(batch.sample_ids, batch.image_ids, batch.references, decode(subject, method, encoded, batch, probes), strict=True)
         )
     ]
+
+
+def predict_batch(subject: Subject, method: Method, batch: Batch, probes: Mapping[str, Probe] | None = None) -> list[Prediction]:
+    """Caption or answer every row of a batch under a method."""
+    return decode_batch(subject, method, batch, encode_batch(subject, method, batch, probes), probes)
 
 
 def predict(
