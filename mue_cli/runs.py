@@ -10,6 +10,7 @@
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach |
 | calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
+| modality.npz | plot | score by image and text exit layer, for `mue plot modality` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
 | bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
@@ -73,6 +74,10 @@ class Run:
     @property
     def saturation(self) -> Path:
         return self.folder / "saturation.npz"
+
+    @property
+    def modality(self) -> Path:
+        return self.folder / "modality.npz"
 
     @property
     def records(self) -> Path:
@@ -214,6 +219,7 @@ def clear_results(run: Run) -> None:
         run.thresholds,
         run.calibration,
         run.saturation,
+        run.modality,
         run.records,
         run.traces,
         run.predictions,

@@ -12,7 +12,7 @@ FLOORS = [
     {"files", "schema"},
     {"recipe", "model", "exits", "data", "metrics", "reports"},
     {"cost", "inference", "training", "runs"},
-    {"evaluation", "calibration", "build", "recorder", "profiling", "study"},
+    {"evaluation", "calibration", "build", "recorder", "profiling", "study", "modality"},
     {"commands"},
     {"__main__"},
 ]

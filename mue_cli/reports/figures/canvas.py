@@ -57,14 +57,17 @@ class Label(NamedTuple):
 
 
 def figure_with_caption(
-    num_panels: int, caption: str, width: float, height: float = 3.4, share_y: bool = False
+    num_panels: int, caption: str, width: float, height: float = 3.4, share_y: bool = False, ratios: Sequence[float] | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines come on top of the height."""
+    """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines come on top of the height.
+
+    ratios: of the panels' widths, all alike when left out.
+    """
     lines = textwrap.wrap(caption, int(width * _CAPTION_CHARACTERS))
     total = height + _CAPTION_LINE * len(lines)
     figure = Figure(figsize=(width, total))
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, num_panels, squeeze=False, sharey=share_y)[0]
+    panels = figure.subplots(1, num_panels, squeeze=False, sharey=share_y, width_ratios=ratios)[0]
     bottom = 0.6 + _CAPTION_LINE * len(lines)
     figure.subplots_adjust(
         left=0.72 / width,
@@ -121,6 +124,12 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
 def dark(colour: str) -> tuple[float, ...]:
     """Return the colour darkened enough to be read as text."""
     return tuple(0.75 * channel for channel in to_rgb(colour))
+
+
+def ink(colour: str) -> str:
+    """Return black or white, whichever is read more easily on a colour."""
+    red, green, blue = to_rgb(colour)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
 
 
 def layer_ticks(num_layers: int) -> list[int]:
