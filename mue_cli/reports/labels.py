@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 _DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))
 _DISTANCES = (1.0, 1.6, 2.4, 3.4, 4.6, 6.0, 7.6)
 _ROUNDS = 4
@@ -49,24 +52,42 @@ def place_labels(
 
     anchors: points the labels belong to. sizes: width and height of each. gap: distance of a label that has room beside its anchor.
     """
+    choices = [_candidates(anchor, size, obstacles, frame, gap) for anchor, size in zip(anchors, sizes, strict=True)]
     boxes: list[Box] = []
     for _ in range(_ROUNDS):
-        for i, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
+        for i, candidates in enumerate(choices):
             others = boxes[:i] + boxes[i + 1 :]
-            boxes[i : i + 1] = [_best(anchor, size, obstacles, others, frame, gap)]
+            boxes[i : i + 1] = [_best(candidates, others)]
     return boxes
 
 
-def _best(
-    anchor: tuple[float, float], size: tuple[float, float], obstacles: Sequence[Obstacle], others: Sequence[Box], frame: Box, gap: float
-) -> Box:
-    def cost(candidate: tuple[float, Box]) -> float:
-        distance, box = candidate
-        covered = sum(weight * box.overlap(obstacle) for obstacle, weight in obstacles)
-        covered += _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others)
-        return (covered + _COST_OUTSIDE * (box.area - box.overlap(frame))) / box.area + _COST_OF_DISTANCE * distance
+def _candidates(
+    anchor: tuple[float, float], size: tuple[float, float], obstacles: Sequence[Obstacle], frame: Box, gap: float
+) -> list[tuple[float, Box]]:
+    """Return every place a label may have, and what it costs whatever the other labels do."""
+    edges = np.array([(o.left, o.bottom, o.right, o.top, weight) for o, weight in obstacles]).reshape(-1, 5)
+    found = []
+    for distance in _DISTANCES:
+        for direction in _DIRECTIONS:
+            box = _beside(anchor, size, direction, gap * distance)
+            covered = _covered(box, edges) + _COST_OUTSIDE * (box.area - box.overlap(frame))
+            found.append((covered / box.area + _COST_OF_DISTANCE * distance, box))
+    return found
 
-    candidates = [(distance, _beside(anchor, size, d, gap * distance)) for distance in _DISTANCES for d in _DIRECTIONS]
+
+def _covered(box: Box, edges: NDArray[np.float64]) -> float:
+    """Return the area of obstacles, (O, 5) edges and weights, that a box covers, each times its weight."""
+    left, bottom, right, top, weights = edges.T
+    widths = np.minimum(right, box.right) - np.maximum(left, box.left)
+    heights = np.minimum(top, box.top) - np.maximum(bottom, box.bottom)
+    return float(np.sum(weights * widths.clip(0.0) * heights.clip(0.0)))
+
+
+def _best(candidates: Sequence[tuple[float, Box]], others: Sequence[Box]) -> Box:
+    def cost(candidate: tuple[float, Box]) -> float:
+        fixed, box = candidate
+        return fixed + _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others) / box.area
+
     return min(candidates, key=cost)[1]
 
 
