@@ -96,6 +96,7 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
     """
     here = experiment(recipe, overrides, run)
     from mue_cli import runs
+    from mue_cli.reports.curves import METHOD_NAMES
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
 
@@ -106,7 +107,7 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
         [trace.decoder_exits[: trace.num_words] for trace in traces],
         int(record.costs["num_encoder_layers"]),
         int(record.costs["num_decoder_layers"]),
-        f"{record.method} on {record.dataset} {record.split}",
+        f"{METHOD_NAMES.get(record.method, record.method)} on {record.dataset} {record.split}",
     )
     show(draw(found, here.run.plots / "exits"), as_json)
 

@@ -91,17 +91,17 @@ def label_points(axes: Axes, labels: Sequence[Label]) -> None:
         axes.text(0, 0, label.text, color=dark(label.colour), fontsize=_LABEL_SIZE, va="bottom", zorder=6, path_effects=halo)
         for label in labels
     ]
-    sizes = [(box.width, box.height) for box in (text.get_window_extent() for text in texts)]
+    sizes = [(box.width + 3 * pixels, box.height) for box in (text.get_window_extent() for text in texts)]
     view = axes.get_window_extent()
     frame = Box(view.x0 + 3 * pixels, view.y0 + 3 * pixels, view.x1, view.y1)
     boxes = place_labels(anchors, sizes, list(_obstacles(axes, 4.5 * pixels)), frame, gap)
     to_data = axes.transData.inverted()
     for text, box, anchor, label in zip(texts, boxes, anchors, labels, strict=True):
-        text.set_position(tuple(to_data.transform((box.left, box.bottom))))
+        text.set_position(tuple(to_data.transform((box.left + 1.5 * pixels, box.bottom))))
         near = box.nearest(*anchor)
         if np.hypot(near[0] - anchor[0], near[1] - anchor[1]) > 1.5 * gap:
             end = to_data.transform(near)
-            axes.plot([label.x, end[0]], [label.y, end[1]], "-", color=label.colour, linewidth=0.6, alpha=0.8, zorder=2)
+            axes.plot([label.x, end[0]], [label.y, end[1]], "-", color=dark(label.colour), linewidth=0.7, zorder=3.9)
 
 
 def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:

@@ -118,10 +118,18 @@ class _Scores:
         labels = [_label(curve, self.floor) for curve in self.curves] + [self._draw_published(axes, *point) for point in self.published]
         unit = "%" if self.metric == "accuracy" else "x 100"
         axes.set(xlabel=_EXPECTED, ylabel=f"{self.metric} ({unit})" if self.absolute else f"{self.metric} (% of the full model's)")
-        axes.margins(x=0.08, y=0.1)
-        if self.floor is not None:
-            axes.set_ylim(bottom=self.floor)
+        self._set_limits(axes)
         label_points(axes, labels)
+
+    def _set_limits(self, axes: Axes) -> None:
+        axes.margins(x=0.08, y=0.1)
+        floor = self.floor
+        if floor is None:
+            return
+        right = [point.x.high for curve in self.curves for point in curve.calibrated] + [x for _, x, _ in self.published]
+        right += [_end(*_means(curve.line), floor)[0] for curve in self.curves]
+        right += [100.0 * x for search in self.searches for x, y in search.points if self._scale(search) * y >= floor]
+        axes.set(ylim=(floor, axes.dataLim.y1 + 0.12 * (axes.dataLim.y1 - floor)), xlim=(-0.06 * max(right), 1.1 * max(right)))
 
     def _draw_published(self, axes: Axes, point: Any, x: float, y: float) -> Label:
         look = _look(point.method or "small")
@@ -150,7 +158,7 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
         axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
         axes.fill_between(x, _lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
     if curve.swept and look.marker:
-        axes.plot(x, y, look.marker, color=look.colour, markersize=3.2, markeredgewidth=0, zorder=3.5, label=f"{look.name} swept")
+        axes.plot(x, y, look.marker, color=look.colour, markersize=4, markeredgewidth=0, zorder=3.5, label=f"{look.name} swept")
     if look.marker:
         _draw_calibrated(axes, curve, look, hollow=False, label=look.name)
 
@@ -174,11 +182,20 @@ def _means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
 
 
 def _label(curve: Curve, floor: float | None = None) -> Label:
-    """Return a row's name at its calibrated setting; where none is marked, at the last point of its line that is shown."""
+    """Return a row's name at its calibrated setting; where none is marked, where its line ends or leaves the figure."""
     look = _look(curve.row)
-    seen = [point for point in curve.line if floor is None or point.y.mean >= floor]
-    at = ((curve.calibrated if look.marker else ()) or seen or curve.line)[-1]
-    return Label(at.x.mean, at.y.mean, look.name, look.colour)
+    if look.marker and curve.calibrated:
+        at = curve.calibrated[-1]
+        return Label(at.x.mean, at.y.mean, look.name, look.colour)
+    return Label(*_end(*_means(curve.line), floor), look.name, look.colour)
+
+
+def _end(x: Sequence[float], y: Sequence[float], floor: float | None) -> tuple[float, float]:
+    """Return the last point of a line, or where it falls below the floor."""
+    for i in range(1, len(y)):
+        if floor is not None and y[i] < floor <= y[i - 1]:
+            return float(np.interp(-floor, (-y[i - 1], -y[i]), x[i - 1 : i + 1])), floor
+    return x[-1], y[-1]
 
 
 def _draw_costs(axes: Axes, flops: Sequence[Curve], measured: Sequence[Curve]) -> None:
@@ -196,7 +213,11 @@ def _draw_costs(axes: Axes, flops: Sequence[Curve], measured: Sequence[Curve]) -
     low, high = min(0.0, 1.15 * axes.dataLim.y0), 1.12 * max(axes.dataLim.x1, axes.dataLim.y1, 1.0)
     axes.plot([0, high], [0, high], color=GREY, linewidth=0.8, linestyle=":")
     axes.set(xlabel=_EXPECTED, ylabel="reduction that was found (%)", xlim=(0, high), ylim=(low - 0.04 * high, high))
-    key = [_key("FLOPs", marker="o"), _key("measured time", marker="o", markerfacecolor="white"), _key("as expected", linestyle=":")]
+    key = [
+        _key("FLOPs", marker="o", linestyle="-"),
+        _key("measured time", marker="o", markerfacecolor="white"),
+        _key("as expected", linestyle=":"),
+    ]
     axes.legend(handles=key, loc="best")
     label_points(axes, list(labels.values()))
 
