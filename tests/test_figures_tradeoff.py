@@ -194,3 +194,12 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     assert 40.0 < bottom < 100 * 102.1 / 146.7
     assert f"Below {bottom:.0f} the figure is cut off." in texts(scores.figure)
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
+
+
+def test_an_oracle_without_a_sweep_is_a_point():
+    (scores,) = tradeoff_figure([ENTRIES[0], entry("oracle", 396.0, 0.45)]).axes
+    assert lines(scores)["oracle"] == [[45.0, 99.0]]
+
+
+def test_rows_of_unequally_many_seeds_are_counted_in_the_caption():
+    assert "500 samples, 1 to 2 seeds." in texts(tradeoff_figure([*ENTRIES, entry("full", 400.0, 0.0, seed=1)]))

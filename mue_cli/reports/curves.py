@@ -99,8 +99,13 @@ def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
 
 
 def num_seeds(entries: Sequence[Entry]) -> int:
-    """Return over how many seeds the points are averaged."""
-    return len({entry.seed for entry in entries})
+    """Return over how many seeds the points are averaged: those of the row that has most."""
+    return max(seeds_by_row(entries))
+
+
+def seeds_by_row(entries: Sequence[Entry]) -> list[int]:
+    """Return how many seeds each row has."""
+    return [len({entry.seed for entry in entries if entry.row == row}) for row in dict.fromkeys(entry.row for entry in entries)]
 
 
 def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Search, intervals, is_paper_data, num_seeds
+from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Search, intervals, is_paper_data, num_seeds, seeds_by_row
 from mue_cli.reports.entries import Entry
 from mue_cli.reports.published import FULL_MODEL, SOURCE, published_full_score
 from mue_cli.reports.record import Record
@@ -24,8 +24,8 @@ def tradeoff_caption(entries: Sequence[Entry], searches: Sequence[Search], floor
 
 
 def _seeds(entries: Sequence[Entry]) -> str:
-    count = num_seeds(entries)
-    return f", {count} seeds" if count > 1 else ""
+    fewest, most = min(seeds_by_row(entries)), max(seeds_by_row(entries))
+    return "" if most == 1 else f", {most} seeds" if fewest == most else f", {fewest} to {most} seeds"
 
 
 def _sweep(entries: Sequence[Entry], floor: float | None) -> list[str]:
