@@ -38,6 +38,16 @@ def test_labels_of_neighbouring_points_do_not_overlap():
     assert all(box.overlap(marker) == 0 for box in boxes for marker, _ in markers)
 
 
+def test_the_line_to_a_label_does_not_run_through_another_label():
+    anchors = [(54.0, 53.0), (32.0, 48.0), (62.0, 55.0), (55.0, 49.0)]
+    markers = [(around(x, y, 4), 8.0) for x, y in anchors]
+    boxes = place_labels(anchors, [(30, 8)] * 4, markers, Box(0, 0, 100, 100), gap=6)
+    for (x, y), box in zip(anchors, boxes, strict=True):
+        right, up = box.nearest(x, y)
+        way = [(x + (right - x) * step / 20, y + (up - y) * step / 20) for step in range(21)]
+        assert not any(other.holds(*at) for other in boxes if other is not box for at in way)
+
+
 def test_a_label_stays_inside_the_frame():
     (box,) = place_labels([(98, 50)], [(20, 10)], [], Box(0, 0, 100, 100), gap=5)
     assert box.right <= 100

@@ -13,6 +13,8 @@ _ROUNDS = 4
 _COST_OF_A_LABEL_BELOW = 4.0
 _COST_OUTSIDE = 8.0
 _COST_OF_DISTANCE = 0.07
+_COST_OF_CROSSING = 0.5
+_STEPS = 12  # points of the line to a label that are looked at
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,22 @@ class Box:
     def area(self) -> float:
         return (self.right - self.left) * (self.top - self.bottom)
 
+    def holds(self, x: float, y: float) -> bool:
+        """Return whether the point (x, y) lies in the box."""
+        return self.left < x < self.right and self.bottom < y < self.top
+
     def nearest(self, x: float, y: float) -> tuple[float, float]:
         """Return the point of the box that is closest to (x, y)."""
         return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A place for a label. fixed: what it costs whatever the other labels do. way: points between the anchor and the label."""
+
+    fixed: float
+    box: Box
+    way: tuple[tuple[float, float], ...]
 
 
 Obstacle = tuple[Box, float]  # and how bad it is to cover it: 1 is a label's own area
@@ -63,7 +78,7 @@ def place_labels(
 
 def _candidates(
     anchor: tuple[float, float], size: tuple[float, float], obstacles: Sequence[Obstacle], frame: Box, gap: float
-) -> list[tuple[float, Box]]:
+) -> list["_Candidate"]:
     """Return every place a label may have, and what it costs whatever the other labels do."""
     edges = np.array([(o.left, o.bottom, o.right, o.top, weight) for o, weight in obstacles]).reshape(-1, 5)
     found = []
@@ -71,7 +86,7 @@ def _candidates(
         for direction in _DIRECTIONS:
             box = _beside(anchor, size, direction, gap * distance)
             covered = _covered(box, edges) + _COST_OUTSIDE * (box.area - box.overlap(frame))
-            found.append((covered / box.area + _COST_OF_DISTANCE * distance, box))
+            found.append(_Candidate(covered / box.area + _COST_OF_DISTANCE * distance, box, _way(anchor, box)))
     return found
 
 
@@ -83,12 +98,19 @@ def _covered(box: Box, edges: NDArray[np.float64]) -> float:
     return float(np.sum(weights * widths.clip(0.0) * heights.clip(0.0)))
 
 
-def _best(candidates: Sequence[tuple[float, Box]], others: Sequence[Box]) -> Box:
-    def cost(candidate: tuple[float, Box]) -> float:
-        fixed, box = candidate
-        return fixed + _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others) / box.area
+def _way(anchor: tuple[float, float], box: Box) -> tuple[tuple[float, float], ...]:
+    """Return points on the line from an anchor to its label."""
+    (x, y), (right, up) = anchor, box.nearest(*anchor)
+    return tuple((x + (right - x) * step / _STEPS, y + (up - y) * step / _STEPS) for step in range(1, _STEPS))
 
-    return min(candidates, key=cost)[1]
+
+def _best(candidates: Sequence[_Candidate], others: Sequence[Box]) -> Box:
+    def cost(candidate: _Candidate) -> float:
+        box = candidate.box
+        covered = _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others) / box.area
+        return candidate.fixed + covered + _COST_OF_CROSSING * sum(any(other.holds(*at) for at in candidate.way) for other in others)
+
+    return min(candidates, key=cost).box
 
 
 def _beside(anchor: tuple[float, float], size: tuple[float, float], direction: tuple[int, int], distance: float) -> Box:
