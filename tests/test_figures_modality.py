@@ -63,7 +63,7 @@ def test_a_cells_colour_is_that_of_its_score_and_its_text_can_be_read_on_it():
     assert image.get_cmap().name == "cividis" and image.origin == "lower"
     assert np.array_equal(image.get_array(), SCORES)
     inks = {text.get_text(): text.get_color() for text in axes.texts}
-    assert inks["10.0"] == "white" and inks["80.0"] == "black"
+    assert inks["10.0"] == "#ffffff" and inks["80.0"] == "#000000"
 
 
 def test_the_best_cells_are_framed():

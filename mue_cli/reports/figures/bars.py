@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,7 +22,6 @@ from mue_cli.reports.figures.canvas import (
     VERMILLION,
     YELLOW,
     figure_with_caption,
-    ink,
     save,
 )
 
@@ -81,7 +81,7 @@ def _draw_bar(axes: Axes, place: int, parts: Mapping[str, float], longest: float
                 ha="center",
                 va="center",
                 fontsize=8,
-                color=ink(str(look["facecolor"])),
+                color=_ink(str(look["facecolor"])),
             )
         start += ms
     axes.text(start + 0.008 * longest, place, f"{start:,.{_digits(longest)}f}", va="center", fontsize=9, fontweight="bold")
@@ -99,3 +99,9 @@ def _look(name: str) -> dict[str, Any]:
 
 def _digits(longest: float) -> int:
     return 0 if longest >= 100 else 1 if longest >= 10 else 2
+
+
+def _ink(colour: str) -> str:
+    """Return black or white, whichever is read more easily on a colour."""
+    red, green, blue = to_rgb(colour)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -126,12 +126,6 @@ def dark(colour: str) -> tuple[float, ...]:
     return tuple(0.75 * channel for channel in to_rgb(colour))
 
 
-def ink(colour: str) -> str:
-    """Return black or white, whichever is read more easily on a colour."""
-    red, green, blue = to_rgb(colour)
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-
-
 def layer_ticks(num_layers: int) -> list[int]:
     step = 1 if num_layers <= 8 else 2 if num_layers <= 16 else 4
     return [1, *range(step, num_layers + 1, step)] if step > 1 else list(range(1, num_layers + 1))

@@ -1,16 +1,18 @@
 """Score by image and text exit layer, as a heat map (the paper's Table 2)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, to_hex
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, ink, save
+from mue_cli.reports import heat
+from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, save
 from mue_cli.reports.modality import ModalityGrid
 
 _INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.85
@@ -45,7 +47,7 @@ def _draw_cells(axes: Axes, grid: ModalityGrid) -> AxesImage:
     image = axes.imshow(grid.scores, cmap="cividis", norm=norm, origin="lower", extent=(*ends, *ends), aspect="equal")
     for i in layers:
         for t in layers:
-            colour = ink(to_hex(image.cmap(norm(grid.score(i, t)))))
+            colour = _ink(image.cmap(norm(grid.score(i, t))))
             axes.text(t, i + 0.13, f"{grid.score(i, t):.1f}", ha="center", va="center", fontsize=_SCORE_SIZE, color=colour)
             axes.text(t, i - 0.24, f"{100 * grid.reduction(i, t):.1f} %", ha="center", va="center", fontsize=_REDUCTION_SIZE, color=colour)
     axes.set(xlabel="text layers", ylabel="image layers", xticks=layers, yticks=layers)
@@ -58,6 +60,11 @@ def _draw_cells(axes: Axes, grid: ModalityGrid) -> AxesImage:
     axes.grid(which="minor", color="white", linewidth=0.8)
     axes.tick_params(which="minor", length=0)
     return image
+
+
+def _ink(background: Sequence[float]) -> str:
+    red, green, blue = (round(255 * channel) for channel in background[:3])
+    return heat.css(heat.ink((red, green, blue)))
 
 
 def _caption(grid: ModalityGrid) -> str:
