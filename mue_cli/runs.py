@@ -12,6 +12,7 @@
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
 | calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
+| modality.npz | plot | score by image and text exit layer, for `mue plot modality` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
 | bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
@@ -93,6 +94,10 @@ class Run:
     @property
     def saturation(self) -> Path:
         return self.folder / "saturation.npz"
+
+    @property
+    def modality(self) -> Path:
+        return self.folder / "modality.npz"
 
     @property
     def records(self) -> Path:
@@ -248,6 +253,7 @@ def clear_results(run: Run) -> None:
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         run.saturation,
+        run.modality,
         run.records,
         run.traces,
         run.predictions,

@@ -15,7 +15,7 @@ from mue_cli.commands import display
 from mue_cli.errors import MueError
 
 COMMANDS = ["prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve", "finetune", "calibrate", "evaluate"]
-COMMANDS += ["plot saturation", "plot tradeoff", "table", "predict", "export", "doctor", "demo", "study"]
+COMMANDS += ["plot saturation", "plot tradeoff", "plot exits", "plot modality", "table", "predict", "export", "doctor", "demo", "study"]
 
 HELP_WITHOUT_HEAVY_IMPORTS = """
 import sys

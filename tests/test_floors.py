@@ -13,7 +13,7 @@ FLOORS = [
     {"recipe", "model", "exits", "data", "metrics", "reports"},
     {"cost", "inference", "training", "runs", "ladder", "readout_file"},
     {"evaluation", "calibration", "build", "recorder", "profiling"},
-    {"profiles", "oracle", "study"},
+    {"profiles", "oracle", "modality", "study"},
     {"commands"},
     {"__main__"},
 ]
@@ -23,7 +23,7 @@ DOORS = {
     "typer": ("commands/",),
     "rich": ("commands/",),
     "yaml": ("recipe.py",),
-    "matplotlib": ("reports/plots.py", "reports/bars.py"),
+    "matplotlib": ("reports/figures/",),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),

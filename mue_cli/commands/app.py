@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mue_cli import __version__
-from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, plot, predict, prepare, study, table
+from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, modality, plot, predict, prepare, study, table
 from mue_cli.commands.display import answer, friendly
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -34,6 +34,8 @@ app.command("bench", epilog=bench.EXAMPLES)(friendly(bench.bench))
 app.command("predict", epilog=predict.EXAMPLES)(friendly(predict.predict))
 plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.saturation))
 plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))
+plot_app.command("exits", epilog=plot.EXITS_EXAMPLES)(friendly(plot.exits))
+plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality))
 app.add_typer(plot_app, name="plot")
 app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))

@@ -65,7 +65,7 @@ def bench(
     from mue_cli.commands.contest import document, measure
     from mue_cli.commands.specimen import specimen
     from mue_cli.files import write_text
-    from mue_cli.reports.bars import breakdown
+    from mue_cli.reports.figures.bars import breakdown
 
     found = document(measure(specimen(here, method, random, build.device(device)), batch_size, repeats))
     write_text(here.run.bench, json.dumps(found, indent=2) + "\n")

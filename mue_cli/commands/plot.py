@@ -1,5 +1,6 @@
 """`mue plot`: the paper's figures from a run."""
 
+from math import isclose
 from typing import TYPE_CHECKING
 
 from mue_cli.commands.display import answer, answer_json
@@ -7,8 +8,10 @@ from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, Run
 from mue_cli.errors import MissingStepError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from mue_cli.exits.trace import Trace
     from mue_cli.reports.curves import Search
     from mue_cli.reports.record import Record
     from mue_cli.runs import Run
@@ -24,6 +27,12 @@ TRADEOFF_EXAMPLES = """Examples
 mue plot tradeoff
 
 mue plot tradeoff --split val --run runs/longer"""
+
+EXITS_EXAMPLES = """Examples
+
+mue plot exits
+
+mue plot exits --recipe shapes-entailment"""
 
 
 def saturation(
@@ -41,7 +50,7 @@ def saturation(
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli.commands.workbench import after_training
-    from mue_cli.reports import plots
+    from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.profile import SimilarityProfile
     from mue_cli.runs import read_thresholds
 
@@ -52,7 +61,7 @@ def saturation(
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
     if here.recipe.task == "caption":
         thresholds.pop("decoder", None)  # in generation it decays from word to word (Eq. 11): no one line shows it
-    _show(plots.saturation(profile, here.run.plots / "saturation", thresholds), as_json)
+    show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
 def tradeoff(
@@ -62,26 +71,65 @@ def tradeoff(
     split: SplitOption = "test",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the score against the expected time reduction (Fig. 1 and 4), the paper's published points beside ours.
+    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the paper's published points beside ours.
 
-    Reads records.jsonl, and calibration.jsonl when it is there: the settings that were tried. Writes plots/tradeoff.png and
+    Reads records.jsonl, and calibration.jsonl where no method was swept: the settings that were tried. Writes plots/tradeoff.png and
     plots/tradeoff.svg in the run folder.
     """
-    from mue_cli import runs
-
     here = experiment(recipe, overrides, run)
-    records = _newest([record for record in runs.records(here.run) if record.split == split])
-    if not records:
+    from mue_cli import study
+
+    entries = study.entries(here.run, split)
+    if not entries:
         hint = f"run: {here.run.command('evaluate')} --split {split}"
         raise MissingStepError(f"no record of the split `{split}` in `{here.run.records}`", hint)
-    from mue_cli.reports import plots
+    from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    _show(plots.tradeoff(records, here.run.plots / "tradeoff", _searches(here.run)), as_json)
+    searches = [] if any(entry.swept for entry in entries) else _searches(here.run)
+    show(draw(entries, here.run.plots / "tradeoff", searches), as_json)
 
 
-def _newest(records: "list[Record]") -> "list[Record]":
-    """Keep the last record of each method and setting: an evaluation that was repeated is one point."""
-    return list({(record.method, repr(record.settings)): record for record in records}.values())
+def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOption = None, as_json: JsonOption = False) -> None:
+    """Draw after which layers samples and words left in the last evaluation, and how a word's exit depends on its place in the caption.
+
+    Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run folder.
+    """
+    here = experiment(recipe, overrides, run)
+    from mue_cli import runs
+    from mue_cli.reports.curves import METHOD_NAMES
+    from mue_cli.reports.exits import Exits
+    from mue_cli.reports.figures.exits import exits as draw
+
+    traces = runs.read_traces(here.run)
+    record = _record_of(traces, here.run)
+    found = Exits(
+        {stream: [trace.encoder_exits[stream] for trace in traces] for stream in traces[0].encoder_exits},
+        [trace.decoder_exits[: trace.num_words] for trace in traces],
+        int(record.costs["num_encoder_layers"]),
+        int(record.costs["num_decoder_layers"]),
+        f"{METHOD_NAMES.get(record.method, record.method)} on {record.dataset} {record.split}",
+    )
+    show(draw(found, here.run.plots / "exits"), as_json)
+
+
+def _record_of(traces: "tuple[Trace, ...]", run: "Run") -> "Record":
+    """Return the newest record whose mean exit layers are those of the traces: which method they are of, no trace says itself."""
+    from mue_cli import runs
+
+    for record in reversed(runs.records(run)):
+        if traces and record.num_samples == len(traces) and _belongs(traces, record.costs):
+            return record
+    raise MissingStepError(f"no record in `{run.records}` has the exits of {run.traces.name}", f"run: {run.command('evaluate')}")
+
+
+def _belongs(traces: "tuple[Trace, ...]", costs: "Mapping[str, float]") -> bool:
+    from mue_cli.cost.reduction import expected_time_reduction
+
+    if not {"num_encoder_layers", "num_decoder_layers", "decoder_layers"} <= costs.keys():
+        return False
+    found = expected_time_reduction(traces, int(costs["num_encoder_layers"]), int(costs["num_decoder_layers"]))
+    means = {**{f"{stream}_layers": layers for stream, layers in found.encoder_layers.items()}, "decoder_layers": found.decoder_layers}
+    return all(isclose(costs.get(name, 0.0), mean, abs_tol=1e-6) for name, mean in means.items())
 
 
 def _searches(run: "Run") -> "list[Search]":
@@ -97,7 +145,8 @@ def _searches(run: "Run") -> "list[Search]":
     return [Search("mue", found.split, found.samples, found.full_score, [(point.reduction, point.score) for point in read_tried(run)])]
 
 
-def _show(paths: "tuple[Path, Path]", as_json: bool) -> None:
+def show(paths: "tuple[Path, Path]", as_json: bool) -> None:
+    """Print the paths of a figure's files."""
     if as_json:
         answer_json({"figures": [str(path) for path in paths]})
         return

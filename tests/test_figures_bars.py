@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from mue_cli.reports.bars import breakdown, breakdown_figure
+from mue_cli.reports.figures.bars import breakdown, breakdown_figure
 
 BARS = {
     "full": {"ResNet": 30.0, "encoder, image": 50.0, "decoder": 19.0, "rest": 1.0},

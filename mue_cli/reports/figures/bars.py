@@ -10,9 +10,21 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mue_cli.reports.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, VERMILLION, figure_with_caption, save
+from mue_cli.reports.figures.canvas import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILLION,
+    YELLOW,
+    figure_with_caption,
+    save,
+)
 
-YELLOW = "#F0E442"  # Okabe and Ito's eighth
 _COLOURS = {
     "ResNet": BLUE,
     "embedding": SKY,

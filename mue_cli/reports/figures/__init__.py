@@ -1,0 +1,1 @@
+"""Pictures, as PNG and SVG; the only place that knows matplotlib."""

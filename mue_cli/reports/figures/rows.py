@@ -1,0 +1,106 @@
+"""How a row of the tables looks in a figure: its colour and marker, its curve, its name."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Curve, CurvePoint
+from mue_cli.reports.figures import canvas
+from mue_cli.reports.figures.canvas import GREY, Label
+
+_ROWS = {
+    "full": (canvas.BLACK, "*"),
+    "small": ("#555555", "P"),
+    "static": (canvas.SKY, "p"),
+    "deebert": (canvas.BLUE, "s"),
+    "pabee": (canvas.GREEN, "^"),
+    "deecap": (canvas.ORANGE, "v"),
+    "calm": (canvas.PURPLE, "D"),
+    "mue": (canvas.VERMILLION, "o"),
+    UPPER_BOUND: (canvas.BLACK, ""),
+}
+
+
+class Look(NamedTuple):
+    """marker: "" for a row that is a line alone."""
+
+    name: str
+    colour: str
+    marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Return how a line is drawn."""
+        return {"linestyle": "-", "linewidth": 1.4} if self.marker else {"linestyle": (0, (5, 3)), "linewidth": 0.9}
+
+
+def look_of(row: str) -> Look:
+    """Return how a row looks; one that nobody has thought of is grey."""
+    return Look(METHOD_NAMES.get(row, row), *_ROWS.get(row, (GREY, "X")))
+
+
+def draw_curve(axes: Axes, curve: Curve) -> None:
+    """Draw a row's line with its band, small markers on it, and the calibrated setting as a large one with bars both ways."""
+    look = look_of(curve.row)
+    x, y = means(curve.line)
+    if len(x) > 1:
+        axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
+        axes.fill_between(x, lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+    if curve.swept and look.marker:
+        axes.plot(x, y, look.marker, color=look.colour, markersize=4, markeredgewidth=0, zorder=3.5, label=f"{look.name} swept")
+    if look.marker or len(x) == 1:
+        draw_calibrated(axes, curve, look, hollow=False, label=look.name)
+
+
+def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: str) -> None:
+    """Draw the settings of a row that tables show."""
+    for point in curve.calibrated:
+        draw_bars(axes, point, look.colour)
+    if curve.calibrated:
+        mark(axes, *means(curve.calibrated), look, hollow, label)
+
+
+def draw_bars(axes: Axes, point: CurvePoint, colour: str) -> None:
+    """Draw from the lowest to the highest, both ways."""
+    if point.x.high > point.x.low:
+        axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", color=colour, linewidth=1, markersize=5, zorder=3.8)
+    if point.y.high > point.y.low:
+        axes.plot([point.x.mean] * 2, [point.y.low, point.y.high], "-", marker="_", color=colour, linewidth=1, markersize=5, zorder=3.8)
+
+
+def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
+    """Return the x and the y of points."""
+    return [point.x.mean for point in points], [point.y.mean for point in points]
+
+
+def row_label(curve: Curve, floor: float | None = None) -> Label:
+    """Return a row's name at its calibrated setting; where none is marked, where its line ends or leaves the figure."""
+    look = look_of(curve.row)
+    if look.marker and curve.calibrated:
+        at = curve.calibrated[-1]
+        return Label(at.x.mean, at.y.mean, look.name, look.colour)
+    return Label(*end_of_line(*means(curve.line), floor), look.name, look.colour)
+
+
+def end_of_line(x: Sequence[float], y: Sequence[float], floor: float | None) -> tuple[float, float]:
+    """Return the last point of a line, or where it falls below the floor."""
+    for i in range(1, len(y)):
+        if floor is not None and y[i] < floor <= y[i - 1]:
+            return float(np.interp(-floor, (-y[i - 1], -y[i]), x[i - 1 : i + 1])), floor
+    return x[-1], y[-1]
+
+
+def mark(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, hollow: bool, label: str) -> None:
+    """Draw large markers."""
+    size = {"*": 12.0, "P": 8.5, "p": 8.5}.get(look.marker, 7.5)
+    face = "white" if hollow else look.colour
+    axes.plot(
+        x, y, look.marker or "x", color=look.colour, markersize=size, markerfacecolor=face, markeredgewidth=1.2, zorder=4, label=label
+    )
+
+
+def lows(points: Sequence[CurvePoint]) -> list[float]:
+    """Return the lowest y of points."""
+    return [point.y.low for point in points]

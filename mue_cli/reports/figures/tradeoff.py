@@ -1,0 +1,158 @@
+"""Score against expected time reduction: trade-off (Fig. 1 and 4)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mue_cli.reports import curves
+from mue_cli.reports.curves import UPPER_BOUND, Curve, Search, drawable, is_paper_data, pareto_front
+from mue_cli.reports.entries import Entry
+from mue_cli.reports.figures.canvas import GREY, STYLE, Label, figure_with_caption, label_points, save
+from mue_cli.reports.figures.rows import draw_bars, draw_calibrated, draw_curve, end_of_line, look_of, lows, mark, means, row_label
+from mue_cli.reports.published import FULL_MODEL, published_full_score, published_points
+from mue_cli.reports.tradeoff_caption import tradeoff_caption
+
+_EXPECTED = "expected time reduction, Eq. 14 (%)"
+_WIDTH, _WIDTH_OF_ONE, _HEIGHT, _RATIOS = 8.2, 5.2, 4.0, (1.3, 1.0)
+_BELOW = 0.45
+"""How far below the lowest setting that was chosen or published curves are still shown, as a share of what lies above it."""
+
+
+def tradeoff(entries: Sequence[Entry], path_stem: Path, searches: Sequence[Search] = ()) -> tuple[Path, Path]:
+    """Draw score against expected time reduction (Fig. 1 and 4); return the paths of the PNG and the SVG.
+
+    Every row has its curve, rows that only a table compares (`LEFT_OUT`) excepted. On the paper's own data scores are absolute; elsewhere
+    they are relative to the full model, ours of the same seed and the paper's to its own. searches: dots and their Pareto front. A second
+    panel sets FLOPs and measured time against the expectation, where records have them. Raises as `drawable`.
+    """
+    return save(tradeoff_figure(entries, searches), path_stem)
+
+
+@matplotlib.rc_context(STYLE)
+def tradeoff_figure(entries: Sequence[Entry], searches: Sequence[Search] = ()) -> Figure:
+    """Return Fig. 1/4 unsaved; arguments as in `tradeoff`."""
+    drawn = drawable(entries)
+    scores = _Scores(drawn, searches)
+    compared = [entry for entry in drawn if entry.row not in ("full", UPPER_BOUND)]  # nobody can run an oracle
+    found = {name: curves.curves(compared, curves.cost(name)) for name in ("flops", "measured")}
+    costs = any(found.values())
+    caption = tradeoff_caption(drawn, searches, scores.floor)
+    if costs:
+        figure, panels = figure_with_caption(2, caption, _WIDTH, _HEIGHT, ratios=_RATIOS)
+    else:
+        figure, panels = figure_with_caption(1, caption, _WIDTH_OF_ONE, _HEIGHT)
+    scores.draw(panels[0])
+    if costs:
+        _draw_costs(panels[1], found["flops"], found["measured"])
+    return figure
+
+
+class _Scores:
+    """The first panel: our curves, the search's dots, the paper's points."""
+
+    def __init__(self, entries: Sequence[Entry], searches: Sequence[Search]) -> None:
+        record = entries[0].record
+        self.curves, self.searches, self.metric = curves.curves(entries, curves.score), searches, record.metric
+        self.intervals = curves.intervals(entries)
+        self.absolute = is_paper_data(record)
+        scale = 1.0 if self.absolute else 100.0 / published_full_score(record.task)
+        points = [point for point in published_points(record.task) if self.absolute or point.model != FULL_MODEL]
+        self.published = [(point, 100.0 * point.reduction, scale * point.score) for point in points]
+
+    @property
+    def floor(self) -> float | None:
+        """The score below which nothing is shown; None where nothing is so low.
+
+        Curves fall to nothing in the end, and would press everything that matters into the top of the figure.
+        """
+        chosen = [y for curve in self.curves for y in lows(curve.calibrated)] + [y for _, _, y in self.published]
+        swept = [y for curve in self.curves for y in lows(curve.swept)]
+        swept += [self._scale(search) * y for search in self.searches for _, y in search.points]
+        if not chosen or not swept:
+            return None
+        floor = min(chosen) - _BELOW * (max(chosen) - min(chosen))
+        return floor if min(swept) < floor < max(chosen) else None
+
+    def _scale(self, search: Search) -> float:
+        return 1.0 if self.absolute else 100.0 / search.full_score
+
+    def draw(self, axes: Axes) -> None:
+        for search in self.searches:
+            _draw_search(axes, search, self._scale(search))
+        for curve in self.curves:
+            draw_curve(axes, curve)
+            for interval in self.intervals.get(curve.row, ()):
+                draw_bars(axes, interval, look_of(curve.row).colour)
+        if not self.absolute:
+            axes.axhline(100.0, color=GREY, linewidth=0.8, linestyle=":")
+        labels = [row_label(curve, self.floor) for curve in self.curves] + [self._draw_published(axes, *point) for point in self.published]
+        unit = "%" if self.metric == "accuracy" else "x 100"
+        axes.set(xlabel=_EXPECTED, ylabel=f"{self.metric} ({unit})" if self.absolute else f"{self.metric} (% of the full model's)")
+        self._set_limits(axes)
+        label_points(axes, labels)
+
+    def _set_limits(self, axes: Axes) -> None:
+        axes.margins(x=0.08, y=0.1)
+        floor = self.floor
+        if floor is None:
+            return
+        right = [point.x.high for curve in self.curves for point in curve.calibrated] + [x for _, x, _ in self.published]
+        right += [end_of_line(*means(curve.line), floor)[0] for curve in self.curves]
+        right += [100.0 * x for search in self.searches for x, y in search.points if self._scale(search) * y >= floor]
+        axes.set(ylim=(floor, axes.dataLim.y1 + 0.12 * (axes.dataLim.y1 - floor)), xlim=(-0.06 * max(right), 1.1 * max(right)))
+
+    def _draw_published(self, axes: Axes, point: Any, x: float, y: float) -> Label:
+        look = look_of(point.method or "small")
+        mark(axes, [x], [y], look, hollow=True, label=f"{point.model} (paper)")
+        return Label(x, y, f"{point.model} (paper)", look.colour)
+
+
+def _draw_search(axes: Axes, search: Search, scale: float) -> None:
+    name, colour, _ = look_of(search.method)
+    for points, style, part in ((search.points, ".", "tried"), (pareto_front(search.points), "-", "front")):
+        x, y = np.array(points, dtype=float).reshape(-1, 2).T
+        axes.plot(
+            100.0 * x, scale * y, style, color=colour, alpha=0.5, markersize=6, markeredgewidth=0, linewidth=0.9, label=f"{name} {part}"
+        )
+
+
+def _draw_costs(axes: Axes, flops: Sequence[Curve], measured: Sequence[Curve]) -> None:
+    """Draw what the expectation became in FLOPs and on the clock."""
+    labels = {}
+    for quantity, found in (("flops", flops), ("measured", measured)):
+        for curve in found:
+            look = look_of(curve.row)
+            x, y = means(curve.line)
+            if quantity == "flops" and len(x) > 1:
+                axes.plot(x, y, color=look.colour, alpha=0.7, zorder=2, label=f"{look.name} {quantity} line", **look.line)
+            draw_calibrated(axes, curve, look, hollow=quantity == "measured", label=f"{look.name} {quantity}")
+            labels[curve.row] = row_label(curve)
+    _join(axes, flops, measured)
+    low, high = min(0.0, 1.15 * axes.dataLim.y0), 1.12 * max(axes.dataLim.x1, axes.dataLim.y1, 1.0)
+    axes.plot([0, high], [0, high], color=GREY, linewidth=0.8, linestyle=":")
+    axes.set(xlabel=_EXPECTED, ylabel="reduction that was found (%)", xlim=(0, high), ylim=(low - 0.04 * high, high))
+    key = [
+        _key("FLOPs", marker="o", linestyle="-"),
+        _key("measured time", marker="o", markerfacecolor="white"),
+        _key("as expected", linestyle=":"),
+    ]
+    axes.legend(handles=key, loc="best")
+    label_points(axes, list(labels.values()))
+
+
+def _join(axes: Axes, flops: Sequence[Curve], measured: Sequence[Curve]) -> None:
+    """Draw a thin line from each setting's FLOPs to its time."""
+    timed = {curve.row: curve.calibrated for curve in measured}
+    for curve in flops:
+        for one, other in zip(curve.calibrated, timed.get(curve.row, ()), strict=False):
+            axes.plot([one.x.mean, other.x.mean], [one.y.mean, other.y.mean], "-", color=look_of(curve.row).colour, linewidth=0.7, zorder=2)
+
+
+def _key(label: str, **look: Any) -> Line2D:
+    return Line2D([], [], color=GREY, label=label, markersize=6, **{"linestyle": "", **look})

@@ -1,0 +1,61 @@
+"""The words below a trade-off figure: whose points, of how many samples and seeds, and which data the published ones are on."""
+
+from collections.abc import Sequence
+
+from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Search, intervals, is_paper_data, num_seeds, seeds_by_row
+from mue_cli.reports.entries import Entry
+from mue_cli.reports.published import FULL_MODEL, SOURCE, published_full_score
+from mue_cli.reports.record import Record
+
+_PAPER_DATA = {"caption": "COCO (Karpathy test)", "entailment": "SNLI-VE test"}
+
+
+def tradeoff_caption(entries: Sequence[Entry], searches: Sequence[Search], floor: float | None = None) -> str:
+    """Return the caption. floor: score below which the figure is cut off, None when it shows everything."""
+    first = entries[0].record
+    parts = [f"Filled: {first.dataset} {first.split}, {_sizes(entries)} samples{_seeds(entries)}."]
+    parts += _sweep(entries, floor)
+    parts += [_search(search) for search in searches]
+    if any(entry.row == UPPER_BOUND for entry in entries):
+        parts.append("Dashed: an oracle, the upper bound for rules that have to decide unaided.")
+    if first.task in _PAPER_DATA:
+        parts.append(_published(first))
+    return " ".join(parts)
+
+
+def _seeds(entries: Sequence[Entry]) -> str:
+    fewest, most = min(seeds_by_row(entries)), max(seeds_by_row(entries))
+    return "" if most == 1 else f", {most} seeds" if fewest == most else f", {fewest} to {most} seeds"
+
+
+def _sweep(entries: Sequence[Entry], floor: float | None) -> list[str]:
+    parts = []
+    if any(entry.swept for entry in entries):
+        parts.append("Line: a method's own threshold swept; large marker: the setting that was calibrated.")
+    if num_seeds(entries) > 1:
+        parts.append("Points of equal rank are averaged over seeds; bands and bars: lowest to highest seed.")
+    elif intervals(entries):
+        parts.append("Bars: 95\u00a0% bootstrap interval.")
+    if floor is not None:
+        parts.append(f"Below {floor:.0f} the figure is cut off.")
+    return parts
+
+
+def _search(search: Search) -> str:
+    name = METHOD_NAMES.get(search.method, search.method)
+    what = f"Dots: {len(search.points)} settings of {name} tried on {search.split} ({search.num_samples:,} samples)"
+    return f"{what}; thin line: those that no other beats."
+
+
+def _published(record: Record) -> str:
+    data = _PAPER_DATA[record.task]
+    if is_paper_data(record):
+        return f"Hollow: as published for {FULL_MODEL} on {data} ({SOURCE})."
+    hundred = f"{published_full_score(record.task)}\u00a0=\u00a0100\u00a0%"
+    own = f"per cent of the paper's own full {FULL_MODEL} ({hundred}; {SOURCE})"
+    return f"Hollow: as published on {data}, other data and another model: {own}."
+
+
+def _sizes(entries: Sequence[Entry]) -> str:
+    counts = sorted({entry.record.num_samples for entry in entries})
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"

@@ -1,0 +1,166 @@
+"""Pairs of exit layers from states that were kept, against the method `static` that really leaves there."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mue_cli import modality
+from mue_cli.commands.options import experiment
+from mue_cli.commands.workbench import Workbench, after_training
+from mue_cli.evaluation import Prediction, decode_batch, encode_batch, predict, quick_score
+from mue_cli.exits.methods import full, static
+from mue_cli.reports.modality import ModalityGrid
+from mue_cli.runs import Run, clear_results
+
+
+@pytest.fixture
+def own_run(tiny_run: Run, tmp_path: Path) -> Run:
+    """Return a run folder that a test may change."""
+    shutil.copytree(tiny_run.folder, tmp_path / "own")
+    return Run(tmp_path / "own")
+
+
+@pytest.fixture(scope="module")
+def workbench(tiny_run: Run) -> Workbench:
+    """Return the objects of the tiny run."""
+    here = experiment(None, None, tiny_run.folder)
+    return after_training(here.recipe, here.run, "cpu")
+
+
+def static_twin(workbench: Workbench, num_layers: int, num_decoder_layers: int) -> Mapping[modality.Pair, list[Prediction]]:
+    """Return every pair's predictions the slow way: each pair is an evaluation of its own."""
+    subject, batches = workbench.trained_subject(), workbench.split("test", 6, batch_size=4)
+    found = {}
+    for image, text in itertools.product(range(1, num_layers + 1), repeat=2):
+        method = static({"image": image, "text": text, "decoder": num_decoder_layers}, decompose=True)
+        found[image, text] = predict(subject, method, batches)
+    return found
+
+
+def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -> None:
+    subject, method = workbench.trained_subject(), full(decompose=True)
+    batches = workbench.split("test", 6, batch_size=4)
+    num_layers = subject.model.config.num_encoder_layers
+    seen: list[tuple[Prediction, ...]] = []
+    counted: list[int] = []
+    score = quick_score(workbench.task, batches)
+
+    def keeping(predictions: Sequence[Prediction]) -> float:
+        seen.append(tuple(predictions))
+        return score(predictions)
+
+    scores = modality.score_pairs(
+        batches,
+        lambda batch, probes: encode_batch(subject, method, batch, probes),
+        subject.model.encoder.join,
+        lambda batch, encoded: decode_batch(subject, method, batch, encoded),
+        keeping,
+        counted.append,
+    )
+    twin = static_twin(workbench, num_layers, subject.model.config.num_decoder_layers)
+    assert scores.shape == (num_layers, num_layers)
+    assert [list(predictions) for predictions in seen] == list(twin.values())
+    assert scores.ravel().tolist() == [score(predictions) for predictions in twin.values()]
+    assert counted[-1] == 6 * num_layers**2 and counted == sorted(counted)
+
+
+def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(workbench: Workbench) -> None:
+    subject, method = workbench.trained_subject(), full(decompose=True)
+    batch = next(iter(workbench.split("test", 4)))
+    pairs = modality.encoded_pairs(batch, lambda b, probes: encode_batch(subject, method, b, probes), subject.model.encoder.join)
+    hidden = {pair: encoded.hidden.detach().cpu().numpy() for pair, encoded in pairs}
+    assert len(hidden) == subject.model.config.num_encoder_layers**2
+    assert not np.allclose(hidden[1, 2], hidden[2, 1], atol=1e-4)
+    assert len({array.tobytes() for array in hidden.values()}) == len(hidden)
+
+
+def test_a_joint_stream_has_no_pairs(workbench: Workbench) -> None:
+    subject, method = workbench.trained_subject(), full(decompose=False)
+    batches = workbench.split("test", 2)
+    with pytest.raises(ValueError, match="need the streams image and text, not joint"):
+        next(
+            modality.encoded_pairs(
+                next(iter(batches)), lambda b, probes: encode_batch(subject, method, b, probes), lambda states: states[0]
+            )
+        )
+
+
+def test_two_halves_of_a_batch_predict_what_the_whole_does(workbench: Workbench) -> None:
+    subject, method = workbench.trained_subject(), static({"image": 2, "text": 1, "decoder": 3}, decompose=True)
+    batches = workbench.split("test", 4)
+    halves = [p for batch in batches for p in decode_batch(subject, method, batch, encode_batch(subject, method, batch))]
+    assert halves == predict(subject, method, batches)
+
+
+def test_plot_modality_measures_once_and_draws_the_stored_grid_afterwards(mue, own_run: Run) -> None:
+    first = mue("plot", "modality", "--run", own_run.folder, "--samples", 3)
+    assert first.code == 0, first.stderr
+    assert [Path(line) for line in first.stdout.splitlines()] == [own_run.plots / "modality.png", own_run.plots / "modality.svg"]
+    assert "pairs of exit layers" in first.stderr
+    grid = ModalityGrid.load(own_run.modality)
+    assert (grid.num_samples, grid.metric, grid.about["split"], grid.about["dataset"]) == (3, "CIDEr", "test", "shapes")
+    again = mue("plot", "modality", "--run", own_run.folder, "--json")
+    assert json.loads(again.stdout) == {"figures": [str(own_run.plots / "modality.png"), str(own_run.plots / "modality.svg")]}
+    assert again.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "change", [("--split", "val"), ("--samples", "2"), ("--set", "search.beam=1"), ("--set", "search.length_penalty=2")]
+)
+def test_plot_modality_measures_anew_what_was_measured_otherwise(mue, own_run: Run, change: tuple[str, str]) -> None:
+    about = {"recipe": "x", "dataset": "shapes", "split": "test", "settings": "beam 2, max_tokens 4, float32"}
+    stored = ModalityGrid(np.full((2, 2), 7.0), "CIDEr", 4, about)
+    stored.save(own_run.modality)
+    assert mue("plot", "modality", "--run", own_run.folder).code == 0
+    assert np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores), "the same settings measure nothing"
+    assert mue("plot", "modality", "--run", own_run.folder, "--samples", 2, *change).code == 0
+    assert not np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores)
+
+
+def test_a_model_without_decomposition_is_an_error_that_says_why(mue, own_run: Run) -> None:
+    answer = mue("plot", "modality", "--run", own_run.folder, "--set", "model.decompose=false")
+    assert answer.code == 2 and answer.stdout == ""
+    assert "error: image and text are one joint stream without model.decompose" in answer.stderr
+    assert "hint: add --set model.decompose=true" in answer.stderr
+
+
+def test_clearing_results_removes_the_grid(own_run: Run) -> None:
+    ModalityGrid(np.zeros((2, 2)), "CIDEr", 4, {}).save(own_run.modality)
+    clear_results(own_run)
+    assert not own_run.modality.exists()
+
+
+def test_plot_exits_draws_the_traces_of_the_last_evaluation(mue, own_run: Run) -> None:
+    answer = mue("plot", "exits", "--run", own_run.folder)
+    assert answer.code == 0, answer.stderr
+    paths = [Path(line) for line in answer.stdout.splitlines()]
+    assert paths == [own_run.plots / "exits.png", own_run.plots / "exits.svg"]
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_plot_exits_finds_the_method_of_the_traces_among_the_records(own_run: Run, mue) -> None:
+    from mue_cli import runs
+    from mue_cli.commands.plot import _record_of
+
+    words = ["--set", "exits.image=2", "--set", "exits.text=1", "--set", "exits.decoder=3"]
+    assert mue("evaluate", "--method", "static", "--run", own_run.folder, *words).code == 0
+    assert _record_of(runs.read_traces(own_run), own_run).method == "static"
+    assert mue("evaluate", "--method", "full", "--run", own_run.folder).code == 0
+    assert _record_of(runs.read_traces(own_run), own_run).method == "full"
+
+
+def test_plot_exits_says_so_when_no_record_has_these_exits(mue, own_run: Run) -> None:
+    from mue_cli import runs
+
+    traces = [dataclasses.replace(trace, decoder_exits=(1,), num_words=1, num_hypotheses=(1,)) for trace in runs.read_traces(own_run)]
+    runs.write_traces(own_run, traces)
+    answer = mue("plot", "exits", "--run", own_run.folder)
+    assert answer.code == 2
+    assert "has the exits of traces.jsonl" in answer.stderr
+    assert f"hint: run: mue evaluate --run {own_run.folder}" in answer.stderr
