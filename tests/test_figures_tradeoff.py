@@ -169,7 +169,7 @@ def test_rows_for_a_table_alone_are_not_drawn_and_the_oracle_is_a_dashed_line_wi
     oracle = next(line for line in scores.get_lines() if line.get_label() == "oracle line")
     assert oracle.get_linestyle() == "--" and oracle.get_linewidth() < 1
     assert "oracle" not in lines(scores) and not any("oracle" in name for name in lines(costs))
-    assert "upper bound" in texts(scores.figure)
+    assert "oracle" in texts(scores.figure)
 
 
 def test_every_row_of_a_study_has_its_own_colour_and_marker():
@@ -196,9 +196,12 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
 
 
-def test_an_oracle_without_a_sweep_is_a_point():
-    (scores,) = tradeoff_figure([ENTRIES[0], entry("oracle", 396.0, 0.45)]).axes
-    assert lines(scores)["oracle"] == [[45.0, 99.0]]
+def test_an_oracle_without_a_sweep_is_a_bound_across_the_figure():
+    pair = [entry("oracle", 400.0, 0.45 + 0.02 * seed, seed=seed) for seed in (0, 1)]
+    (scores,) = tradeoff_figure([ENTRIES[0], *pair]).axes
+    (line,) = [line for line in scores.get_lines() if line.get_label() == "oracle"]
+    assert np.column_stack(line.get_data()).tolist() == [[46.0, 0.0], [46.0, 1.0]] and line.get_linestyle() == "--"
+    assert "no rule can know them" in texts(scores.figure)
 
 
 def test_rows_of_unequally_many_seeds_are_counted_in_the_caption():

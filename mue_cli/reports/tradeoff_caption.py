@@ -17,7 +17,7 @@ def tradeoff_caption(entries: Sequence[Entry], searches: Sequence[Search], floor
     parts += _sweep(entries, floor)
     parts += [_search(search) for search in searches]
     if any(entry.row == UPPER_BOUND for entry in entries):
-        parts.append("Dashed: an oracle, the upper bound for rules that have to decide unaided.")
+        parts.append("Dashed: the oracle, the earliest exits that leave every answer as it is; no rule can know them.")
     if first.task in _PAPER_DATA:
         parts.append(_published(first))
     return " ".join(parts)

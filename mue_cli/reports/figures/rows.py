@@ -50,8 +50,16 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
         axes.fill_between(x, lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
     if curve.swept and look.marker:
         axes.plot(x, y, look.marker, color=look.colour, markersize=4, markeredgewidth=0, zorder=3.5, label=f"{look.name} swept")
-    if look.marker or len(x) == 1:
+    if look.marker:
         draw_calibrated(axes, curve, look, hollow=False, label=look.name)
+    elif len(x) == 1:
+        _draw_bound(axes, curve.line[0], look)
+
+
+def _draw_bound(axes: Axes, point: CurvePoint, look: Look) -> None:
+    """Draw the reduction of a single point as a line across the figure: what lies to its right changes answers."""
+    axes.axvline(point.x.mean, color=look.colour, zorder=1.5, label=look.name, **look.line)
+    axes.axvspan(point.x.low, point.x.high, color=look.colour, alpha=0.08, linewidth=0, zorder=1)
 
 
 def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: str) -> None:
@@ -96,9 +104,7 @@ def mark(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, hollow:
     """Draw large markers."""
     size = {"*": 12.0, "P": 8.5, "p": 8.5}.get(look.marker, 7.5)
     face = "white" if hollow else look.colour
-    axes.plot(
-        x, y, look.marker or "x", color=look.colour, markersize=size, markerfacecolor=face, markeredgewidth=1.2, zorder=4, label=label
-    )
+    axes.plot(x, y, look.marker, color=look.colour, markersize=size, markerfacecolor=face, markeredgewidth=1.2, zorder=4, label=label)
 
 
 def lows(points: Sequence[CurvePoint]) -> list[float]:
