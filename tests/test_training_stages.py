@@ -200,13 +200,19 @@ def test_joint_training_that_was_resumed_ends_as_an_uninterrupted_one(kind: str,
     assert moved(other_model, model.state_dict()) == [] and moved(other_readout, readout.state_dict()) == []
 
 
-def test_heads_start_from_the_head_as_it_is_when_their_training_starts() -> None:
+@pytest.mark.parametrize("step", [1, 2])
+def test_heads_follow_the_models_head_until_their_training_starts(step: int) -> None:
     settings = section(4, last_layer_first=0.5)
     model, heads, stage = joint("heads", settings)
     run(stage, replace(settings, steps=2))  # the first half: the last layer alone
-    stage.before_step(2)
+    stage.before_step(step)
     states = torch.randn(5, 32)
     assert torch.equal(heads.read(states, 1, own_head(model)), model.decoder.logits(states))
+    stage.before_step(3)
+    before = copy.deepcopy(heads.state_dict())
+    nn.init.normal_(model.decoder.embed_tokens.weight)
+    stage.before_step(3)
+    assert moved(heads, before) == [], "from then on they are on their own"
 
 
 def test_a_frozen_resnet_stays_so_in_joint_training() -> None:

@@ -69,7 +69,7 @@ def shared_head(model: OFA, settings: TrainingSection, decompose: bool, answer_i
 def layer_heads(model: OFA, heads: LayerHeads, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()) -> Stage:
     """Train the model and its heads together (Zhou et al., NeurIPS 2020): deeper layers count more.
 
-    Where the last layer is trained alone at first, the heads start, as copies of the model's, once their own training does.
+    While the last layer is trained alone, the heads follow as copies of the model's: weights kept then have heads too.
     """
 
     def loss(batch: Batch, step: int) -> Loss:
@@ -78,7 +78,7 @@ def layer_heads(model: OFA, heads: LayerHeads, settings: TrainingSection, decomp
         return Loss(combine(layers, "weighted" if step >= _first_joint(settings) else "last"), layers)
 
     def before_step(step: int) -> None:
-        if step == _first_joint(settings):
+        if step <= _first_joint(settings):
             start_heads(heads, model, answer_ids)
 
     start_heads(heads, model, answer_ids)
