@@ -33,13 +33,15 @@ class Folder:
 @dataclass(frozen=True)
 class Row:
     """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for (None: the recipe's). settings: of
-    calibration and evaluation. second_stage: of the training of deebert's classifiers."""
+    calibration and evaluation. second_stage: of the training of deebert's classifiers. sweep: evaluate its trade-off curve too, where it
+    has one."""
 
     folder: str
     method: Literal["full", "static", "mue", "deebert", "pabee", "calm", "deecap", "oracle"]
     target_reduction: Fraction | None = None
     settings: Settings = field(default_factory=dict)
     second_stage: Settings = field(default_factory=dict)
+    sweep: bool = True
 
 
 @dataclass(frozen=True)

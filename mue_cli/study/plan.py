@@ -150,7 +150,7 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
     if row.method not in UNCALIBRATED:
         target = [] if row.target_reduction is None else ["--target-reduction", f"{row.target_reduction:g}"]
         lines.append(["calibrate", *shared, "--method", row.method, *target, *settings])
-    sweep = [] if row.method in WITHOUT_CURVE else ["--sweep"]
+    sweep = ["--sweep"] if row.sweep and row.method not in WITHOUT_CURVE else []
     lines.append(["evaluate", *shared, "--method", row.method, "--split", SPLIT, *sweep, *settings])
     return [tuple(line) for line in lines]
 
