@@ -1,7 +1,7 @@
 """The oracle: the earliest exits with which the answer is still the full model's. No rule can know them; they bound what could be saved.
 
 Encoder: per sample, the pair of depths with the fewest layers (their mean, as in Eq. 14) for which the whole answer has the same tokens.
-Depths are evaluated exactly, from states that are cached once: streams do not see each other.
+Depths are evaluated exactly, from states that are cached once.
 Decoder: at that depth, per word, the first layer whose most probable next word is the last layer's, for all hypotheses of a beam. With
 greedy search no word changes. A beam also compares probabilities, and where the most probable word is forbidden (an n-gram twice) the
 next one counts: there the bound is a little optimistic.
@@ -9,9 +9,9 @@ next one counts: there the bound is a little optimistic.
 Shape letters: B rows, Q hypotheses, V classes.
 """
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -19,10 +19,8 @@ from mue_cli.data.batches import Batch
 from mue_cli.evaluation import Prediction, Progress, Subject, decode_batch, encode_batch
 from mue_cli.exits.methods import Method, oracle
 from mue_cli.exits.observation import Observation
-from mue_cli.inference.encode import Encoded
+from mue_cli.inference.depths import CachedDepths
 from mue_cli.inference.walk import Rows
-
-Depths = Mapping[str, int]
 
 
 def find_oracle(subject: Subject, decompose: bool, batches: Iterable[Batch], progress: Progress | None = None) -> list[Prediction]:
@@ -37,10 +35,10 @@ def find_oracle(subject: Subject, decompose: bool, batches: Iterable[Batch], pro
 
 @torch.inference_mode()
 def _of_batch(subject: Subject, method: Method, batch: Batch) -> list[Prediction]:
-    cached = CachedDepths(subject, method, batch)
+    cached = CachedDepths(subject.model, method, partial(encode_batch, subject, method, batch))
     full = decode_batch(subject, method, batch, cached.full)
     found: dict[int, Prediction] = {}
-    for depths in cached.by_cost():
+    for depths in sorted(cached.combinations(), key=lambda depths: sum(depths.values())):
         left = [row for row in range(len(full)) if row not in found]
         if not left:
             break
@@ -51,44 +49,6 @@ def _of_batch(subject: Subject, method: Method, batch: Batch) -> list[Prediction
                 exits = tuple(probe.layers[place])
                 found[left[place]] = replace(prediction, trace=replace(prediction.trace, decoder_exits=exits))
     return [found.get(row, prediction) for row, prediction in enumerate(full)]
-
-
-class CachedDepths:
-    """The encoder's output at every depth of every stream, from one run."""
-
-    def __init__(self, subject: Subject, method: Method, batch: Batch) -> None:
-        self._encoder = subject.model.encoder
-        streams = ("image", "text") if method.decompose else ("joint",)
-        keepers = {stream: _Keeper() for stream in streams}
-        self.full: Encoded = encode_batch(subject, method, batch, keepers)
-        self._states = {stream: keeper.states for stream, keeper in keepers.items()}
-
-    def by_cost(self) -> list[Depths]:
-        """Return all combinations of depths, those with the fewest layers first, the whole encoder last."""
-        ranges = [range(1, len(states) + 1) for states in self._states.values()]
-        return [dict(zip(self._states, depths, strict=True)) for depths in sorted(itertools.product(*ranges), key=sum)]
-
-    def at(self, depths: Depths, rows: Sequence[int]) -> Encoded:
-        """Return what the encoder gives some rows when its streams leave at these depths."""
-        index = torch.tensor(rows, device=self.full.hidden.device)
-        mask = self.full.padding_mask
-        return replace(
-            self.full,
-            hidden=self._encoder.join([states[depths[stream] - 1][index] for stream, states in self._states.items()]),
-            padding_mask=None if mask is None else mask[index],
-            exit_layers={stream: [depth] * len(rows) for stream, depth in depths.items()},
-            num_tokens={stream: [counts[row] for row in rows] for stream, counts in self.full.num_tokens.items()},
-        )
-
-
-class _Keeper:
-    """Keeps a stream's state after every layer."""
-
-    def __init__(self) -> None:
-        self.states: list[torch.Tensor] = []
-
-    def __call__(self, observation: Observation, rows: Rows) -> None:
-        self.states.append(observation.after)
 
 
 class FirstAgreement:

@@ -72,8 +72,10 @@ def test_table_of_an_entailment_run(mue, tmp_path: Path) -> None:
 
 
 def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> None:
-    modality = pytest.importorskip("mue_cli.reports.modality")
-    np = pytest.importorskip("numpy")
+    import numpy as np
+
+    from mue_cli.reports import modality
+
     scores = 100.0 * np.arange(1, 7)[:, None] + np.arange(1, 7)
     modality.ModalityGrid(scores, "CIDEr", 50, {"dataset": "shapes", "split": "val"}).save(run.folder / "modality.npz")
     answer = mue("table", 2, "--run", run.folder)

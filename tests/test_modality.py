@@ -15,6 +15,7 @@ from mue_cli.commands.options import experiment
 from mue_cli.commands.workbench import Workbench, after_training
 from mue_cli.evaluation import Prediction, decode_batch, encode_batch, predict, quick_score
 from mue_cli.exits.methods import full, static
+from mue_cli.inference.depths import CachedDepths
 from mue_cli.reports.modality import ModalityGrid
 from mue_cli.runs import Run, clear_results
 
@@ -44,7 +45,7 @@ def static_twin(workbench: Workbench, num_layers: int, num_decoder_layers: int) 
 
 
 def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -> None:
-    subject, method = workbench.trained_subject(), full(decompose=True)
+    subject = workbench.trained_subject()
     batches = workbench.split("test", 6, batch_size=4)
     num_layers = subject.model.config.num_encoder_layers
     seen: list[tuple[Prediction, ...]] = []
@@ -55,14 +56,7 @@ def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -
         seen.append(tuple(predictions))
         return score(predictions)
 
-    scores = modality.score_pairs(
-        batches,
-        lambda batch, probes: encode_batch(subject, method, batch, probes),
-        subject.model.encoder.join,
-        lambda batch, encoded: decode_batch(subject, method, batch, encoded),
-        keeping,
-        counted.append,
-    )
+    scores = modality.score_pairs(subject, batches, keeping, counted.append)
     twin = static_twin(workbench, num_layers, subject.model.config.num_decoder_layers)
     assert scores.shape == (num_layers, num_layers)
     assert [list(predictions) for predictions in seen] == list(twin.values())
@@ -73,22 +67,11 @@ def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -
 def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(workbench: Workbench) -> None:
     subject, method = workbench.trained_subject(), full(decompose=True)
     batch = next(iter(workbench.split("test", 4)))
-    pairs = modality.encoded_pairs(batch, lambda b, probes: encode_batch(subject, method, b, probes), subject.model.encoder.join)
-    hidden = {pair: encoded.hidden.detach().cpu().numpy() for pair, encoded in pairs}
+    cached = CachedDepths(subject.model, method, lambda probes: encode_batch(subject, method, batch, probes))
+    hidden = {tuple(depths.values()): cached.at(depths).hidden.detach().cpu().numpy() for depths in cached.combinations()}
     assert len(hidden) == subject.model.config.num_encoder_layers**2
     assert not np.allclose(hidden[1, 2], hidden[2, 1], atol=1e-4)
     assert len({array.tobytes() for array in hidden.values()}) == len(hidden)
-
-
-def test_a_joint_stream_has_no_pairs(workbench: Workbench) -> None:
-    subject, method = workbench.trained_subject(), full(decompose=False)
-    batches = workbench.split("test", 2)
-    with pytest.raises(ValueError, match="need the streams image and text, not joint"):
-        next(
-            modality.encoded_pairs(
-                next(iter(batches)), lambda b, probes: encode_batch(subject, method, b, probes), lambda states: states[0]
-            )
-        )
 
 
 def test_two_halves_of_a_batch_predict_what_the_whole_does(workbench: Workbench) -> None:

@@ -84,21 +84,13 @@ def _measure(here: "Experiment", split: str, samples: int | None, device: str) -
 
 
 def _scores(workbench: "Workbench", batches: "SplitBatches") -> "NDArray[np.float64]":
-    from mue_cli.evaluation import decode_batch, encode_batch, quick_score
-    from mue_cli.exits.methods import full
+    from mue_cli.evaluation import quick_score
     from mue_cli.modality import score_pairs
 
-    subject, method = workbench.trained_subject(), full(decompose=True)
+    subject = workbench.trained_subject()
     total = len(batches.examples) * subject.model.config.num_encoder_layers**2
     with progress("pairs of exit layers") as report:
-        return score_pairs(
-            batches,
-            lambda batch, probes: encode_batch(subject, method, batch, probes),
-            subject.model.encoder.join,
-            lambda batch, encoded: decode_batch(subject, method, batch, encoded),
-            quick_score(workbench.task, batches),
-            lambda done: report(done, total),
-        )
+        return score_pairs(subject, batches, quick_score(workbench.task, batches), lambda done: report(done, total))
 
 
 def _settings(here: "Experiment") -> str:

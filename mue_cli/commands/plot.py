@@ -96,7 +96,7 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
     """
     here = experiment(recipe, overrides, run)
     from mue_cli import runs
-    from mue_cli.reports.curves import METHOD_NAMES
+    from mue_cli.reports.entries import METHOD_NAMES
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
 

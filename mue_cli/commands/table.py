@@ -80,7 +80,7 @@ def _entries(here: Experiment, split: str) -> "list[Entry]":
 
 def _of_layers(here: Experiment) -> "Sequence[Table]":
     """Return the grid of exit layers, and the paper's combinations."""
-    path = here.run.need(here.run.folder / "modality.npz", "plot modality")
+    path = here.run.need(here.run.modality, "plot modality")
     from mue_cli.reports.layers_table import METRICS, layers_tables
     from mue_cli.reports.modality import ModalityGrid
 

@@ -11,7 +11,6 @@ from mue_cli.reports.entries import Entry
 from mue_cli.reports.published import DATASETS
 from mue_cli.reports.record import Record
 
-METHOD_NAMES = {"mue": "MuE", "deebert": "DeeBERT", "pabee": "PABEE", "calm": "CALM", "deecap": "DeeCap"}
 UPPER_BOUND = "oracle"
 LEFT_OUT = ("mue-joint", "mue-last")
 """Rows that ask what a part of MuE is good for: a table shows them, not a figure of all methods."""

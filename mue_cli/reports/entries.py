@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from mue_cli.reports.record import Record
 
+METHOD_NAMES = {"mue": "MuE", "deebert": "DeeBERT", "pabee": "PABEE", "calm": "CALM", "deecap": "DeeCap"}
+"""Names that are not written as methods are typed."""
+
 
 @dataclass(frozen=True)
 class Entry:

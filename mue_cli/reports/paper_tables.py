@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from mue_cli.errors import DataError
-from mue_cli.reports.entries import Entry
+from mue_cli.reports.entries import METHOD_NAMES, Entry
 from mue_cli.reports.published import (
     DATA_NAMES,
     DATASETS,
@@ -27,11 +27,7 @@ SUBJECTS = {1: "the models", 2: "layers of each stream", 3: "the trade-off of Mu
 """What each table is about."""
 
 NAMES = {
-    "deebert": "DeeBERT",
-    "pabee": "PABEE",
-    "deecap": "DeeCap",
-    "calm": "CALM",
-    "mue": "MuE",
+    **METHOD_NAMES,
     "mue-joint": "MuE, joint encoder",
     "mue-last": "MuE, last-layer loss",
     "oracle": "oracle (upper bound)",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Search, intervals, is_paper_data, num_seeds, seeds_by_row
-from mue_cli.reports.entries import Entry
+from mue_cli.reports.curves import UPPER_BOUND, Search, intervals, is_paper_data, num_seeds, seeds_by_row
+from mue_cli.reports.entries import METHOD_NAMES, Entry
 from mue_cli.reports.published import FULL_MODEL, SOURCE, published_full_score
 from mue_cli.reports.record import Record
 

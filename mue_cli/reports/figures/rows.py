@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mue_cli.reports.curves import METHOD_NAMES, UPPER_BOUND, Curve, CurvePoint
+from mue_cli.reports.curves import UPPER_BOUND, Curve, CurvePoint
+from mue_cli.reports.entries import METHOD_NAMES
 from mue_cli.reports.figures import canvas
 from mue_cli.reports.figures.canvas import GREY, Label
 

@@ -1,0 +1,62 @@
+"""The encoder's output at every depth of every stream, from one run.
+
+Streams do not see each other (Eq. 3): what the image stream is after layer i does not depend on where the text leaves. So the states after
+every layer are kept, and any depths are joined from them as the encoder itself joins (Eq. 4): exact, with one encoding.
+
+Shape letters: B rows, S tokens of a stream, D embed, N layers.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mue_cli.exits.methods import Method
+from mue_cli.exits.observation import Observation
+from mue_cli.inference.encode import Encoded
+from mue_cli.inference.walk import Probe, Rows
+from mue_cli.model.ofa import OFA
+
+Depths = Mapping[str, int]
+"""Exit layer by stream, counted from 1."""
+
+
+class CachedDepths:
+    """One batch at every depth. full: the batch as it is after all layers."""
+
+    def __init__(self, model: OFA, method: Method, encode: Callable[[Mapping[str, Probe]], Encoded]) -> None:
+        """encode: runs every layer of the method's streams under probes."""
+        keepers = {stream: _Keeper() for stream in (("image", "text") if method.decompose else ("joint",))}
+        self._join = model.encoder.join
+        self.full = encode(keepers)
+        self._states = {stream: keeper.states for stream, keeper in keepers.items()}
+
+    def combinations(self) -> list[Depths]:
+        """Return all combinations of depths, the last stream's changing fastest."""
+        ranges = [range(1, len(states) + 1) for states in self._states.values()]
+        return [dict(zip(self._states, depths, strict=True)) for depths in itertools.product(*ranges)]
+
+    def at(self, depths: Depths, rows: Sequence[int] | None = None) -> Encoded:
+        """Return what the encoder gives when its streams leave at these depths. rows: of the batch (None: all)."""
+        rows = range(len(self.full.hidden)) if rows is None else rows
+        index = torch.tensor(rows, device=self.full.hidden.device)
+        mask = self.full.padding_mask
+        return replace(
+            self.full,
+            hidden=self._join([states[depths[stream] - 1][index] for stream, states in self._states.items()]),
+            padding_mask=None if mask is None else mask[index],
+            exit_layers={stream: [depth] * len(rows) for stream, depth in depths.items()},
+            num_tokens={stream: [counts[row] for row in rows] for stream, counts in self.full.num_tokens.items()},
+        )
+
+
+class _Keeper:
+    """Keeps a stream's state after every layer."""
+
+    def __init__(self) -> None:
+        self.states: list[Tensor] = []
+
+    def __call__(self, observation: Observation, rows: Rows) -> None:
+        self.states.append(observation.after)
