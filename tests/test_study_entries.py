@@ -54,11 +54,18 @@ def test_full_model_of_another_folder_is_no_row(run: Run) -> None:
     assert points(run) == [("mue", 0, False, 95.0, 0.0)]
 
 
-def test_row_is_its_newest_record_and_its_curve_the_newest_of_each_point(run: Run) -> None:
-    low, high = {"thresholds": {"decoder": 0.5}, "sweep": True}, {"thresholds": {"decoder": 0.9}, "sweep": True}
-    evaluated(run, 0, "mue", record("mue", 1.0, thresholds={"decoder": 0.7}), record("mue", 2.0, **low), record("mue", 3.0, **high))
-    evaluated(run, 0, "mue", record("mue", 4.0, thresholds={"decoder": 0.8}), record("mue", 5.0, **low))
-    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 5.0), (True, 3.0)]
+LOW, HIGH = {"thresholds": {"decoder": 0.5}, "sweep": True}, {"thresholds": {"decoder": 0.9}, "sweep": True}
+
+
+def test_row_is_its_newest_record_with_the_curve_of_that_evaluation(run: Run) -> None:
+    evaluated(run, 0, "mue", record("mue", 1.0), record("full"), record("mue", 2.0, **LOW), record("mue", 3.0, **HIGH))
+    evaluated(run, 0, "mue", record("mue", 4.0), record("full"), record("mue", 5.0, **LOW))
+    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 5.0)]
+
+
+def test_evaluation_without_a_curve_keeps_the_one_before(run: Run) -> None:
+    evaluated(run, 0, "mue", record("mue", 1.0), record("mue", 2.0, **LOW), record("mue", 3.0, **HIGH), record("mue", 4.0))
+    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 2.0), (True, 3.0)]
 
 
 def test_row_takes_no_record_of_other_settings(run: Run) -> None:
@@ -68,9 +75,12 @@ def test_row_takes_no_record_of_other_settings(run: Run) -> None:
     assert [(row, score) for row, _, _, score, _ in points(run)] == [("static", 70.0), ("mue", 80.0)]
 
 
-def test_curve_of_fixed_layers_has_points_of_other_layers(run: Run) -> None:
-    evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}, sweep=True))
-    assert points(run) == [("static", 0, True, 60.0, 0.0)]
+def test_curve_of_other_settings_is_left_out(run: Run) -> None:
+    evaluated(run, 0, "full", record("static", 70.0, thresholds={"joint": 4.0, "decoder": 4.0}))
+    evaluated(run, 0, "full", record("static", 75.0, thresholds={"joint": 5.0, "decoder": 5.0}, sweep=True))
+    evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}))
+    evaluated(run, 0, "full", record("static", 50.0, thresholds={"joint": 2.0, "decoder": 2.0}, sweep=True))
+    assert points(run) == [("static", 0, False, 70.0, 0.0), ("static", 0, True, 75.0, 0.0)]
 
 
 def test_other_splits_are_left_out(run: Run) -> None:

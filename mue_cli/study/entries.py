@@ -15,6 +15,7 @@ from mue_cli.study.parts import FULL, Row, Settings, Study
 SWEEP = "sweep"
 """Setting of a record that is a point of a trade-off curve."""
 STREAMS = ("image", "text", "joint", "decoder")
+"""Fields of the recipe's exits that a record keeps as its thresholds."""
 
 
 def entries(run: Run, split: str) -> list[Entry]:
@@ -31,13 +32,24 @@ def entries(run: Run, split: str) -> list[Entry]:
 
 
 def row_records(run: Run, seed: int, row: Row, split: str) -> list[Record]:
-    """Return what a row was evaluated to: its newest record, then the points of its curve. Empty before that."""
+    """Return what a row was evaluated to: its newest record, then the newest curve. Empty before that.
+
+    A curve is the swept records that follow the record of their evaluation: curves of two evaluations are never mixed.
+    """
     here = trained_run(run, seed, row.folder)
-    if not here.records.exists():
-        return []
-    found = [record for record in records(here) if (record.split, record.method) == (split, row.method)]
-    newest = [record for record in found if not _is_swept(record) and _fits(record, row.settings)][-1:]
-    return newest + _newest(record for record in found if _is_swept(record) and _fits(record, _without_exits(row.settings)))
+    newest: list[Record] = []
+    curve: list[Record] = []
+    points: list[Record] | None = None
+    for record in records(here) if here.records.exists() else []:
+        if (record.split, record.method) != (split, row.method):
+            continue
+        if not _is_swept(record):
+            points = [] if _fits(record, row.settings) else None
+            newest = newest if points is None else [record]
+        elif points is not None:
+            points.append(record)
+            curve = points
+    return newest + curve
 
 
 def against_full(record: Record, full: Record) -> Record:
@@ -71,11 +83,6 @@ def _is_swept(record: Record) -> bool:
 def _newest(found: Iterable[Record]) -> list[Record]:
     """Keep the last record of each method and setting: an evaluation that was repeated is one point."""
     return list({(record.method, repr(record.settings)): record for record in found}.values())
-
-
-def _without_exits(settings: Settings) -> Settings:
-    """Leave out thresholds and exit layers: they change along a curve."""
-    return {key: value for key, value in settings.items() if key.removeprefix("exits.") not in STREAMS}
 
 
 def _fits(record: Record, settings: Settings) -> bool:
