@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mue_cli import recipe as recipes
+from mue_cli import runs
 from mue_cli.commands.workbench import load_readout
 from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.exits.readouts import ImitationReadout, LayerHeads
@@ -197,3 +198,19 @@ def test_a_single_decoder_layer_has_nowhere_to_leave(mue, tiny_settings, tmp_pat
     assert "error: the method pabee needs a layer to leave after, the model has one decoder layer" in answer.stderr
     assert "hint: take a deeper model" in answer.stderr
     assert not Run(tmp_path / "run").recipe.exists()
+
+
+def test_no_decompose_trains_and_evaluates_one_joint_stream(mue, tiny_settings: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "joint"
+    assert mue("finetune", "--no-decompose", *tiny_settings, "--run", run).code == 0
+    assert recipes.load(run / "recipe.yaml").model.decompose is False
+    assert mue("evaluate", "--method", "static", "--set", "exits.joint=2", "--set", "exits.decoder=2", "--run", run).code == 0
+    record = Run(run)
+    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record)} == {(("joint", 2),)}
+
+
+def test_decomposition_can_be_changed_for_an_evaluation_alone(mue, tiny_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.folder, tmp_path / "own")
+    words = ["--no-decompose", "--method", "static", "--set", "exits.joint=1", "--set", "exits.decoder=1"]
+    assert mue("evaluate", *words, "--run", tmp_path / "own").code == 0
+    assert runs.records(Run(tmp_path / "own"))[-2].settings["decompose"] is False

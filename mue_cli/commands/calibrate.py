@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mue_cli.commands.display import answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, WeightsOption, experiment
+from mue_cli.commands.options import (
+    DecomposeOption,
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    RunOption,
+    SetOption,
+    WeightsOption,
+    experiment,
+    with_decompose,
+)
 from mue_cli.errors import MueError, RecipeError
 
 if TYPE_CHECKING:
@@ -43,6 +53,7 @@ def calibrate(
     run: RunOption = None,
     weights: WeightsOption = None,
     method: MethodOption = None,
+    decompose: DecomposeOption = None,
     target_reduction: TargetOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -53,7 +64,7 @@ def calibrate(
     that was tried) and saturation.npz to the run folder; for another method than mue thresholds-METHOD.yaml and calibration-METHOD.jsonl.
     A target out of reach is an error that states the largest reachable one.
     """
-    here = experiment(recipe, overrides, run, weights=weights)
+    here = experiment(recipe, with_decompose(overrides, decompose), run, weights=weights)
     target = here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
     if not 0.0 < target < 1.0:
         raise MueError(f"the target reduction is {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")

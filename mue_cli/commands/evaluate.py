@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mue_cli.commands.display import answer, answer_json, progress, say
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, WeightsOption, experiment
+from mue_cli.commands.options import (
+    DecomposeOption,
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    RunOption,
+    SetOption,
+    SplitOption,
+    WeightsOption,
+    experiment,
+    with_decompose,
+)
 from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
@@ -66,6 +77,7 @@ def evaluate(
     run: RunOption = None,
     weights: WeightsOption = None,
     method: MethodOption = None,
+    decompose: DecomposeOption = None,
     sweep: SweepOption = False,
     split: SplitOption = "test",
     metrics: MetricsOption = None,
@@ -78,7 +90,7 @@ def evaluate(
     The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, what `mue calibrate` found for the
     method, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
-    here = experiment(recipe, overrides, run, weights=weights)
+    here = experiment(recipe, with_decompose(overrides, decompose), run, weights=weights)
     asked = _asked(here.recipe, metrics)
     if here.recipe.task == "caption":
         _check_metrics(asked, spice_dir)

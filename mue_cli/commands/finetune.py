@@ -9,6 +9,7 @@ import typer
 
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import (
+    DecomposeOption,
     DeviceOption,
     JsonOption,
     RecipeOption,
@@ -18,6 +19,7 @@ from mue_cli.commands.options import (
     WeightsOption,
     check_weights,
     experiment,
+    with_decompose,
 )
 from mue_cli.commands.second_stage import train_heads
 from mue_cli.commands.training import Job, train
@@ -44,7 +46,11 @@ mue finetune --run runs/longer --resume
 
 mue finetune --method pabee --run runs/pabee
 
-mue finetune --method deebert --set training.steps=300"""
+mue finetune --method deebert --set training.steps=300
+
+mue finetune --no-decompose --run runs/joint
+
+mue finetune --set training.layer_loss=last --run runs/last-layer-loss"""
 
 MethodOption = Annotated[
     Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"] | None,
@@ -60,6 +66,7 @@ def finetune(
     overrides: SetOption = None,
     run: RunOption = None,
     method: MethodOption = None,
+    decompose: DecomposeOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
@@ -80,7 +87,7 @@ def finetune(
     quoted = json.dumps(weights, ensure_ascii=False)  # YAML would take an escaped pair of surrogates for two characters
     settings = [
         *([f"model.weights={quoted}", "model.preset=null"] if weights else []),
-        *(overrides or []),
+        *with_decompose(overrides, decompose),
     ]  # weights bring their size along
     here = experiment(recipe, settings, run, seed, trained=resume)
     if (method or here.recipe.exits.method) == "deebert":

@@ -39,6 +39,14 @@ WeightsOption = Annotated[
         help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the Hugging Face hub.",
     ),
 ]
+DecomposeOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--decompose/--no-decompose",
+        show_default="the recipe's model.decompose",
+        help="Image and text encoded separately (Eq. 3).",
+    ),
+]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU when there is one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, show_default="the recipe's", help="Seed of all that is random.")]
@@ -87,6 +95,11 @@ def experiment(
     if trained and run.recipe.is_file():
         found = _with_trained_sections(found, run, changes)
     return Experiment(found, run)
+
+
+def with_decompose(overrides: list[str] | None, decompose: bool | None) -> list[str]:
+    """Return the settings of `--set` with what --decompose or --no-decompose says, None: nothing."""
+    return [*(overrides or []), *([] if decompose is None else [f"model.decompose={str(decompose).lower()}"])]
 
 
 def check_weights(weights: str | None) -> None:
