@@ -142,3 +142,16 @@ def test_rows_of_cross_attention_come_in_runs(model):
     for row, number in enumerate(asked):
         alone = attention(x[row : row + 1], together[1][number][None], together[2][number][None], bias[row : row + 1])
         assert torch.allclose(attention.attend(x, parts, bias)[row], alone[0], rtol=0, atol=1e-12)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("first", [(1,), (0, 2), (0, 1, 2)])
+def test_cross_keys_lie_transposed_in_float32_whichever_rows_come_first(first):
+    model = small_model(0)
+    hidden = torch.randn(3, 5, 32)
+    cache = CrossCache(model.decoder.stack(), hidden)
+    cache.get(0, first)
+    ((_, keys, values),) = cache.get(0, range(3))
+    assert keys.stride(2) == values.stride(3) == 1
+    for found, expected in zip((keys, values), model.decoder.stack()[0].cross_keys_values(hidden), strict=True):
+        assert torch.allclose(found, expected, atol=1e-6)

@@ -45,7 +45,7 @@ class Attention(nn.Module):
         attended = []
         for rows, keys, values in parts:
             own = queries[rows]
-            attend = _attend_to_one if len(keys) < len(own) else F.scaled_dot_product_attention
+            attend = _attend_to_one if len(keys) < len(own) else _attend
             attended.append(attend(own, keys, values, attn_mask=_of_rows(bias, rows), scale=self.scaling))
         out = attended[0] if len(attended) == 1 else torch.cat(attended)
         if self.c_attn is not None:
@@ -56,13 +56,22 @@ class Attention(nn.Module):
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)
 
 
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None, scale: float) -> Tensor:
+    """Attend as scaled_dot_product_attention does; keys that lie transposed, (B, H, K, S) in memory, are read as they lie."""
+    if keys.stride(3) == 1 or attn_mask is None:
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=attn_mask, scale=scale)
+    bias = attn_mask.expand(len(queries), -1, queries.shape[2], -1).flatten(0, 1)  # (B, H, T, S) -> (B H, T, S)
+    scores = torch.baddbmm(bias, queries.flatten(0, 1), keys.transpose(2, 3).flatten(0, 1), alpha=scale)
+    return torch.bmm(scores.softmax(2), values.flatten(0, 1)).view_as(queries)
+
+
 def _attend_to_one(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None, scale: float) -> Tensor:
     """Attend from rows (b, H, T, K) to one row of keys as if they were more queries of it: the keys are read once."""
     num_rows, _, length, _ = queries.shape
     if attn_mask is not None:
         attn_mask = attn_mask.expand(num_rows, -1, length, -1).transpose(0, 1).flatten(1, 2)  # (b, H, T, S) -> (H, b T, S)
     merged = queries.transpose(0, 1).flatten(1, 2)[None]  # (b, H, T, K) -> (1, H, b T, K)
-    out = F.scaled_dot_product_attention(merged, keys, values, attn_mask=attn_mask, scale=scale)
+    out = _attend(merged, keys, values, attn_mask=attn_mask, scale=scale)
     return out[0].unflatten(1, (num_rows, length)).transpose(0, 1)
 
 

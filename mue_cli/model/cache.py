@@ -114,8 +114,7 @@ class CrossCache:
         missing = sorted(self._missing[layer].intersection(rows))
         if len(missing) == len(self._encoder_output):
             keys, values = self._layers[layer].cross_keys_values(self._encoder_output)
-            # Every word reads them again: in one piece per head, that is a quarter faster.
-            self._keys_values[layer] = keys.contiguous(), values.contiguous()
+            self._keys_values[layer] = _settled(keys, values)
         elif missing:
             self._compute(layer, missing)
         self._missing[layer].difference_update(missing)
@@ -129,8 +128,18 @@ class CrossCache:
         kept = self._keys_values[layer]
         if kept is None:
             shape = (len(self._encoder_output), *keys.shape[1:])
-            kept = self._keys_values[layer] = (keys.new_zeros(shape), keys.new_zeros(shape))
+            kept = self._keys_values[layer] = _settled(keys.new_zeros(shape), keys.new_zeros(shape))
         kept[0][index], kept[1][index] = keys, values
+
+
+def _settled(keys: Tensor, values: Tensor) -> KeysValues:
+    """Lay keys and values out for the many words that will read them: in one piece per head, that is a quarter faster.
+
+    On a CPU keys lie transposed: few queries read them another quarter faster. Not in low precision, where scores would be rounded.
+    """
+    if keys.device.type == "cpu" and keys.dtype == torch.float32:
+        return keys.transpose(2, 3).contiguous().transpose(2, 3), values.contiguous()
+    return keys.contiguous(), values.contiguous()
 
 
 def _runs(rows: Sequence[int]) -> Iterator[tuple[slice, int, int]]:
