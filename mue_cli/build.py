@@ -26,7 +26,7 @@ from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.readout_file import ReadoutSizes, TrainedReadout
 from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
-from mue_cli.runs import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
+from mue_cli.roster import CALIBRATED, DECODER_ONLY, TRAINED_ON_MODEL, TRAINED_WITH_MODEL
 from mue_cli.schema import did_you_mean
 from mue_cli.training import stages
 from mue_cli.training.stages import Stage
@@ -178,12 +178,6 @@ def batch(recipe: Recipe, vocabulary: Vocabulary, examples: Sequence[Example]) -
     return collate(examples, vocabulary, data.image_size, TASKS[recipe.task], data.max_source_tokens, data.max_target_tokens)
 
 
-DECODER_ONLY = ("deebert", "pabee", "deecap", "calm")
-"""Methods that know nothing of the encoder."""
-CALIBRATED = ("mue", *DECODER_ONLY)
-"""Methods with thresholds to be found."""
-
-
 def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: Readout | None = None) -> Method:
     """Return a method by name.
 
@@ -207,6 +201,8 @@ def method(recipe: Recipe, name: str, thresholds: Mapping[str, float], readout: 
             return methods.pabee(patience, heads, decompose, policy)
         case "deecap", threshold, imitation if imitation is not None:
             return methods.deecap(threshold, imitation, decompose, policy)
+    if name in (*TRAINED_WITH_MODEL, *TRAINED_ON_MODEL):
+        raise RecipeError(f"the method {name} needs its readout", f"mue finetune --method {name} trains it")
     raise RecipeError(f"unknown method `{name}`", did_you_mean(name, ("full", "static", "oracle", *CALIBRATED)))
 
 
@@ -215,6 +211,11 @@ def decay(recipe: Recipe, name: str = "mue") -> Decay | None:
     if recipe.task == "entailment" or name not in ("mue", "calm"):
         return None
     return Decay(recipe.exits.beta, recipe.exits.tau, recipe.exits.full_depth_steps)
+
+
+def search_settings(recipe: Recipe) -> dict[str, float]:
+    """Return what thresholds depend on in the search: rules look at all hypotheses together, and Eq. 11 at the longest caption."""
+    return {} if recipe.task == "entailment" else {"beam": recipe.search.beam, "max_tokens": recipe.search.max_tokens}
 
 
 def decay_settings(recipe: Recipe, name: str = "mue") -> dict[str, float]:

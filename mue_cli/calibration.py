@@ -86,15 +86,15 @@ def trade_off(
     targets: Sequence[float],
     evaluations_each: int,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Point]:
-    """Return the best setting found for each target that can be reached, by rising target; all targets share what was measured.
+) -> dict[float, Point]:
+    """Return the best setting found for each target that can be reached, by target; all targets share what was measured.
 
     evaluations_each: how often `evaluate` may be called for a target; once more for the full model. Other arguments as in `calibrate`.
     """
     search = _Search(profiles, evaluate, 1 + len(targets) * evaluations_each, progress)
     search.run(search.grid.full)
-    found = [search.reach(target, 1 + number * evaluations_each) for number, target in enumerate(sorted(targets), start=1)]
-    return [point for point in found if point is not None]
+    found = {target: search.reach(target, 1 + number * evaluations_each) for number, target in enumerate(sorted(targets), start=1)}
+    return {target: point for target, point in found.items() if point is not None}
 
 
 class _Search:

@@ -194,7 +194,7 @@ def costs(subject: Subject, method: Method, traces: Sequence[Trace], image_size:
     config = subject.model.config
     expected = expected_time_reduction(traces, config.num_encoder_layers, config.num_decoder_layers)
     reading = method_reading(method, config, subject.num_classes)
-    flops = flops_reduction(traces, config, image_size, method.asked("states"), method.skipped_layers, reading)
+    flops = flops_reduction(traces, config, image_size, method.asked("states"), method.skipped_layers, reading, method.unasked_steps)
     return {
         "expected": expected.expected,
         "expected_token_weighted": expected.expected_token_weighted,

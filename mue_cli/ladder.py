@@ -85,9 +85,9 @@ def _widest_gap(peaks: Array, first: int, last: int) -> int | None:
     return int(ranks[np.where(fits, gaps, 0.0).argmax()]) if fits.any() else None
 
 
-def levels(profile: ArrayLike, num_points: int) -> list[float]:
-    """Return thresholds of one stream, about evenly spaced in mean exit layer: from a little to all that it can save."""
+def levels(profile: ArrayLike, num_points: int) -> dict[float, float]:
+    """Return thresholds of one stream, about evenly spaced in mean exit layer, by the share of all it can save: 1 / num_points to 1."""
     rungs = ladder(profile, NUM_LEVELS)
-    wanted = rungs.saved.max() * np.arange(1, num_points + 1) / num_points
-    chosen = {int(np.abs(rungs.saved - level).argmin()) for level in wanted}
-    return [float(rungs.thresholds[rung]) for rung in sorted(chosen) if rungs.saved[rung] > 0.0]
+    shares = [(number + 1) / num_points for number in range(num_points)]
+    nearest = {share: int(np.abs(rungs.saved - share * rungs.saved.max()).argmin()) for share in shares}
+    return {share: float(rungs.thresholds[rung]) for share, rung in nearest.items() if rungs.saved[rung] > 0.0}

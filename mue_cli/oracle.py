@@ -1,25 +1,30 @@
-"""The oracle: the earliest exits with which the answer is still the full model's. No rule can know them; they bound what could be saved.
+"""The oracle: per sample the exits with the largest reduction (Eq. 14) for which the answer is still the full model's.
 
-Encoder: per sample, the pair of depths with the fewest layers (their mean, as in Eq. 14) for which the whole answer has the same tokens.
-Depths are evaluated exactly, from states that are cached once.
-Decoder: at that depth, per word, the first layer whose most probable next word is the last layer's, for all hypotheses of a beam. With
-greedy search no word changes. A beam also compares probabilities, and where the most probable word is forbidden (an n-gram twice) the
-next one counts: there the bound is a little optimistic.
+No rule can know them; they say about how much could be saved without changing an answer. All depths of the encoder are tried, exactly, from
+states that are cached once. At each, a word leaves the decoder after the first layer whose most probable next word is right, for all
+hypotheses of a beam: for captions the last layer's at that depth, where the whole caption there is the full model's; for closed-set answers
+the full model's answer itself, so that no cheaper exits exist.
+
+For captions it is not a strict bound. Skipped layers are taken to be recomputed, so that later words see what full depth would show; with
+greedy search then no word changes. A beam also compares probabilities, and where the most probable word is forbidden (an n-gram twice) the
+next one counts. Exits that go wrong on the way and still end in the same caption are not looked for.
 
 Shape letters: B rows, Q hypotheses, V classes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 
 import torch
 
+from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.data.batches import Batch
 from mue_cli.evaluation import Prediction, Progress, Subject, decode_batch, encode_batch
 from mue_cli.exits.methods import Method, oracle
 from mue_cli.exits.observation import Observation
-from mue_cli.inference.depths import CachedDepths
+from mue_cli.inference.depths import CachedDepths, Depths
 from mue_cli.inference.walk import Rows
 
 
@@ -35,37 +40,68 @@ def find_oracle(subject: Subject, decompose: bool, batches: Iterable[Batch], pro
 
 @torch.inference_mode()
 def _of_batch(subject: Subject, method: Method, batch: Batch) -> list[Prediction]:
+    config = subject.model.config
     cached = CachedDepths(subject.model, method, partial(encode_batch, subject, method, batch))
     full = decode_batch(subject, method, batch, cached.full)
-    found: dict[int, Prediction] = {}
+    best = [_Best(prediction, 0.0) for prediction in full]
     for depths in sorted(cached.combinations(), key=lambda depths: sum(depths.values())):
-        left = [row for row in range(len(full)) if row not in found]
-        if not left:
-            break
-        probe = FirstAgreement(subject.model.config.num_decoder_layers)
-        part, encoded = rows_of(batch, left), cached.at(depths, left)
-        for place, prediction in enumerate(decode_batch(subject, method, part, encoded, {"decoder": probe})):
-            if prediction.tokens == full[left[place]].tokens:
-                exits = tuple(probe.layers[place])
-                found[left[place]] = replace(prediction, trace=replace(prediction.trace, decoder_exits=exits))
-    return [found.get(row, prediction) for row, prediction in enumerate(full)]
+        saved = 1.0 - fmean(depths.values()) / config.num_encoder_layers
+        most = (saved + 1.0 - 1.0 / config.num_decoder_layers) / 2.0  # with every word after the first layer
+        rows = [row for row, found in enumerate(best) if found.reduction < most]
+        if rows:
+            for row, prediction in zip(rows, _at(subject, method, batch, cached, depths, rows, full), strict=True):
+                if prediction is not None:
+                    best[row] = best[row].better(prediction, config.num_encoder_layers, config.num_decoder_layers)
+    return [found.prediction for found in best]
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The exits of a sample that save most so far. reduction: Eq. 14."""
+
+    prediction: Prediction
+    reduction: float
+
+    def better(self, other: Prediction, num_encoder_layers: int, num_decoder_layers: int) -> "_Best":
+        reduction = expected_time_reduction([other.trace], num_encoder_layers, num_decoder_layers).expected
+        return _Best(other, reduction) if reduction > self.reduction else self
+
+
+def _at(
+    subject: Subject, method: Method, batch: Batch, cached: CachedDepths, depths: Depths, rows: Sequence[int], full: Sequence[Prediction]
+) -> list[Prediction | None]:
+    """Return some rows' predictions at a depth of the encoder, words with their first right layer; None where the answer is another."""
+    answers = [subject.answer_ids.index(full[row].tokens[0]) for row in rows] if subject.task.answers else None
+    probe = FirstAgreement(subject.model.config.num_decoder_layers, answers)
+    decoded = decode_batch(subject, method, rows_of(batch, rows), cached.at(depths, rows), {"decoder": probe})
+    found: list[Prediction | None] = []
+    for place, (row, prediction) in enumerate(zip(rows, decoded, strict=True)):
+        exits = tuple(layer for layer in probe.layers[place] if layer is not None)
+        right = len(exits) == len(probe.layers[place]) and (answers is not None or prediction.tokens == full[row].tokens)
+        found.append(replace(full[row], trace=replace(prediction.trace, decoder_exits=exits)) if right else None)
+    return found
 
 
 class FirstAgreement:
-    """Notes for every word the first layer whose most probable class is the last layer's. layers: per row, word by word."""
+    """Notes for every word the first layer whose most probable class is the right one. layers: per row, word by word; None where none is.
 
-    def __init__(self, num_layers: int) -> None:
-        self._num_layers = num_layers
+    answers: the right class of each row's one word; None for the last layer's at every word.
+    """
+
+    def __init__(self, num_layers: int, answers: Sequence[int] | None = None) -> None:
+        self._num_layers, self._right = num_layers, answers
         self._answers: list[torch.Tensor] = []  # per layer, (B, Q)
-        self.layers: dict[int, list[int]] = {}
+        self.layers: dict[int, list[int | None]] = {}
 
     def __call__(self, observation: Observation, rows: Rows) -> None:
         self._answers.append(observation.logits().argmax(2))
         if observation.layer < self._num_layers:
             return
-        agree = torch.stack([(answers == self._answers[-1]).all(1) for answers in self._answers])  # (N, B)
-        for row, first in zip(rows.numbers, agree.int().argmax(0).tolist(), strict=True):
-            self.layers.setdefault(row, []).append(first + 1)
+        last = self._answers[-1]
+        right = last if self._right is None else torch.tensor(self._right, device=last.device)[:, None]
+        agree = torch.stack([(answers == right).all(1) for answers in self._answers])  # (N, B)
+        for row, layers in zip(rows.numbers, agree.T.tolist(), strict=True):
+            self.layers.setdefault(row, []).append(layers.index(True) + 1 if True in layers else None)
         self._answers = []
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from mue_cli.errors import RecipeError
+from mue_cli.roster import MethodName
 from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, Share, build, did_you_mean
 
 DEFAULT_RECIPES: Mapping[str, str] = {"caption": "shapes-caption", "entailment": "shapes-entailment"}
@@ -77,19 +78,16 @@ class TrainingSection:
 SkippedLayers = Literal["project", "recompute", "copy"]
 
 
-MethodName = Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"]
-
-
 @dataclass(frozen=True)
 class ExitsSection:
     """method: who may stop early (mue_cli/exits/methods.py), and how it is trained. image, text, joint, decoder: for mue, the similarity
     above which a stream stops (Eq. 7-10); for static, the layer it stops after; the other methods know the decoder alone: deebert stops
     above a certainty, deecap above a probability, calm above a margin, pabee once so many layers have agreed. Above 1 nothing stops; for
-    pabee, from the number of layers on. Streams that are absent here are read from the run's thresholds. joint replaces image and text when
-    the model does not decompose. beta, tau: Eq. 11, of mue and calm (whose authors take tau 4). full_depth_steps: first decoding steps that
-    are never cut short (the release: a third of them). skipped_layers: what a word that left early shows to later words in decoder layers
-    it skipped: the state it left with, projected there; what full depth would have given, recomputed; or a copy of its exit layer's keys
-    and values."""
+    pabee, from one less than the number of layers on. Streams that are absent here are read from the run's thresholds. joint replaces image
+    and text when the model does not decompose. beta, tau: Eq. 11, of mue and calm (whose authors take tau 4). full_depth_steps: first
+    decoding steps that are never cut short (the release: a third of them). skipped_layers: what a word that left early shows to later words
+    in decoder layers it skipped: the state it left with, projected there; what full depth would have given, recomputed; or a copy of its
+    exit layer's keys and values."""
 
     method: MethodName = "mue"
     image: float | None = None

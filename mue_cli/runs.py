@@ -32,14 +32,10 @@ from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing, write_text
 from mue_cli.recipe import Recipe, SkippedLayers, dump, read_yaml, to_yaml
 from mue_cli.reports.record import Record, read_records
+from mue_cli.roster import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
 from mue_cli.schema import Count, Fraction, build
 
 T = TypeVar("T")
-
-TRAINED_WITH_MODEL = ("pabee", "deecap")
-"""Methods whose readout is trained together with the model."""
-TRAINED_ON_MODEL = ("deebert",)
-"""Methods whose readout is trained afterwards, on a model that stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,8 @@ class Thresholds:
 
     target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and of the full model, same samples.
     The rest is what they were searched with. decay: Eq. 11's settings, empty where nothing decays. skipped_layers: the policy. precision.
-    weights: as `--weights` named them, None for the run's own.
+    weights: as `--weights` named them, None for the run's own. decompose, search (beam and longest caption): None and empty in files from
+    before they were kept.
     """
 
     thresholds: Mapping[str, float]
@@ -169,6 +166,8 @@ class Thresholds:
     precision: str = "float32"
     weights: str | None = None
     method: str = "mue"
+    decompose: bool | None = None
+    search: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:

@@ -19,7 +19,7 @@ from mue_cli.cost.flops import (
     flops_reduction,
     full_depth_twin,
     method_reading,
-    own_head,
+    model_head,
     patch_grid_side,
     position_bias_macs,
     resnet_macs,
@@ -83,7 +83,7 @@ def test_base_size_matches_its_arithmetic_in_giga_macs(
     assert counted.encoder / 2 / GIGA == pytest.approx(encoder, abs=0.005)
     assert cross_kv_macs(config, source) / GIGA == pytest.approx(cross_kv, abs=0.005)
     assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(decoder_layer, abs=0.00005)
-    assert own_head(config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
+    assert model_head(config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
     assert [part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)] == pytest.approx(decoding, abs=0.005)
 
 
@@ -302,7 +302,7 @@ def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Meth
 @pytest.mark.parametrize("name", ["calm", "deebert", "pabee", "deecap"])
 @pytest.mark.parametrize("beam", [1, 2])
 def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) -> None:
-    """PyTorch's counter sees the products; a softmax of every layer that was asked comes on top."""
+    """PyTorch's counter sees the products; a softmax, or for pabee the largest logit, of every layer comes on top."""
     torch.manual_seed(0)
     heads, imitation = LayerHeads(4, SMALL.embed_dim, SMALL.vocab_size), ImitationReadout(4, SMALL.embed_dim)
     method = {
@@ -324,8 +324,22 @@ def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) ->
     trace = traces[-1]
     counted = trace_flops(trace, SMALL, 64, reading=method_reading(method, SMALL))
     asked = sum(hyps * min(layer, 3) for layer, hyps in zip(trace.decoder_exits, trace.num_hypotheses, strict=True))
-    assert counted.total - SOFTMAX_FLOPS_PER_CLASS * SMALL.vocab_size * asked == real
+    per_class = 1 if name == "pabee" else SOFTMAX_FLOPS_PER_CLASS
+    assert counted.total - per_class * SMALL.vocab_size * asked == real
     assert counted.rule > 0
+
+
+def test_steps_that_are_never_cut_short_cost_no_rule(model: OFA) -> None:
+    """Three words at layer 4 of 4, the first two unasked: one comparison per layer but the last, or three readings and their softmax."""
+    trace = Trace("a", {"image": 3, "text": 3}, {"image": 16, "text": 3}, (4, 4, 4), 3, (1, 1, 1))
+    for method, of_one_word in (
+        (mue({"decoder": 0.5}, True, Decay(full_depth_steps=2)), 3 * 6 * SMALL.embed_dim),
+        (methods.calm(0.5, True, Decay(full_depth_steps=2)), 3 * (2 * SMALL.embed_dim * 50 + SOFTMAX_FLOPS_PER_CLASS * 50)),
+    ):
+        reading = method_reading(method, SMALL)
+        assert method.unasked_steps == 2
+        counted = trace_flops(trace, SMALL, 64, method.asked("states"), reading=reading, unasked_steps=method.unasked_steps)
+        assert counted.rule == of_one_word
 
 
 @pytest.mark.parametrize("method", [full(True), static({"image": 1, "text": 3, "decoder": 2}, True)], ids=["full", "static"])
@@ -340,7 +354,7 @@ def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None
         traces.append(Trace("a", exits, tokens, (result.exit_layer,), 1, (1,), result.num_positions))
 
     reply()
-    assert trace_flops(traces[-1], SMALL, 64, reading=own_head(SMALL, 3)).total == counted_flops(reply)
+    assert trace_flops(traces[-1], SMALL, 64, reading=model_head(SMALL, 3)).total == counted_flops(reply)
     assert traces[-1].num_positions == 5
 
 
@@ -393,7 +407,7 @@ def test_mean_is_over_samples() -> None:
     long = Trace("b", {"joint": 3}, {"joint": 20}, (4, 4), 2, (1, 1))
     mean = flops_reduction([short, long], SMALL, 64).mean
     assert mean.encoder == pytest.approx(2 * 2 * encoder_layer_macs(SMALL, 20))
-    assert mean.head == pytest.approx(1.5 * 2 * own_head(SMALL).macs(1))
+    assert mean.head == pytest.approx(1.5 * 2 * model_head(SMALL).macs(1))
 
 
 def test_no_traces_no_reduction() -> None:

@@ -215,7 +215,6 @@ def test_traffic_by_hand() -> None:
     assert found.encoder == {"image": 3 * 128, "text": 128}
     assert found.cross_kv == 2 * 2 * 16
     assert found.decoder == 2 * (160 + 4 * 8 * (7 + 1)) + 1 * (160 + 4 * 8 * (7 + 3 * 2))
-    assert found.head == 2 * 40
     assert found.image_proj == 4 * 16 * 16 * 4
 
 

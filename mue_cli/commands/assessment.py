@@ -27,13 +27,18 @@ class Assessment:
     subject: Subject
     split: str
 
-    def record(self, name: str, thresholds: Mapping[str, float], score: Score, swept: bool = False) -> tuple[Record, list[Prediction]]:
-        """Run a method, score it, time it against `full`, and add the record to the run. swept: a point of a curve, which is not timed."""
+    def record(
+        self, name: str, thresholds: Mapping[str, float], score: Score, point: float | None = None
+    ) -> tuple[Record, list[Prediction]]:
+        """Run a method, score it, time it against `full`, and add the record to the run.
+
+        point: number of a point of the method's curve, which is not timed; None for a setting of its own.
+        """
         recipe, workbench = self.workbench.recipe, self.workbench
         method = workbench.method(name, thresholds)
         predictions = self._predict(method)
         scores = score(predictions)
-        for note in () if swept else scores.notes:
+        for note in scores.notes if point is None else ():
             say(f"note: {note}")
         spent = costs(self.subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)
         record = Record(
@@ -46,8 +51,8 @@ class Assessment:
             num_samples=len(predictions),
             metric=workbench.task.metric,
             scores=scores.values,
-            costs={**spent, **({} if swept else self._measure(method))},
-            settings=self._settings(method, thresholds, swept),
+            costs={**spent, **(self._measure(method) if point is None else {})},
+            settings=self._settings(method, thresholds, point),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
             confidence={workbench.task.metric: scores.interval} if scores.interval else {},
@@ -72,7 +77,7 @@ class Assessment:
             pair = time_against_full(self.subject, method, list(self.workbench.split(self.split, samples, batch_size=1)), progress=report)
         return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
 
-    def _settings(self, method: Method, thresholds: Mapping[str, float], swept: bool) -> dict[str, object]:
+    def _settings(self, method: Method, thresholds: Mapping[str, float], point: float | None) -> dict[str, object]:
         """Return what a reader of the record needs to know about the method, as JSON would give it back."""
         recipe, workbench = self.workbench.recipe, self.workbench
         settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(workbench.device)}
@@ -86,4 +91,4 @@ class Assessment:
             if not workbench.task.answers:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= build.decay_settings(recipe, method.name)
-        return {**settings, SWEEP: True} if swept else settings
+        return settings if point is None else {**settings, SWEEP: point}

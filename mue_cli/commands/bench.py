@@ -1,13 +1,14 @@
 """`mue bench`: where the time goes on this machine, and whether exiting pays here."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mue_cli.commands.display import answer, answer_json, percent, say
 from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, WeightsOption, experiment
 from mue_cli.errors import MueError
+from mue_cli.roster import ExitingName
 
 if TYPE_CHECKING:
     from mue_cli.reports.tables import Cell, Table
@@ -31,7 +32,7 @@ RandomOption = Annotated[
     ),
 ]
 MethodOption = Annotated[
-    Literal["static", "mue", "deebert", "pabee", "deecap", "calm"] | None,
+    ExitingName | None,
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method; with --random static, at half depth"),
 ]
 BatchSizeOption = Annotated[int | None, typer.Option(min=2, show_default=False, help="Also measure latency in batches of this size.")]

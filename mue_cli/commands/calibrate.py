@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from mue_cli.commands.options import (
     with_decompose,
 )
 from mue_cli.errors import MueError, RecipeError
+from mue_cli.roster import CALIBRATED, CalibratedName
 
 if TYPE_CHECKING:
     from mue_cli.calibration import Calibration, Point
@@ -37,7 +38,7 @@ mue calibrate --recipe shapes-entailment --set calibration.max_evaluations=40
 mue calibrate --method deebert --target-reduction 0.15"""
 
 MethodOption = Annotated[
-    Literal["mue", "deebert", "pabee", "deecap", "calm"] | None,
+    CalibratedName | None,
     typer.Option(help="Whose thresholds to search.", show_default="the recipe's exits.method"),
 ]
 
@@ -69,7 +70,7 @@ def calibrate(
     if not 0.0 < target < 1.0:
         raise MueError(f"the target reduction is {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")
     name = method or here.recipe.exits.method
-    if name in ("full", "static", "oracle"):
+    if name not in CALIBRATED:
         raise MueError(f"the method {name} has no thresholds to search", "name one that has: --method mue")
     _refuse_fixed_thresholds(here.recipe)
 
@@ -95,6 +96,8 @@ def calibrate(
         here.recipe.inference.precision,
         here.run.weights,
         name,
+        here.recipe.model.decompose,
+        build.search_settings(here.recipe),
     )
     write_thresholds(here.run, thresholds)
     if as_json:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from mue_cli.commands.options import (
     with_decompose,
 )
 from mue_cli.errors import MueError
+from mue_cli.roster import WITHOUT_CURVE, MethodName
 
 if TYPE_CHECKING:
     from mue_cli.commands.assessment import Assessment
@@ -41,12 +42,11 @@ mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json
 
 mue evaluate --method deebert --sweep"""
 
-NO_CURVE = ("full", "oracle")
 NOTABLE_DIFFERENCE = 0.10
 """Expected and measured reductions further apart than this are explained in words."""
 
 MethodOption = Annotated[
-    Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"] | None,
+    MethodName | None,
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
 ]
 SweepOption = Annotated[
@@ -101,7 +101,7 @@ def evaluate(
 
     workbench = after_training(here.recipe, here.run, device)
     name = method or here.recipe.exits.method
-    if sweep and name in NO_CURVE:
+    if sweep and name in WITHOUT_CURVE:
         raise MueError(f"the method {name} has no threshold to sweep", "leave out --sweep")
     thresholds = workbench.thresholds(name)
     assessment = Assessment(workbench, workbench.trained_subject(), split)
@@ -130,18 +130,18 @@ def _sweep(assessment: "Assessment", name: str, asked: tuple[str, ...] | None) -
     if name == "static":
         config = assessment.subject.model.config
         depths = range(min(config.num_encoder_layers, config.num_decoder_layers) - 1, 0, -1)
-        settings = [dict.fromkeys(workbench.thresholds(name), float(depth)) for depth in depths]
+        settings = {float(depth): dict.fromkeys(workbench.thresholds(name), float(depth)) for depth in depths}
     else:
         settings = Tuning.of(workbench, assessment.subject, name).sweep()
     score = _scorer(workbench, asked if asked or workbench.task.answers else ("BLEU", "CIDEr"), None)
-    return [assessment.record(name, setting, score, swept=True)[0] for setting in settings]
+    return [assessment.record(name, setting, score, point)[0] for point, setting in settings.items()]
 
 
 def show_curve(curve: "list[Record]") -> None:
     """Print the points of a trade-off curve."""
     from mue_cli.reports.tables import compare, to_text
 
-    answer("the method's curve, its settings chosen on val:")
+    answer("the method's curve, from little to much saving:")
     answer(to_text(compare(curve)))
 
 

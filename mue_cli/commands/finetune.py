@@ -3,7 +3,7 @@
 import json
 import pickle
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ from mue_cli.commands.options import (
 from mue_cli.commands.second_stage import train_heads
 from mue_cli.commands.training import Job, train
 from mue_cli.errors import CheckpointError, MueError, RecipeError
+from mue_cli.roster import TRAINED_WITH_MODEL, MethodName
 
 if TYPE_CHECKING:
     from mue_cli.commands.options import Experiment
@@ -53,7 +54,7 @@ mue finetune --no-decompose --run runs/joint
 mue finetune --set training.layer_loss=last --run runs/last-layer-loss"""
 
 MethodOption = Annotated[
-    Literal["full", "static", "mue", "deebert", "pabee", "deecap", "calm", "oracle"] | None,
+    MethodName | None,
     typer.Option("--method", help="Whose training: see above.", show_default="the recipe's exits.method"),
 ]
 
@@ -143,7 +144,7 @@ def _state_to_resume(recipe: "Recipe", run: "Run") -> dict[str, Any] | None:
     import torch
 
     from mue_cli.recipe import load
-    from mue_cli.runs import TRAINED_WITH_MODEL, cut_log
+    from mue_cli.runs import cut_log
 
     if not run.last_state.exists():
         say(f"nothing to resume in `{run.folder}`: starting from the first step")

@@ -12,12 +12,12 @@ import typer
 from rich.cells import cell_len
 
 from mue_cli.commands.display import answer, keeping, progress, say
-from mue_cli.commands.evaluate import MethodOption
 from mue_cli.commands.options import DeviceOption, Experiment, RecipeOption, RunOption, SetOption, WeightsOption, experiment
 from mue_cli.commands.pictures import Unreadable, find_pictures, read_pictures
 from mue_cli.commands.predictor import Predictor, Result
 from mue_cli.commands.strip import KEY, strip
 from mue_cli.errors import MissingStepError, MueError
+from mue_cli.roster import RunnableName
 
 if TYPE_CHECKING:
     from mue_cli.recipe import Recipe
@@ -70,7 +70,7 @@ def predict(
     overrides: SetOption = None,
     run: RunOption = None,
     weights: WeightsOption = None,
-    method: MethodOption = None,
+    method: Annotated[RunnableName | None, typer.Option(help="Who may stop early.", show_default="the recipe's exits.method")] = None,
     device: DeviceOption = "auto",
     explain: ExplainOption = False,
     html: HtmlOption = None,
@@ -174,7 +174,7 @@ def _predictor(here: Experiment, name: str | None, device: str, source: str, exp
 
     name = name or here.recipe.exits.method
     if name == "oracle":
-        raise MueError("the oracle's exits can only be found for answers that are known", "mue evaluate --method oracle does that")
+        raise MueError("the oracle is no method to run: its exits are found afterwards", "name another with --method")
     subject = trained_subject(here.recipe, here.run, build.device(device))
     try:
         limits = thresholds(here.recipe, here.run, name)

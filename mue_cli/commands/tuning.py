@@ -66,15 +66,23 @@ class Tuning:
         reduction = expected_time_reduction(traces, config.num_encoder_layers, config.num_decoder_layers)
         return Point(stated, self._score(predictions), reduction.expected)
 
-    def sweep(self) -> list[dict[str, float]]:
-        """Return settings from little to much saving: of one threshold evenly spaced, of several the best found for each reduction."""
+    def sweep(self) -> dict[float, dict[str, float]]:
+        """Return settings from little to much saving, each under the number that makes it the same point for every seed.
+
+        Of one threshold they are evenly spaced, by the share of what it can save (pabee: by its patience); of several the best found for
+        each reduction, by that reduction. A setting that would stand twice keeps its first number.
+        """
         profiles = self.comparable
         if list(profiles) == ["decoder"]:
-            settings = [self._stated({"decoder": level}) for level in levels(profiles["decoder"], SWEEP_POINTS)]
-            return [setting for i, setting in enumerate(settings) if setting not in settings[:i]]
-        with progress("settings for the sweep, on val") as report:
-            points = trade_off(profiles, self.run, SWEEP_TARGETS, EVALUATIONS_EACH, report)
-        return [dict(point.thresholds) for i, point in enumerate(points) if point not in points[:i]]
+            settings = {share: self._stated({"decoder": level}) for share, level in levels(profiles["decoder"], SWEEP_POINTS).items()}
+            if self.name == "pabee":
+                settings = {setting["decoder"]: setting for setting in settings.values()}
+        else:
+            with progress("settings for the sweep, on val") as report:
+                points = trade_off(profiles, self.run, SWEEP_TARGETS, EVALUATIONS_EACH, report)
+            settings = {target: dict(point.thresholds) for target, point in points.items()}
+        first = {tuple(setting.items()): number for number, setting in reversed(settings.items())}
+        return {number: setting for number, setting in settings.items() if first[tuple(setting.items())] == number}
 
     def _stated(self, thresholds: Mapping[str, float]) -> dict[str, float]:
         """Return thresholds as a recipe states them: pabee's profile is in fractions of the layers, its patience is a number of layers."""

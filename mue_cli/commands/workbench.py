@@ -29,7 +29,8 @@ from mue_cli.profiles import Profiles, measure_profiles
 from mue_cli.readout_file import TrainedReadout
 from mue_cli.recipe import Recipe, SearchSection
 from mue_cli.reports.profile import SimilarityProfile
-from mue_cli.runs import TRAINED_ON_MODEL, TRAINED_WITH_MODEL, Run, read_thresholds
+from mue_cli.roster import CALIBRATED, TRAINED_ON_MODEL, TRAINED_WITH_MODEL
+from mue_cli.runs import Run, read_thresholds
 
 T = TypeVar("T")
 
@@ -110,16 +111,24 @@ def thresholds(recipe: Recipe, run: Run, method: str) -> dict[str, float]:
 
     Raises MissingStepError before `mue calibrate`, RecipeError for `static` without whole layers.
     """
-    if method not in ("static", *build.CALIBRATED):
+    if method not in ("static", *CALIBRATED):
         return {}
     stated = build.fixed_thresholds(recipe.exits)
     wanted = build.streams(recipe, method)
-    if method == "static" and not all(stated.get(stream, 0) >= 1 and float(stated[stream]).is_integer() for stream in wanted):
+    if method == "pabee" and "decoder" in stated and not _is_count(stated["decoder"]):
+        raise RecipeError(
+            f"`exits.decoder` is {stated['decoder']:g}, expected for pabee how many layers in a row must agree", "for example 2"
+        )
+    if method == "static" and not all(_is_count(stated.get(stream, 0)) for stream in wanted):
         example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
         raise RecipeError(f"the method static needs an exit layer for each of {', '.join(wanted)}", f"for example {example}")
     if method != "static" and not stated.keys() >= set(wanted):
         stated = {**_calibrated(recipe, run, method), **stated}
     return {stream: stated[stream] for stream in wanted if stream in stated}
+
+
+def _is_count(value: float) -> bool:
+    return value >= 1 and float(value).is_integer()
 
 
 def _calibrated(recipe: Recipe, run: Run, method: str) -> Mapping[str, float]:
@@ -129,6 +138,8 @@ def _calibrated(recipe: Recipe, run: Run, method: str) -> Mapping[str, float]:
     pairs = {
         _list(found.decay): _list(build.decay_settings(recipe, method)),
         f"skipped_layers {found.skipped_layers}": f"skipped_layers {policy}",
+        **({} if found.decompose is None else {_streams(found.decompose): _streams(recipe.model.decompose)}),
+        **({_list(found.search): _list(build.search_settings(recipe))} if found.search else {}),
         f"precision {found.precision}": f"precision {precision}",
         _weights(found.weights): _weights(run.weights),
     }
@@ -137,6 +148,10 @@ def _calibrated(recipe: Recipe, run: Run, method: str) -> Mapping[str, float]:
             message = f"`{run.of_method(run.thresholds, method)}` was searched with {searched}, now it is {wanted}"
             raise RecipeError(message, f"run: {run.command('calibrate')}")
     return found.thresholds
+
+
+def _streams(decompose: bool) -> str:
+    return "image and text apart" if decompose else "image and text in one stream"
 
 
 def _weights(named: str | None) -> str:

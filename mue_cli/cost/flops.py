@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from statistics import fmean
 
-from mue_cli.cost.reading import Reading
+from mue_cli.cost.reading import ARGMAX_FLOPS_PER_CLASS, SOFTMAX_FLOPS_PER_CLASS, Reading
 from mue_cli.exits.methods import Method, SkippedPolicy
+from mue_cli.exits.patience import PatienceRule
 from mue_cli.exits.trace import Trace
 from mue_cli.model.config import OFAConfig
 
@@ -58,14 +59,15 @@ def trace_flops(
     asked: Collection[str] = (),
     skipped_layers: SkippedPolicy = "project",
     reading: Reading | None = None,
+    unasked_steps: int = 0,
 ) -> FlopsBreakdown:
     """Count the operations of one trace.
 
     image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder") whose rule compares hidden states after
     each layer; leave out those whose rule cannot fire or looks at nothing. skipped_layers: of the method, see Method. reading: None for
-    the model's own head over the vocabulary, once a step.
+    the model's own head over the vocabulary, once a step. unasked_steps: at the start, in which the decoder's rule is not asked.
     """
-    reading = reading or own_head(config)
+    reading = reading or model_head(config)
     source = sum(trace.encoder_tokens.values())
     dim = config.embed_dim
     return FlopsBreakdown(
@@ -77,7 +79,9 @@ def trace_flops(
         cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
         decoder=2.0 * _decoder_macs(trace, config, source, skipped_layers),
         head=reading.answer_flops(trace),
-        rule=_comparing_flops(trace, config, asked) + reading.rule_flops(trace, config.num_decoder_layers),
+        rule=_comparing_flops(trace, config, asked, unasked_steps)
+        + reading.below_flops(trace, unasked_steps)
+        + reading.deciding_flops(trace, config.num_decoder_layers, unasked_steps),
     )
 
 
@@ -88,6 +92,7 @@ def flops_reduction(
     asked: Collection[str] = (),
     skipped_layers: SkippedPolicy = "project",
     reading: Reading | None = None,
+    unasked_steps: int = 0,
 ) -> FlopsReduction:
     """Compare traces with their full-depth twins: the same samples and words, no exits, no rule, the model's own head.
 
@@ -95,13 +100,13 @@ def flops_reduction(
     """
     if not traces:
         raise ValueError("a FLOPs reduction needs at least one trace")
-    head = own_head(config, reading.num_classes if reading else None)
-    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers, reading) for trace in traces])
+    head = model_head(config, reading.num_classes if reading else None)
+    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers, reading, unasked_steps) for trace in traces])
     full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size, reading=head) for trace in traces])
     return FlopsReduction(1.0 - mean.total / full.total, mean, full)
 
 
-def own_head(config: OFAConfig, num_classes: int | None = None) -> Reading:
+def model_head(config: OFAConfig, num_classes: int | None = None) -> Reading:
     """Return what the model's own head costs, over the vocabulary or over so many classes."""
     classes = config.vocab_size if num_classes is None else num_classes
     return Reading(lambda layer: config.embed_dim * classes, classes)
@@ -111,7 +116,8 @@ def method_reading(method: Method, config: OFAConfig, num_classes: int | None = 
     """Return what a method's readout costs, its rule's readings included."""
     classes = config.vocab_size if num_classes is None else num_classes
     macs = partial(method.readout.macs, embed_dim=config.embed_dim, num_classes=classes)
-    return Reading(macs, classes, by_rule="decoder" in method.asked("logits"))
+    per_class = ARGMAX_FLOPS_PER_CLASS if isinstance(method.rule("decoder"), PatienceRule) else SOFTMAX_FLOPS_PER_CLASS
+    return Reading(macs, classes, "decoder" in method.asked("logits"), per_class)
 
 
 def full_depth_twin(trace: Trace, config: OFAConfig) -> Trace:
@@ -206,7 +212,7 @@ def _filling_macs(skipped_layers: SkippedPolicy, layer: int, projection: int) ->
             return lambda is_last: 0
 
 
-def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) -> float:
+def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str], unasked_steps: int) -> float:
     """Cosine similarities: one per layer run, except after the last one, where there is nothing left to skip."""
     compared = sum(
         trace.encoder_tokens[stream] * min(exit_layer, config.num_encoder_layers - 1)
@@ -216,7 +222,7 @@ def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str]) ->
     if "decoder" in asked:
         compared += sum(
             hypotheses * trace.num_positions * min(exit_layer, config.num_decoder_layers - 1)
-            for exit_layer, hypotheses in zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
+            for exit_layer, hypotheses in list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))[unasked_steps:]
         )
     return float(RULE_FLOPS_PER_VALUE * config.embed_dim * compared)
 

@@ -30,11 +30,10 @@ class TrafficBreakdown:
     encoder: Mapping[str, float]
     cross_kv: float
     decoder: float
-    head: float
 
 
-def trace_traffic(trace: Trace, config: OFAConfig, sizes: ValueSizes, num_classes: int | None = None) -> TrafficBreakdown:
-    """Count the bytes of one trace. num_classes: that the head reads out (None: the vocabulary)."""
+def trace_traffic(trace: Trace, config: OFAConfig, sizes: ValueSizes) -> TrafficBreakdown:
+    """Count the bytes of one trace; those of the readings are for `cost.reading`."""
     dim, ffn = config.embed_dim, config.ffn_dim
     layer = sizes.weight * (4 * dim**2 + 2 * dim * ffn)
     return TrafficBreakdown(
@@ -43,7 +42,6 @@ def trace_traffic(trace: Trace, config: OFAConfig, sizes: ValueSizes, num_classe
         encoder={stream: exit_layer * layer for stream, exit_layer in trace.encoder_exits.items()},
         cross_kv=max(trace.decoder_exits, default=0) * sizes.weight * 2 * dim**2,
         decoder=_decoder_bytes(trace, config, sizes),
-        head=len(trace.decoder_exits) * sizes.weight * dim * (num_classes or config.vocab_size),
     )
 
 

@@ -45,6 +45,12 @@ class Method:
         """Return the rule of a stream."""
         return self.rules.get(stream, NeverRule())
 
+    @property
+    def unasked_steps(self) -> int:
+        """Return how many decoding steps, at the start, are never cut short, so that the decoder's rule is not asked."""
+        decay = getattr(self.rule("decoder"), "decay", None)
+        return decay.full_depth_steps if isinstance(decay, Decay) else 0
+
     def asked(self, looks_at: str) -> tuple[str, ...]:
         """Return the streams whose rule looks at states, or at logits, and can fire."""
         return tuple(stream for stream, rule in self.rules.items() if rule.can_fire and rule.looks_at == looks_at)
@@ -57,7 +63,7 @@ def full(decompose: bool) -> Method:
 
 def oracle(decompose: bool) -> Method:
     """Return the full model under the oracle's name: its exits are found afterwards (mue_cli/oracle.py), no rule knows them."""
-    return Method("oracle", decompose)
+    return Method("oracle", decompose, skipped_layers="recompute")
 
 
 def static(exit_layers: Mapping[str, int], decompose: bool, skipped_layers: SkippedPolicy = "project") -> Method:

@@ -156,8 +156,9 @@ def _work(
 ) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
     reading = method_reading(method, config, num_classes)
-    flops = trace_flops(trace, config, image_size, method.asked("states"), method.skipped_layers, reading)
-    traffic = trace_traffic(trace, config, sizes, num_classes)
+    flops = trace_flops(trace, config, image_size, method.asked("states"), method.skipped_layers, reading, method.unasked_steps)
+    traffic = trace_traffic(trace, config, sizes)
+    by_rule = reading.below_flops(trace, method.unasked_steps)  # the stopwatch puts a rule's readings down to the head
     streams = {
         encoder_part(stream): (2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]), traffic.encoder[stream])
         for stream, exit_layer in trace.encoder_exits.items()
@@ -175,8 +176,8 @@ def _work(
         CROSS: (flops.cross_kv, traffic.cross_kv),
         SKIPPED: (skipped, 0.0),
         DECODER: (flops.decoder - skipped, traffic.decoder),
-        HEAD: (flops.head, traffic.head),
-        RULE: (flops.rule, 0.0),
+        HEAD: (flops.head + by_rule, sizes.weight * reading.weights_read(trace, method.unasked_steps)),
+        RULE: (flops.rule - by_rule, 0.0),
     }
 
 

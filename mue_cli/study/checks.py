@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from itertools import chain
 
 from mue_cli.errors import RecipeError
+from mue_cli.roster import CALIBRATED, TRAINED_WITH_MODEL
 from mue_cli.schema import did_you_mean, show
-from mue_cli.study.parts import FULL, JOINTLY_TRAINED, SECOND_STAGE, UNCALIBRATED, Settings, Study
+from mue_cli.study.parts import FULL, SECOND_STAGE, Settings, Study
 
 TRAINING = ("training", "model", "data")
 EVALUATION = ("exits", "calibration")
@@ -70,10 +71,10 @@ def _check_row(study: Study, name: str, place: str) -> None:
         hint = did_you_mean(row.folder, study.folders, "folders")
         raise RecipeError(f"unknown folder `{row.folder}` in `rows.{name}.folder` of {place}", hint)
     trained = study.folders[row.folder].method
-    if row.method in JOINTLY_TRAINED and trained != row.method:
+    if row.method in TRAINED_WITH_MODEL and trained != row.method:
         found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
         raise RecipeError(found, f"its readout is trained with the backbone: name a folder of the method {row.method}")
-    if row.method in UNCALIBRATED and row.target_reduction is not None:
+    if row.method not in CALIBRATED and row.target_reduction is not None:
         found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
         raise RecipeError(found, "leave it out")
     if row.second_stage and row.method != SECOND_STAGE:

@@ -6,14 +6,11 @@ from typing import Literal
 
 from mue_cli import recipe as recipes
 from mue_cli.recipe import Recipe
+from mue_cli.roster import MethodName
 from mue_cli.schema import Fraction, Natural
 
 FULL = "full"
 """The row that scores and reductions are relative to, and its method."""
-UNCALIBRATED = ("full", "static", "oracle")
-WITHOUT_CURVE = ("full", "oracle")
-JOINTLY_TRAINED = ("pabee", "deecap")
-"""Methods whose readout is trained together with the backbone: they run where it was."""
 SECOND_STAGE = "deebert"
 """The method whose readout is trained afterwards, beside a backbone that stays as it is."""
 
@@ -37,7 +34,7 @@ class Row:
     has one."""
 
     folder: str
-    method: Literal["full", "static", "mue", "deebert", "pabee", "calm", "deecap", "oracle"]
+    method: MethodName
     target_reduction: Fraction | None = None
     settings: Settings = field(default_factory=dict)
     second_stage: Settings = field(default_factory=dict)

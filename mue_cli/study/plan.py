@@ -8,12 +8,13 @@ from functools import cache
 from itertools import chain
 
 from mue_cli.errors import RecipeError
+from mue_cli.roster import CALIBRATED, WITHOUT_CURVE
 from mue_cli.runs import Run
 from mue_cli.schema import show
 from mue_cli.study.entries import row_records
 from mue_cli.study.file import seed_folder, trained_run
 from mue_cli.study.journal import Journal
-from mue_cli.study.parts import SECOND_STAGE, UNCALIBRATED, WITHOUT_CURVE, Study, spelled
+from mue_cli.study.parts import SECOND_STAGE, Study, spelled
 
 SPLIT = "test"
 Words = tuple[str, ...]
@@ -147,7 +148,7 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
     if row.method == SECOND_STAGE:
         second = _sets([*spelled(row.second_stage), *study.overrides])
         lines.append(["finetune", *shared, "--seed", str(seed), "--method", row.method, *second])
-    if row.method not in UNCALIBRATED:
+    if row.method in CALIBRATED:
         target = [] if row.target_reduction is None else ["--target-reduction", f"{row.target_reduction:g}"]
         lines.append(["calibrate", *shared, "--method", row.method, *target, *settings])
     sweep = ["--sweep"] if row.sweep and row.method not in WITHOUT_CURVE else []
