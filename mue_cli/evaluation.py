@@ -1,4 +1,4 @@
-"""Run a method over a dataset: predictions with their traces, scores, costs, and the similarities that thresholds are chosen from.
+"""Run a method over a dataset: predictions with their traces, scores and costs.
 
 Shape letters: B rows, N layers.
 """

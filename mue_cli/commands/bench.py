@@ -54,7 +54,7 @@ def bench(
     """Time a method against full, and every part of the model beside what this machine can do at best; say whether exiting pays here.
 
     Takes samples of test where data is prepared, made-up pictures otherwise: their captions all run to the recipe's longest. Reads
-    checkpoint.safetensors or what --weights names, for mue also thresholds.yaml. Writes bench.json, plots/bench.png and plots/bench.svg.
+    checkpoint.safetensors or what --weights names, and what `mue calibrate` found. Writes bench.json, plots/bench.png and plots/bench.svg.
     Takes about a minute for OFA-base on one core.
     """
     here = experiment(recipe, overrides, run, weights=weights)

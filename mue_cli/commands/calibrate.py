@@ -19,7 +19,7 @@ from mue_cli.commands.options import (
     with_decompose,
 )
 from mue_cli.errors import MueError, RecipeError
-from mue_cli.roster import CALIBRATED, CalibratedName
+from mue_cli.roster import CALIBRATED, DECODER_ONLY, CalibratedName
 
 if TYPE_CHECKING:
     from mue_cli.calibration import Calibration, Point
@@ -72,7 +72,7 @@ def calibrate(
     name = method or here.recipe.exits.method
     if name not in CALIBRATED:
         raise MueError(f"the method {name} has no thresholds to search", "name one that has: --method mue")
-    _refuse_fixed_thresholds(here.recipe)
+    refuse_fixed_thresholds(here.recipe, name)
 
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import build
@@ -107,9 +107,10 @@ def calibrate(
         say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")
 
 
-def _refuse_fixed_thresholds(recipe: "Recipe") -> None:
+def refuse_fixed_thresholds(recipe: "Recipe", method: str) -> None:
     """Raise RecipeError when the recipe leaves nothing to search: its own thresholds would win over those that are found."""
-    fixed = [f"`exits.{stream}`" for stream in ("image", "text", "joint", "decoder") if getattr(recipe.exits, stream) is not None]
+    streams = ("decoder",) if method in DECODER_ONLY else ("image", "text", "joint", "decoder")
+    fixed = [f"`exits.{stream}`" for stream in streams if getattr(recipe.exits, stream) is not None]
     if fixed:
         raise RecipeError(f"the recipe `{recipe.name}` fixes {', '.join(fixed)} itself", "leave them out, or null, to calibrate them")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands.calibrate import refuse_fixed_thresholds
 from mue_cli.commands.display import answer, answer_json, progress, say
 from mue_cli.commands.options import (
     DecomposeOption,
@@ -94,15 +95,17 @@ def evaluate(
     asked = _asked(here.recipe, metrics)
     if here.recipe.task == "caption":
         _check_metrics(asked, spice_dir)
+    name = method or here.recipe.exits.method
+    if sweep and name in WITHOUT_CURVE:
+        raise MueError(f"the method {name} has no threshold to sweep", "leave out --sweep")
+    if sweep and name != "static":
+        refuse_fixed_thresholds(here.recipe, name)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli import runs
     from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import after_training
 
     workbench = after_training(here.recipe, here.run, device)
-    name = method or here.recipe.exits.method
-    if sweep and name in WITHOUT_CURVE:
-        raise MueError(f"the method {name} has no threshold to sweep", "leave out --sweep")
     thresholds = workbench.thresholds(name)
     assessment = Assessment(workbench, workbench.trained_subject(), split)
     score = _scorer(workbench, asked, spice_dir)

@@ -79,8 +79,8 @@ def predict(
     """Caption your own pictures or, with --hypothesis, tell whether they support a sentence (yes, no, maybe).
 
     Folders are searched with their subfolders. A picture that cannot be read does not stop the others; the exit code is then 1. Reads
-    checkpoint.safetensors, for mue also thresholds.yaml, and no prepared data. Writes nothing but, with --explain or --html, one
-    self-contained page of the first 100 pictures.
+    checkpoint.safetensors and what `mue calibrate` found for the method, no prepared data. Writes nothing but, with --explain or --html,
+    one self-contained page of the first 100 pictures.
     """
     here = experiment(recipe, overrides, run, weights=weights)
     source = _source(here.recipe, hypothesis, premise)

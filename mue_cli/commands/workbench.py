@@ -6,7 +6,7 @@ Imported by commands inside their functions only: it brings torch along.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -19,7 +19,7 @@ from mue_cli.errors import CheckpointError, MissingStepError, RecipeError
 from mue_cli.evaluation import Subject
 from mue_cli.exits.methods import Method
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.precision import at_precision, dtype
+from mue_cli.inference.precision import at_precision, readout_at_precision
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
@@ -223,7 +223,9 @@ def load_readout(recipe: Recipe, run: Run, method: str, device: torch.device) ->
         raise MissingStepError(f"no {path.name} in `{run.folder}`", hint)
     run.need(path, f"finetune --method {method}")
     sizes = build.readout_sizes(recipe, method, checkpoint.sizes(_trained(run).weights))
-    return readout_file.load(path, sizes, device).to(dtype(recipe.inference.precision)) if sizes else None
+    if sizes is None:
+        return None
+    return cast(TrainedReadout, readout_at_precision(readout_file.load(path, sizes, device), recipe.inference.precision))
 
 
 def make_subject(model: OFA, tokenizer: Tokenizer, recipe: Recipe, search: SearchSection | None = None) -> Subject:

@@ -54,6 +54,13 @@ def packed(model: OFA, dtype: torch.dtype = torch.float32) -> OFA:
     return fast
 
 
+def packed_part(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return a copy of a float32 module, such as a readout, with its matrices packed where that can be had; see `packed`."""
+    if next(module.parameters()).device.type != "cpu" or not operators_work():
+        return module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
+    return _converted(module, dtype)
+
+
 @cache
 def operators_work() -> bool:
     """Tell whether this PyTorch can pack, by packing and comparing: the operators are those its own compiler uses, and no promise."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mue_cli.errors import MueError
-from mue_cli.inference.packed import packed
+from mue_cli.inference.packed import packed, packed_part
 from mue_cli.model.ofa import OFA
 
 
@@ -24,9 +24,9 @@ def at_precision(model: OFA, name: str) -> OFA:
     return _PRECISIONS[name](model)
 
 
-def dtype(name: str) -> torch.dtype:
-    """Return the kind of number that states have at a precision; a readout has to be of it too."""
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+def readout_at_precision(readout: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a float32 readout of the same kind as `at_precision` makes the model's own head of."""
+    return _READOUT_PRECISIONS[name](readout)
 
 
 def _int8(model: OFA) -> OFA:
@@ -61,4 +61,9 @@ _PRECISIONS: Mapping[str, Callable[[OFA], OFA]] = {
     "float32": packed,
     "bfloat16": lambda model: packed(model, torch.bfloat16),
     "int8": _int8,
+}
+_READOUT_PRECISIONS: Mapping[str, Callable[[nn.Module], nn.Module]] = {
+    "float32": packed_part,
+    "bfloat16": lambda readout: packed_part(readout, torch.bfloat16),
+    "int8": _quantised,
 }

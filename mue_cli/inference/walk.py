@@ -79,7 +79,7 @@ def walk(
 
     hidden: (B, T, D). rows: what the B rows are called (default 0..B-1). padding_mask: (B, T) bool.
     The rule is not asked after the last layer, nor at all when it can never fire. States are read out at the end, all rows at once; logits
-    that a rule has seen are kept, so no state is read twice.
+    that a rule has seen are kept, so that no rule makes a state be read twice.
     """
     rows = rows or Rows.all(len(hidden))
     all_rows, places = rows, Rows.all(len(hidden))  # places: of the running rows, in the result

@@ -1,0 +1,77 @@
+"""A threshold chosen from a profile lets rows leave where the profile says, in a run of its own."""
+
+import numpy as np
+import pytest
+import torch
+from small_ofa import pad, small_inputs, small_model
+
+from mue_cli.data.batches import Batch
+from mue_cli.data.tasks import ENTAILMENT
+from mue_cli.evaluation import Subject, predict_batch
+from mue_cli.exits import methods
+from mue_cli.exits.methods import Method
+from mue_cli.exits.readouts import ImitationReadout, LayerHeads
+from mue_cli.inference.positions import PositionTables
+from mue_cli.ladder import levels
+from mue_cli.profiles import measure_profiles
+from mue_cli.recipe import SearchSection
+
+LAYERS, DIM, ANSWERS = 4, 32, 3
+
+
+class Letters:
+    bos_id, pad_id, eos_id = 0, 1, 2
+
+    def encode(self, text: str) -> list[int]:
+        return [10 + len(text)]
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+def method_at(name: str, threshold: float) -> Method:
+    torch.manual_seed(1)
+    heads, imitation = LayerHeads(LAYERS, DIM, ANSWERS), ImitationReadout(LAYERS, DIM)
+    return {
+        "mue": lambda: methods.mue({"image": threshold, "text": threshold, "decoder": threshold}, True, None),
+        "deebert": lambda: methods.deebert(threshold, heads, True),
+        "pabee": lambda: methods.pabee(max(1, np.ceil(threshold * LAYERS)), heads, True),
+        "deecap": lambda: methods.deecap(threshold, imitation, True),
+        "calm": lambda: methods.calm(threshold, True, None),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])
+def test_rows_leave_where_the_profile_says(name: str) -> None:
+    """Answers are one step, so the profile of the full model is exact: the first layer above the threshold, or the last one."""
+    images, texts = small_inputs(0, 12)
+    names = tuple(map(str, range(12)))
+    batch = Batch(names, names, images, pad(texts), pad(texts), pad(texts), (("yes",),) * 12)
+    model = small_model(0)
+    subject = Subject(model, Letters(), ENTAILMENT, SearchSection(), PositionTables(model))
+    profiles = measure_profiles(subject, method_at(name, 0.5), [batch])
+    profile = profiles.streams["decoder"]
+    assert profile.shape == (12, LAYERS)
+    found = set()
+    for threshold in levels(profile, 4).values():
+        method = method_at(name, threshold)
+        only_decoder = Method(method.name, True, {"decoder": method.rules["decoder"]}, readout=method.readout)
+        exits = [prediction.trace.decoder_exits[0] for prediction in predict_batch(subject, only_decoder, batch)]
+        above = [[layer for layer, value in enumerate(row[:-1], start=1) if value > threshold] for row in profile]
+        expected = [layers[0] if layers else LAYERS for layers in above]
+        if name == "pabee":  # its patience is at least 1: nothing leaves after the first layer
+            expected = [max(layer, 2) for layer in expected] if threshold < 0 else expected
+        assert exits == expected, threshold
+        found |= set(exits)
+    assert len(found) > 1
+
+
+def test_levels_by_hand() -> None:
+    """Two rows of three layers; thresholds 0.5 and 0.3 of the ladder save 1/6 and 1/2 of the layers, at once 2/3.
+
+    Asked for a half and all of 2/3: 1/3 is as far from 1/6 as from 1/2, and the first of them counts.
+    """
+    found = levels([[0.2, 0.6, 0.9], [0.4, 0.1, 0.3]], 2)
+    assert list(found) == [0.5, 1.0]
+    assert found[1.0] == -1.0
+    assert found[0.5] in (pytest.approx(0.5), pytest.approx(0.3))
