@@ -38,13 +38,19 @@ def need(run: Run, split: str) -> list[Entry]:
 
 
 def entries(run: Run, split: str) -> list[Entry]:
-    """Return the evaluated points of a run's study, all rows and seeds; without a study, the newest of each method and setting.
+    """Return the evaluated points of a run's study, all rows and seeds; without a study, the run's own.
 
     Raises MissingStepError before the first evaluation.
     """
     study = kept(run)
-    if study is not None:
-        return _study_entries(study, run, split)
+    return own_entries(run, split) if study is None else _study_entries(study, run, split)
+
+
+def own_entries(run: Run, split: str) -> list[Entry]:
+    """Return the newest record of each method and setting, with the newest curve of each method; whatever study the run has.
+
+    Raises MissingStepError before the first evaluation.
+    """
     found = [record for record in records(run) if record.split == split]
     fulls = [record for record in reversed(found) if record.method == FULL]
     return [
