@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
@@ -56,14 +55,9 @@ def settle_threads(model: OFA) -> None:
         torch.set_num_threads(1)
 
 
-def data_root(recipe: Recipe) -> Path:
-    """Return the folder of the recipe's prepared data."""
-    return Path(recipe.data.root or Path("data") / recipe.data.dataset)
-
-
 def data(recipe: Recipe) -> PreparedData:
     """Open the recipe's prepared data. Raises MissingStepError when `mue prepare` has not written it."""
-    return PreparedData.open(data_root(recipe))
+    return PreparedData.open(recipe.data.folder)
 
 
 def tokenizer(recipe: Recipe, prepared: PreparedData) -> Tokenizer:

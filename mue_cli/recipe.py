@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from mue_cli.errors import RecipeError
 from mue_cli.roster import MethodName
-from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, Share, build, did_you_mean
+from mue_cli.schema import Count, Fraction, Natural, NonNegative, Place, Positive, Range, Share, build, did_you_mean
 
 DEFAULT_RECIPES: Mapping[str, str] = {"caption": "shapes-caption", "entailment": "shapes-entailment"}
 
@@ -36,6 +36,11 @@ class DataSection:
     image_size: Count = 64
     max_source_tokens: Count = 80
     max_target_tokens: Count = 20
+
+    @property
+    def folder(self) -> Path:
+        """Return where the prepared data is."""
+        return Path(self.root or Path("data") / self.dataset)
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class CalibrationSection:
     """target_reduction: expected time reduction (Eq. 14) to reach on `val`. max_evaluations: settings that are really run."""
 
     target_reduction: Fraction = 0.4
-    max_evaluations: Count = 24
+    max_evaluations: Annotated[int, Range(3)] = 24
     samples: Count | None = 200
 
 

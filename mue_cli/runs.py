@@ -262,8 +262,8 @@ def clear_results(run: Run) -> None:
 
 
 def clear_method(run: Run, method: str) -> None:
-    """Remove what belongs to a method's own readout, which changes now: its files and its records, not those of other methods."""
-    for path in (run.readout(method), *run.folder.glob(f"*-{method}.*")):
+    """Remove what was found with a method's own readout, which changes now: log, thresholds, records; not those of other methods."""
+    for path in run.folder.glob(f"*-{method}.*"):
         path.unlink(missing_ok=True)
     if run.records.exists():
         others = [line for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True) if _method(line) != method]

@@ -148,9 +148,44 @@ def test_second_stage_is_not_repeated_unasked(mue, copied_run: Run) -> None:
     assert f"error: `{copied_run.readout('deebert')}` is there already" in again.stderr
     assert "hint: --force trains it anew" in again.stderr
     assert mue(*words, "--force").code == 0
-    resumed = mue(*words, "--resume")
-    assert resumed.code == 0 and "trained in one go: starting from the first step" in resumed.stderr
     assert len(copied_run.second_log("deebert").read_text().splitlines()) == 1
+
+
+def test_second_stage_that_is_finished_is_not_resumed(mue, copied_run: Run) -> None:
+    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1", "--resume"]
+    first = mue(*words)
+    assert first.code == 0 and "trained in one go: starting from the first step" in first.stderr
+    before = contents(copied_run)
+    again = mue(*words)
+    assert again.code == 2
+    assert f"error: `{copied_run.readout('deebert')}` is there already" in again.stderr
+    assert contents(copied_run) == before
+
+
+@pytest.mark.parametrize("step", [1, 3], ids=["before the first validation", "after it"])
+def test_second_stage_that_is_stopped_leaves_heads_with_their_own_results(
+    mue, copied_run: Run, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--force", "--set", "training.steps=4"]
+    assert mue(*words, "--set", "training.validate_every=4").code == 0
+    (copied_run.folder / "thresholds-deebert.yaml").touch()
+    before = contents(copied_run)
+    real = runs.append_line
+
+    def interrupted(path: Path, values: dict[str, object]) -> None:
+        real(path, values)
+        if values["step"] == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "append_line", interrupted)
+    assert mue(*words, "--set", "training.validate_every=2").code == 130
+    after = contents(copied_run)
+    if step == 1:
+        assert after == before
+    else:
+        assert after.keys() == before.keys() - {"thresholds-deebert.yaml"}
+        assert len(after["train-deebert.jsonl"].splitlines()) == 3
+        assert after["deebert.safetensors"] != before["deebert.safetensors"]
 
 
 def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -> None:

@@ -235,6 +235,17 @@ def test_seeds_of_two_calls_are_in_one_study(mue, tmp_path: Path, pretended: Fak
     assert mue(*words, "--seeds", "6,").stdout.splitlines()[-1].endswith("1 rows, 2 seeds")
 
 
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_other_overrides_than_before_are_refused(mue, tmp_path: Path, pretended: FakeRunner, words: list[str]) -> None:
+    study = ["study", write_study(tmp_path), "--run", tmp_path / "run", "--only", "full", "--seeds", "1"]
+    assert mue(*study, "--set", "evaluation.samples=4").code == 0
+    refused = mue(*study, "--set", "evaluation.samples=9", *words)
+    assert refused.code == 2
+    found = f"error: `{tmp_path / 'run' / 'study'}` was made with --set evaluation.samples=4, now it is --set evaluation.samples=9\n"
+    assert refused.stderr.startswith(found)
+    assert len(pretended.lines) == 3
+
+
 def test_study_runs_the_real_commands_from_start_to_record(
     mue, tmp_path: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,3 +255,8 @@ def test_study_runs_the_real_commands_from_start_to_record(
     again = mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings)
     assert "row 1 of 1, seed 0: full, done before" in again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("$ mue")]
+
+    changed = mue("evaluate", "--method", "full", "--set", "search.beam=1", "--run", tmp_path / "run/study/seed-0/full")
+    assert changed.code == 0, changed.stderr
+    rows = json.loads(mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings, "--json").stdout)["rows"]
+    assert [row["record"]["settings"]["search"]["beam"] for row in rows] == [2]

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_study import COSTS, evaluated, write_study
 
 from mue_cli.reports.record import Record, append_record
 from mue_cli.runs import Run
+from mue_cli.study.file import keep, load
 
 FULL = Record("r", "caption", "shapes", "test", "full", 0, 400, "CIDEr", {"CIDEr": 380.0}, {"expected": 0.0}, {"precision": "float32"})
 MUE = replace(FULL, method="mue", scores={"CIDEr": 361.0}, costs={"expected": 0.4})
@@ -42,7 +44,55 @@ def test_text_has_our_rows_beside_the_papers_and_a_caption_below(mue, run: Run) 
 def test_rows_that_were_not_run_are_one_line_of_talk_with_the_command(mue, run: Run) -> None:
     answer = mue("table", 1, "--run", run.folder)
     rows = "small, deebert, pabee, deecap, static, calm, oracle"
-    assert answer.stderr == f"not run yet: {rows}; `mue study` trains and evaluates all rows\n"
+    command = f"mue study shapes-caption --run {run.folder}"
+    assert answer.stderr == f"not run yet: {rows}; `{command}` trains and evaluates all rows\n"
+
+
+def test_missing_rows_of_a_recipe_without_a_study_name_the_file_that_is_missing_too(mue, run: Run) -> None:
+    answer = mue("table", 4, "--run", run.folder, "--recipe", "coco-caption")
+    hint = "a study of the recipe `coco-caption` trains and evaluates all rows: mue study FILE"
+    assert answer.stderr == f"not run yet: mue-joint, mue-last; {hint}\n"
+
+
+@pytest.fixture
+def studied(tmp_path: Path) -> Run:
+    """Return a run whose study has evaluated `full`."""
+    made = Run(tmp_path / "run")
+    keep(made, load(write_study(tmp_path)))
+    evaluated(made, 0, "full", replace(FULL, costs=COSTS))
+    return made
+
+
+def test_missing_rows_of_a_study_name_the_line_that_goes_on(mue, studied: Run) -> None:
+    command = f"mue study {studied.study}/study.yaml --run {studied.folder}"
+    answer = mue("table", 3, "--run", studied.folder)
+    assert answer.stderr == f"not run yet: mue, the curve of mue; `{command}` goes on with the study's\n"
+
+
+def test_rows_that_a_study_does_not_have_are_not_promised(mue, studied: Run) -> None:
+    evaluated(studied, 0, "mue", replace(MUE, costs=COSTS))
+    answer = mue("table", 4, "--run", studied.folder)
+    assert answer.stderr == "not run yet: mue-joint, mue-last; the study `little` has no such row\n"
+
+
+def test_missing_split_of_a_study_is_none_that_a_study_evaluates(mue, studied: Run) -> None:
+    for command in (["table", 1], ["plot", "tradeoff"]):
+        answer = mue(*command, "--run", studied.folder, "--split", "val")
+        assert answer.code == 2
+        assert answer.stderr.splitlines() == [
+            f"error: no record of the split `val` in `{studied.folder}`",
+            "hint: a study evaluates the split test: leave out --split",
+        ]
+
+
+def test_grid_of_a_study_belongs_to_the_folder_that_encodes_apart(mue, studied: Run) -> None:
+    answer = mue("table", 2, "--run", studied.folder)
+    assert answer.code == 2
+    folder = studied.study / "seed-0" / "mue"
+    assert answer.stderr.splitlines() == [
+        f"error: no modality.npz in `{studied.folder}`: a study has it in a folder of its own",
+        f"hint: run: mue plot modality --run {folder}, then mue table 2 --run {folder}",
+    ]
 
 
 def test_markdown_csv_and_latex(mue, run: Run) -> None:
@@ -85,6 +135,13 @@ def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> N
     assert words(paper.splitlines()[4]).startswith("3 2 302.0 49.8% |")
     assert answer.stderr == ""
     assert len(json.loads(mue("table", 2, "--run", run.folder, "--json").stdout)["tables"]) == 2
+    assert mue("table", 2, "--run", run.folder, "--split", "val").code == 0
+    other = mue("table", 2, "--run", run.folder, "--split", "test")
+    assert other.code == 2
+    assert other.stderr.splitlines() == [
+        f"error: `{run.folder / 'modality.npz'}` was measured on the split val, not on test",
+        f"hint: run: mue plot modality --run {run.folder} --split test, or leave out --split",
+    ]
     refused = mue("table", 2, "--run", run.folder, "--recipe", "shapes-entailment")
     assert refused.code == 2 and "is a run of the task caption" in refused.stderr
 
@@ -122,6 +179,14 @@ def test_records_that_do_not_belong_together(mue, run: Run) -> None:
     assert answer.code == 2
     expected = "error: records of different datasets cannot share a table: coco, shapes"
     assert answer.stderr.splitlines() == [expected, "hint: keep them in run folders of their own"]
+
+
+def test_records_that_were_evaluated_otherwise(mue, run: Run) -> None:
+    append_record(run.records, replace(MUE, settings={"precision": "int8"}))
+    answer = mue("table", 1, "--run", run.folder)
+    assert answer.code == 2
+    expected = 'error: records that differ in precision cannot share a table: "float32", "int8"'
+    assert answer.stderr.splitlines() == [expected, "hint: evaluate them alike, or keep them in run folders of their own"]
 
 
 def test_grid_of_exit_layers_missing(mue, run: Run) -> None:

@@ -70,7 +70,7 @@ def test_a_place_costs_what_it_covers_of_every_obstacle():
 def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
     """Return a sweep's entries: (expected reduction, score), relative to a full score of 100."""
     return [
-        Entry("calm", seed, True, Record("r", "caption", "shapes", "test", "calm", seed, 9, "CIDEr", {"CIDEr": y}, {"expected": x}), 100.0)
+        Entry("calm", seed, x, Record("r", "caption", "shapes", "test", "calm", seed, 9, "CIDEr", {"CIDEr": y}, {"expected": x}), 100.0)
         for x, y in points
     ]
 

@@ -6,19 +6,19 @@ import io
 import pytest
 
 from mue_cli.errors import DataError
-from mue_cli.reports.entries import Entry
-from mue_cli.reports.paper_tables import ablation_table, check_alike, estimate, missing_rows, models_table, tradeoff_table
+from mue_cli.reports.entries import Entry, check_alike
+from mue_cli.reports.paper_tables import ablation_table, estimate, missing_rows, models_table, tradeoff_table
 from mue_cli.reports.record import Record
 from mue_cli.reports.tables import Estimate, Table, to_csv, to_text
 
 METRICS = {"caption": "CIDEr", "entailment": "accuracy"}
 
 
-def entry(row, score, expected, seed=0, swept=False, task="caption", dataset="shapes", split="test", full=400.0, **more):
+def entry(row, score, expected, seed=0, point=None, task="caption", dataset="shapes", split="test", full=400.0, **more):
     costs = {"expected": expected, "num_encoder_layers": 6, "num_decoder_layers": 6, **more.pop("costs", {})}
     scores = {METRICS[task]: score, **more.pop("scores", {})}
     record = Record("recipe", task, dataset, split, row, seed, more.pop("samples", 500), METRICS[task], scores, costs, **more)
-    return Entry(row, seed, swept, record, full)
+    return Entry(row, seed, point, record, full)
 
 
 def cells(table: Table) -> list[dict[str, str]]:
@@ -113,7 +113,7 @@ def test_a_score_on_val_stands_beside_the_papers_dev():
 
 
 def test_swept_settings_and_repeated_evaluations_are_not_seeds():
-    again = [entry("mue", 100.0, 0.4), entry("mue", 300.0, 0.4), entry("mue", 50.0, 0.9, swept=True)]
+    again = [entry("mue", 100.0, 0.4), entry("mue", 300.0, 0.4), entry("mue", 50.0, 0.9, point=0.9)]
     row = cells(models_table(again))[5]
     assert (row["CIDEr"], row["CIDEr sd"], row["seeds"]) == ("300.0", "", "1")
 
@@ -132,7 +132,7 @@ def test_interval_of_a_single_seed_is_in_csv_and_not_in_text():
 
 
 def test_tradeoff_goes_by_rising_reduction_with_settings_grouped_over_seeds():
-    swept = [entry("mue", 400.0 - 100 * cost + seed, cost, seed, swept=True) for seed in (0, 1) for cost in (0.6, 0.2)]
+    swept = [entry("mue", 400.0 - 100 * cost + seed, cost, seed, point=cost) for seed in (0, 1) for cost in (0.6, 0.2)]
     rows = cells(tradeoff_table([*swept, *FULL, *MUE]))
     assert [(row["model"], row["seeds"]) for row in rows[:4]] == [("full", "3"), ("MuE, swept", "2"), ("MuE", "3"), ("MuE, swept", "2")]
     assert [float(row["expected"]) for row in rows[:4]] == pytest.approx([0.0, 0.2, 0.41, 0.6])
@@ -142,7 +142,7 @@ def test_tradeoff_goes_by_rising_reduction_with_settings_grouped_over_seeds():
 
 
 def test_tradeoff_with_more_settings_than_the_paper_shows_them_all():
-    swept = [entry("mue", 300.0, cost / 10, swept=True) for cost in range(1, 8)]
+    swept = [entry("mue", 300.0, cost / 10, point=cost) for cost in range(1, 8)]
     rows = cells(tradeoff_table([*FULL, *swept]))
     assert [row["model (paper)"] for row in rows] == ["OFA-Base", "MuE", "MuE", "MuE", "MuE", "", "", ""]
 
@@ -182,7 +182,7 @@ def test_caption_on_the_papers_own_data_makes_no_excuses():
 def test_missing_rows_are_named_in_order():
     assert missing_rows(1, [*FULL, *MUE]) == ["small", "deebert", "pabee", "deecap", "static", "calm", "oracle"]
     assert missing_rows(3, FULL) == ["mue", "the curve of mue"]
-    assert missing_rows(3, [*FULL, *MUE, entry("mue", 1.0, 0.5, swept=True)]) == []
+    assert missing_rows(3, [*FULL, *MUE, entry("mue", 1.0, 0.5, point=0.5)]) == []
     assert missing_rows(4, MUE) == ["mue-joint", "mue-last"]
     assert "deecap" not in missing_rows(1, [entry("full", 80.0, 0.0, task="entailment")])
 
@@ -197,6 +197,46 @@ def test_missing_rows_are_named_in_order():
 )
 def test_entries_that_do_not_belong_together_are_refused(name, change, values):
     with pytest.raises(DataError, match=f"records of different {name}s cannot share a table: {values}") as caught:
-        check_alike([*MUE, entry("calm", 1.0, 0.1, **change)])
+        check_alike([*MUE, entry("calm", 1.0, 0.1, **change)], "table")
     assert caught.value.hint == "keep them in run folders of their own"
-    check_alike(MUE)
+    check_alike(MUE, "table")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "values"),
+    [
+        ("num_samples", {"samples": 20}, "20, 500"),
+        ("search.beam", {"settings": {"search": {"beam": 1, "max_tokens": 16}}}, "1, 5"),
+        ("precision", {"settings": {"precision": "int8"}}, '"float32", "int8"'),
+        ("weights", {"settings": {"weights": "others"}}, '"others", null'),
+        ("device", {"settings": {"device": "cuda"}}, '"cpu", "cuda"'),
+    ],
+)
+def test_entries_that_were_evaluated_otherwise_are_refused(name, change, values):
+    own = {"search": {"beam": 5, "max_tokens": 16}, "precision": "float32", "device": "cpu"}
+    mine = entry("mue", 1.0, 0.4, settings=own)
+    change = change | {"settings": own | change.get("settings", {})}
+    with pytest.raises(DataError) as caught:
+        check_alike([mine, entry("full", 1.0, 0.0, **change)], "figure")
+    assert caught.value.message == f"records that differ in {name} cannot share a figure: {values}"
+    assert caught.value.hint == "evaluate them alike, or keep them in run folders of their own"
+    check_alike([mine, entry("full", 1.0, 0.0, point=0.5, **change)], "figure")
+
+
+def test_points_of_a_curve_are_averaged_over_seeds_by_their_number():
+    """The second seed did not reach the first point."""
+    first = [entry("mue", 380.0, 0.21, 0, point=0.2), entry("mue", 300.0, 0.39, 0, point=0.4)]
+    second = [entry("mue", 320.0, 0.41, 1, point=0.4), entry("mue", 200.0, 0.6, 1, point=0.6)]
+    rows = [row for row in cells(tradeoff_table([*FULL, *first, *second])) if row["model"] == "MuE, swept"]
+    assert [(row["CIDEr"], row["seeds"]) for row in rows] == [("380.0", "1"), ("310.0", "2"), ("200.0", "1")]
+
+
+def test_row_that_no_table_knows_is_the_last_of_table_1():
+    names = [row["model"] for row in cells(models_table([entry("mine", 300.0, 0.3), *FULL, *MUE, entry("mue-joint", 1.0, 0.1)]))]
+    assert names[-1] == "mine" and names.count("mine") == 1
+    assert "MuE, joint encoder" not in names
+
+
+def test_caption_says_what_reductions_are_against():
+    sentence = "All are against the same weights at full depth; those of another full model, such as `small`, against `full`."
+    assert sentence in models_table(FULL).caption

@@ -8,7 +8,7 @@ from small_study import STUDY, write_study
 from mue_cli import recipe as recipes
 from mue_cli.errors import RecipeError
 from mue_cli.runs import Run
-from mue_cli.study.file import keep, kept, load, study_file, study_run
+from mue_cli.study.file import check_same, decomposed_run, keep, kept, load, study_file, study_run, trained_run
 from mue_cli.study.parts import Row
 
 
@@ -100,7 +100,12 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
         ),
         ("d: oracle", "d: oracle, target_reduction: 0.3", "`rows.oracle.target_reduction` of FILE is 0.3, but oracle", "leave it out"),
         ("d: oracle", "d: oracle, second_stage: {training.steps: 3}", "`rows.oracle.second_stage` of FILE is for deebert", "leave it out"),
-        ("d: oracle", "d: mue, settings: {exits.tau: 2}", "the rows `mue` and `oracle` of FILE are the same: mue in `mue`", "give one of"),
+        (
+            "d: oracle",
+            "d: mue, settings: {exits.tau: 2}",
+            "the rows `mue` and `oracle` of FILE cannot be told apart: mue in `mue`",
+            "give one of",
+        ),
         ("training.steps: 6", "training.step: 6", "`folders.start.settings` of FILE: unknown key `training.step`", "did you mean `steps`?"),
         ("training.steps: 3", "training.step: 3", "`rows.deebert.second_stage` of FILE: unknown key", "did you mean `steps`?"),
         ("exits.tau: 2", "exits.tua: 2", "`rows.mue.settings` of FILE: unknown key `exits.tua`", "did you mean `tau`?"),
@@ -118,6 +123,62 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "what all rows",
         ),
         ("training.steps: 6", "training: {steps: 6}", "`folders.start.settings` of FILE: `training` is no single value", "write each as"),
+        (
+            "d: oracle",
+            "d: mue, target_reduction: 0.2, settings: {calibration.max_evaluations: 8}",
+            "the rows `mue` and `oracle` of FILE cannot be told apart: mue in `mue`",
+            "give one of them a folder of its own, or both another value of the same setting of exits",
+        ),
+        (
+            "d: oracle",
+            "d: mue, settings: {exits.tau: 2, exits.beta: 0.5}",
+            "the rows `mue` and `oracle` of FILE cannot be told",
+            "give one",
+        ),
+        (
+            "0.15,",
+            "0,",
+            "`rows.deebert` of FILE has the target reduction 0, expected a fraction above 0 and below 1",
+            "0.4 stands for 40 %",
+        ),
+        ("0.4,", "1,", "`rows.mue` of FILE has the target reduction 1, expected a fraction above 0 and below 1", "0.4 stands for 40 %"),
+        (
+            "exits.tau: 2",
+            "calibration.max_evaluations: 2",
+            "`rows.mue.settings` of FILE: `calibration.max_evaluations` in `--set calibration.max_evaluations=2` is 2, expected a whole",
+            None,
+        ),
+        (
+            "exits.tau: 2",
+            "exits.image: 0.9, exits.decoder: 0.9",
+            "`rows.mue` of FILE is calibrated, but `exits.image`, `exits.decoder` is fixed",
+            "leave it out, or null, to calibrate it",
+        ),
+        (
+            "exits.joint: 4, ",
+            "",
+            "`rows.static` of FILE needs an exit layer for each of joint, decoder",
+            "for example settings: {exits.joint: 3, exits.decoder: 3}",
+        ),
+        ("exits.joint: 4, ", "exits.joint: 4.5, ", "`rows.static` of FILE needs an exit layer for each of joint, decoder", "for example"),
+        (
+            "full, method: static",
+            "mue, method: static",
+            "`rows.static` of FILE needs an exit layer for each of image, text, decoder",
+            "for",
+        ),
+        (
+            "stage: {training.steps: 3",
+            "stage: {model.decompose: true",
+            "`rows.deebert.second_stage` of FILE has `model.decompose`, expected settings of training",
+            "what all rows",
+        ),
+        (
+            "training.steps: 6",
+            "data.prompt: bare",
+            "`folders.start.settings` of FILE has `data.prompt`, expected settings of training or model",
+            "what all rows",
+        ),
         ("recipe: shapes-caption", "recipe: shape-caption", "no recipe named `shape-caption`", "did you mean `shapes-caption`?"),
     ],
 )
@@ -165,11 +226,11 @@ def test_run_without_a_study_has_none(tmp_path: Path) -> None:
     assert kept(Run(tmp_path)) is None
 
 
-def test_folder_of_another_study_is_not_written_over(tmp_path: Path) -> None:
+def test_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     keep(run, load(write_study(tmp_path)))
     with pytest.raises(RecipeError) as caught:
-        keep(run, load("shapes-caption"))
+        check_same(run, load("shapes-caption"))
     assert caught.value.message == f'`{run.study}` holds the study "little" of the recipe shapes-caption'
     assert caught.value.hint == "name another folder with --run"
 
@@ -179,3 +240,49 @@ def test_study_belongs_to_the_run_of_its_recipe_unless_a_folder_is_named(tmp_pat
     assert study_run(study).folder == Path("runs/shapes-caption")
     assert study_run(study).command("table 1") == "mue table 1 --recipe shapes-caption"
     assert study_run(study, Path("my runs")).command("table 1") == "mue table 1 --recipe shapes-caption --run 'my runs'"
+
+
+def test_study_with_other_overrides_is_refused(tmp_path: Path) -> None:
+    path, run = write_study(tmp_path), Run(tmp_path / "run")
+    keep(run, load(path, ["evaluation.samples=4"]))
+    check_same(run, load(path, ["evaluation.samples=9", "evaluation.samples=4"]))
+    with pytest.raises(RecipeError) as caught:
+        check_same(run, load(path, ["evaluation.samples=9"]))
+    assert caught.value.message == f"`{run.study}` was made with --set evaluation.samples=4, now it is --set evaluation.samples=9"
+    assert caught.value.hint == "rows of both would be mixed: remove that folder, or name another with --run"
+    with pytest.raises(RecipeError, match="now it is no --set"):
+        check_same(run, load(path))
+
+
+def test_damaged_study_file_is_refused_as_a_study_is(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    keep(run, load(write_study(tmp_path)))
+    file = study_file(run)
+    file.write_text(file.read_text(encoding="utf-8").replace("folder: mue", "folder: mu"), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"unknown folder `mu` in `rows\.mue\.folder` of"):
+        kept(run)
+
+
+def test_rows_that_an_override_makes_the_same_are_refused(tmp_path: Path) -> None:
+    text = STUDY + "  late: {folder: mue, method: mue, settings: {exits.tau: 9}}\n"
+    assert load(write_study(tmp_path, text)).rows["late"].settings == {"exits.tau": 9}
+    assert refusal(tmp_path, text, "exits.tau=1")[0] == "the rows `mue` and `late` of FILE cannot be told apart: mue in `mue`"
+
+
+def test_settings_that_a_record_does_not_state_tell_no_rows_apart(tmp_path: Path) -> None:
+    row = "{{folder: full, method: {0}, settings: {{exits.tau: {1}}}}}"
+    for method in ("oracle", "deebert"):
+        text = STUDY.split("rows:")[0] + "rows:\n  full: {folder: full, method: full}\n"
+        text += f"  some: {row.format(method, 1)}\n  some-2: {row.format(method, 2)}\n"
+        assert refusal(tmp_path, text)[0] == f"the rows `some` and `some-2` of FILE cannot be told apart: {method} in `full`"
+
+
+def test_first_folder_that_encodes_image_and_text_apart_is_found(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    assert decomposed_run(run) is None
+    keep(run, load(write_study(tmp_path)))
+    assert decomposed_run(run) == trained_run(run, 0, "mue")
+    trained_run(run, 3, "mue").folder.mkdir(parents=True)
+    assert decomposed_run(run) == trained_run(run, 3, "mue")
+    keep(run, load(write_study(tmp_path), ["model.decompose=false"]))
+    assert decomposed_run(run) is None

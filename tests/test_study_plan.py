@@ -3,11 +3,13 @@
 import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_study import STUDY, evaluated, record, write_study
 
+from mue_cli.data.manifest import Manifest, write_manifest
 from mue_cli.errors import DataError, RecipeError
 from mue_cli.runs import Run
 from mue_cli.study.file import load, seed_folder, trained_run
@@ -36,11 +38,11 @@ class Place:
     def carry_out(self, *rows: str, last: int | None = None, **options: object) -> None:
         """Do as the first `last` lines would, and note that they ended well."""
         lines = [line for row in self.plans(*rows, **options) for line in row.lines]  # type: ignore[arg-type]
-        journal = self.plans(*rows)[0].journal
+        journal = self.plans(*rows, **options)[0].journal  # type: ignore[arg-type]
         for line in lines[:last]:
             journal.note(line.key, line.begun)
             pretend(line.words)
-            journal.note(line.key, line.finished)
+            journal.note(line.key, line.finished())
 
     def folder(self, name: str) -> Run:
         return trained_run(self.run, 0, name)
@@ -225,3 +227,83 @@ def test_journal_edited_into_nonsense_is_named(place: Place) -> None:
             place.lines()
         assert caught.value.message == f"`{path}` is no JSON object"
         assert caught.value.hint == "remove it: what is trained stays, rows are evaluated again"
+
+
+@pytest.fixture
+def own_recipe(tmp_path: Path) -> Path:
+    """Return a recipe file that a test may change."""
+    path = tmp_path / "own.yaml"
+    data = tmp_path / "data"
+    path.write_text(f"name: own\ntask: caption\ndata: {{root: {data}}}\nsearch: {{beam: 2}}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "commands"),
+    [
+        ("beam: 2", "beam: 3", "evaluate evaluate calibrate evaluate calibrate evaluate evaluate"),
+        (
+            "search: {beam: 2}",
+            "search: {beam: 2}\ncalibration: {samples: 9}",
+            "evaluate evaluate calibrate evaluate calibrate evaluate evaluate",
+        ),
+    ],
+)
+def test_rows_are_done_again_when_the_recipe_behind_them_changed(place: Place, own_recipe: Path, old: str, new: str, commands: str) -> None:
+    text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
+    place.carry_out(text=text)
+    assert place.lines(text=text) == []
+    own_recipe.write_text(own_recipe.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    assert " ".join(line.split()[0] for line in place.lines(text=text)) == commands
+    place.carry_out(text=text)
+    assert place.lines(text=text) == []
+
+
+def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(place: Place, own_recipe: Path) -> None:
+    """Folders that were trained otherwise are refused, so the heads alone are looked at."""
+    text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
+    place.carry_out(text=text)
+    journal = place.plans("full", text=text)[0].journal
+    note = journal.notes()["row deebert"]
+    assert isinstance(note, dict)
+    journal.note("row deebert", note | {"second_stage": {**note["second_stage"], "clip_norm": 9.0}})
+    first, *rest = place.lines(text=text)
+    assert first.startswith("finetune ") and "--method deebert" in first and first.endswith("--force")
+    assert [line.split()[0] for line in rest] == ["calibrate", "evaluate"]
+
+
+def test_rows_are_done_again_when_the_data_was_prepared_anew(place: Place, own_recipe: Path, tmp_path: Path) -> None:
+    text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
+    (tmp_path / "data").mkdir()
+    made = Manifest("shapes", {"caption": {"test": {"images": 4}}}, 4, "yesterday")
+    write_manifest(made, tmp_path / "data")
+    place.carry_out(text=text)
+    write_manifest(replace(made, prepared="today"), tmp_path / "data")
+    assert place.lines(text=text) == []
+    write_manifest(replace(made, checksums={"images": "5"}), tmp_path / "data")
+    assert len(place.lines(text=text)) == 7
+
+
+def test_row_noted_before_settings_were_kept_is_done(place: Place) -> None:
+    place.carry_out()
+    plan = place.plans("mue")[0]
+    note = plan.journal.notes()["row mue"]
+    assert isinstance(note, dict)
+    plan.journal.note("row mue", note["lines"])
+    assert place.lines() == []
+
+
+def test_row_is_done_although_others_evaluated_its_method_there(place: Place) -> None:
+    place.carry_out()
+    evaluated(place.run, 0, "mue", record("mue", tau=2.0, precision="int8"))
+    assert place.lines() == []
+
+
+def test_threshold_set_to_null_does_not_run_a_row_for_ever(place: Place) -> None:
+    text = STUDY.replace("exits.tau: 2", "exits.image: null")
+    place.carry_out(text=text)
+    note = place.plans("mue", text=text)[0].journal
+    note.note("row mue", note.notes()["row mue"]["lines"])  # type: ignore[index]
+    path = place.folder("mue").records
+    path.write_text(path.read_text(encoding="utf-8").replace('"tau": 2.0', '"thresholds": {"image": 0.9}'), encoding="utf-8")
+    assert place.lines(text=text) == []

@@ -79,10 +79,7 @@ def tradeoff(
     here = experiment(recipe, overrides, run)
     from mue_cli import study
 
-    entries = study.entries(here.run, split)
-    if not entries:
-        hint = f"run: {here.run.command('evaluate')} --split {split}"
-        raise MissingStepError(f"no record of the split `{split}` in `{here.run.records}`", hint)
+    entries = study.need(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
     searches = [] if any(entry.swept for entry in entries) else _searches(here.run)

@@ -1,6 +1,9 @@
 """The second stage of `mue finetune --method deebert`: heads trained on a run's model, which stays as it is."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mue_cli.commands.display import answer, answer_json, say
@@ -9,6 +12,7 @@ from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
     from mue_cli.commands.options import Experiment
+    from mue_cli.runs import Run
 
 METRIC = "accuracy of the heads"
 
@@ -23,7 +27,7 @@ def train_heads(here: "Experiment", method: str, device: str, resume: bool, forc
     recipe, run = here.recipe, here.run
     run.need(run.checkpoint, "finetune --method full")
     file = run.readout(method)
-    if file.exists() and not (force or resume):
+    if file.exists() and not force:
         raise MueError(f"`{file}` is there already", "--force trains it anew")
     if resume:
         say("the heads are trained in one go: starting from the first step")
@@ -37,20 +41,41 @@ def train_heads(here: "Experiment", method: str, device: str, resume: bool, forc
     ids, decompose = answer_ids(workbench.tokenizer, workbench.task), recipe.model.decompose
     batches = workbench.split("val", recipe.training.validation_samples)
     stage = frozen_model(model, heads, recipe.training, decompose, ids)
-    job = Job(
-        "heads",
-        run.second_log(method),
-        METRIC,
-        validate=lambda: heads_accuracy(model, heads, batches, decompose, ids),
-        keep=lambda: readout_file.save(heads, sizes, file),
-        keep_state=lambda state: None,
-        kept=lambda best: f"kept {file} ({best}); --force trains it anew",
-    )
-    runs.clear_method(run, method)
-    best = train(workbench, stage, job)
+    changed = False
+
+    def keep() -> None:
+        nonlocal changed
+        runs.clear_method(run, method)
+        readout_file.save(heads, sizes, file)
+        changed = True
+
+    with _log(run, method, lambda: changed) as log:
+        job = Job(
+            "heads",
+            log,
+            METRIC,
+            validate=lambda: heads_accuracy(model, heads, batches, decompose, ids),
+            keep=keep,
+            keep_state=lambda state: None,
+            kept=lambda best: f"kept {file} ({best}); --force trains it anew",
+        )
+        best = train(workbench, stage, job)
     if as_json:
         document = {"metric": METRIC, "score": best, "checkpoint": str(run.checkpoint), "readout": str(file), "recipe": asdict(recipe)}
         answer_json(document)
     else:
         answer(f"{file}: best {METRIC} {best:.1f} on {recipe.training.validation_samples} validation samples")
         say(f"next: {run.command('calibrate')} --method {method}")
+
+
+@contextmanager
+def _log(run: "Run", method: str, changed: Callable[[], bool]) -> Iterator[Path]:
+    """Yield where a training is logged; the log takes the place of the former one when its heads did, else it goes away."""
+    log = run.folder / f".{method}.jsonl"
+    log.unlink(missing_ok=True)
+    try:
+        yield log
+    finally:
+        if changed():
+            log.replace(run.second_log(method))
+        log.unlink(missing_ok=True)

@@ -66,11 +66,12 @@ def study(
     folder for each training, `seed-<K>/<folder>`, to `runs/<recipe>/study`. Run again, it goes on where it stopped: what is done is not
     done again.
     """
-    from mue_cli.study.file import keep, load, study_run
+    from mue_cli.study.file import check_same, keep, load, study_run
     from mue_cli.study.plan import plan
 
     found = load(name, overrides or [])
     here = study_run(found, run)
+    check_same(here, found)
     plans = plan(found, here, wanted_seeds(seeds, found.seeds), wanted_rows(only, tuple(found.rows)))
     if dry_run:
         _show_lines(plans, as_json)
@@ -151,7 +152,7 @@ def _run_row(row: "RowPlan", runner: Runner, clock: Clock) -> None:
         code = runner(line.words)
         if code:
             raise typer.Exit(code)
-        row.journal.note(line.key, line.finished)
+        row.journal.note(line.key, line.finished())
         clock.add(line.words, time.monotonic() - started)
 
 
@@ -196,7 +197,7 @@ def _show_lines(plans: "Sequence[RowPlan]", as_json: bool) -> None:
 
 def _show(study: "Study", here: "Run", as_json: bool) -> None:
     from mue_cli.study import entries
-    from mue_cli.study.plan import SPLIT
+    from mue_cli.study.parts import SPLIT
 
     found = [entry for entry in entries(here, SPLIT) if not entry.swept]
     if as_json:

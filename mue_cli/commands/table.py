@@ -1,11 +1,13 @@
 """`mue table`: the paper's tables with rows of your own runs."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import Experiment, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+from mue_cli.commands.options import Experiment, JsonOption, RecipeOption, RunOption, SetOption, experiment
 from mue_cli.errors import DataError, MissingStepError, MueError
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ mue table 4 --format latex > ablation.tex
 mue table 2 --run runs/longer --json"""
 
 NumberArgument = Annotated[int, typer.Argument(metavar="1|2|3|4", show_default=False, help="Number of the table in the paper.")]
+TableSplitOption = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", show_default="test, for 2 what was measured", help="Part of the data: train, val or test."),
+]
 FormatOption = Annotated[Literal["text", "markdown", "csv", "latex"], typer.Option("--format", help="How the table is written.")]
 
 
@@ -33,7 +39,7 @@ def table(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     run: RunOption = None,
-    split: SplitOption = "test",
+    split: TableSplitOption = None,
     form: FormatOption = "text",
     as_json: JsonOption = False,
 ) -> None:
@@ -43,18 +49,19 @@ def table(
     on. Over several seeds a cell is the mean ± the sample standard deviation.
     """
     from mue_cli.reports.paper_tables import SUBJECTS
+    from mue_cli.study.parts import SPLIT
 
     if number not in SUBJECTS:
         choices = ", ".join(f"{known} ({subject})" for known, subject in SUBJECTS.items())
         raise MueError(f"the paper has no Table {number} to print", f"choose one of {choices}")
     here = experiment(recipe, overrides, run)
-    tables, missing = (_of_layers(here), []) if number == 2 else _of_entries(here, number, split)
+    tables, missing = (_of_layers(here, split), []) if number == 2 else _of_entries(here, number, split or SPLIT)
     if as_json:
         _answer_document(number, tables, missing)
     else:
         answer("\n".join(_render(table, form) for table in tables).rstrip("\n"))
     if missing:
-        say(f"not run yet: {', '.join(missing)}; `mue study` trains and evaluates all rows")
+        say(f"not run yet: {', '.join(missing)}; {_remedy(here, missing)}")
 
 
 def _of_entries(here: Experiment, number: int, split: str) -> "tuple[Sequence[Table], list[str]]":
@@ -67,27 +74,55 @@ def _of_entries(here: Experiment, number: int, split: str) -> "tuple[Sequence[Ta
 
 def _entries(here: Experiment, split: str) -> "list[Entry]":
     from mue_cli import study
-    from mue_cli.reports.paper_tables import check_alike
+    from mue_cli.reports.entries import check_alike
 
-    entries = study.entries(here.run, split)
-    if not entries:
-        hint = f"run: {here.run.command('evaluate')} --split {split}"
-        raise MissingStepError(f"no record of the split `{split}` in `{here.run.folder}`", hint)
+    entries = study.need(here.run, split)
     _check_task(here, next((entry.record.task for entry in entries if entry.record.task != here.recipe.task), here.recipe.task))
-    check_alike(entries)
+    check_alike(entries, "table")
     return entries
 
 
-def _of_layers(here: Experiment) -> "Sequence[Table]":
-    """Return the grid of exit layers, and the paper's combinations."""
-    path = here.run.need(here.run.modality, "plot modality")
+def _of_layers(here: Experiment, split: str | None) -> "Sequence[Table]":
+    """Return the grid of exit layers, and the paper's combinations. Raises DataError for a grid of another split than was asked for."""
+    path = _grid(here)
     from mue_cli.reports.layers_table import METRICS, layers_tables
     from mue_cli.reports.modality import ModalityGrid
 
     grid = ModalityGrid.load(path)
     _check_task(here, next(task for task, metric in METRICS.items() if metric == grid.metric))
+    measured = grid.about.get("split", split)
+    if split not in (None, measured):
+        hint = f"run: {here.run.command('plot modality')} --split {split}, or leave out --split"
+        raise DataError(f"`{path}` was measured on the split {measured}, not on {split}", hint)
     data = " ".join(grid.about[key] for key in ("dataset", "split") if key in grid.about)
     return layers_tables(grid.scores.tolist(), grid.metric, grid.num_samples, data)
+
+
+def _grid(here: Experiment) -> Path:
+    """Return modality.npz. Raises MissingStepError; in a study it belongs to a folder that encodes image and text apart."""
+    from mue_cli.study import decomposed_run
+
+    inner = None if here.run.modality.exists() else decomposed_run(here.run)
+    if inner is None:
+        return here.run.need(here.run.modality, "plot modality")
+    hint = f"run: {inner.command('plot modality')}, then {inner.command('table 2')}"
+    raise MissingStepError(f"no {inner.modality.name} in `{here.run.folder}`: a study has it in a folder of its own", hint)
+
+
+def _remedy(here: Experiment, missing: "Sequence[str]") -> str:
+    """Return what trains and evaluates missing rows."""
+    from mue_cli.recipe import names
+    from mue_cli.study.file import kept, study_command
+
+    study = kept(here.run)
+    if study is not None:
+        others = all(name.removeprefix("the curve of ") not in study.rows for name in missing)
+        return f"the study `{study.name}` has no such row" if others else f"`{study_command(here.run)}` goes on with the study's"
+    name = here.recipe.name
+    place = [] if here.run.folder == Path("runs") / name else ["--run", str(here.run.folder)]
+    if name in names("study"):
+        return f"`{shlex.join(['mue', 'study', name, *place])}` trains and evaluates all rows"
+    return f"a study of the recipe `{name}` trains and evaluates all rows: mue study FILE"
 
 
 def _check_task(here: Experiment, found: str) -> None:

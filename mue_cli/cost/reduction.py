@@ -53,7 +53,7 @@ def expected_time_reduction(traces: Sequence[Trace], num_encoder_layers: int, nu
 
 
 def costs_against(costs: Mapping[str, float], full: Mapping[str, float]) -> dict[str, float]:
-    """Return a record's costs with its reductions against the full model of another depth, as a 4+4 model's are against 6+6 layers.
+    """Return a record's costs with its reductions against another full model, as a 4+4 model's are against 6+6 layers.
 
     Eq. 14 with the other model's N_E and N_D; FLOPs from both models' own. "measured" is left out: two evaluations at different moments
     are no measurement.

@@ -1,21 +1,59 @@
 """An entry: one evaluated point as a row of the paper's tables, with the seed of the training behind it."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mue_cli.errors import DataError
 from mue_cli.reports.record import Record
+from mue_cli.schema import show
 
 METHOD_NAMES = {"mue": "MuE", "deebert": "DeeBERT", "pabee": "PABEE", "calm": "CALM", "deecap": "DeeCap"}
 """Names that are not written as methods are typed."""
 
+_SUBJECTS = ("task", "dataset", "split", "metric")
+_CONDITIONS = ("search", "precision", "weights", "device")
+
 
 @dataclass(frozen=True)
 class Entry:
-    """row: what the tables call it, such as "full", "small", "deebert" or "mue-joint". swept: a point of the method's trade-off curve;
-    otherwise the setting that was calibrated, which tables show. full_score: of the full model of the same seed, which scores are relative
-    to (the study's row `full`)."""
+    """row: what the tables call it, such as "full", "small", "deebert" or "mue-joint". point: number of a point of the method's trade-off
+    curve, which means the same for every seed; None for the setting that was chosen, which tables show. full_score: of the full model of
+    the same seed, which scores are relative to (the study's row `full`)."""
 
     row: str
     seed: int
-    swept: bool
+    point: float | None
     record: Record
     full_score: float
+
+    @property
+    def swept(self) -> bool:
+        return self.point is not None
+
+
+def check_alike(entries: Sequence[Entry], place: str) -> None:
+    """Raise DataError for entries that cannot share a place, a table or a figure, naming what differs.
+
+    Points of curves are looked at for their data alone: they come with an evaluation that is looked at.
+    """
+    for name in _SUBJECTS:
+        values = sorted({str(getattr(entry.record, name)) for entry in entries})
+        if len(values) > 1:
+            found = f"records of different {name}s cannot share a {place}: {', '.join(values)}"
+            raise DataError(found, "keep them in run folders of their own")
+    conditions = [dict(_conditions(entry.record)) for entry in entries if not entry.swept]
+    for name in dict.fromkeys(name for each in conditions for name in each):
+        values = sorted({show(each.get(name)) for each in conditions})
+        if len(values) > 1:
+            found = f"records that differ in {name} cannot share a {place}: {', '.join(values)}"
+            raise DataError(found, "evaluate them alike, or keep them in run folders of their own")
+
+
+def _conditions(record: Record) -> Iterator[tuple[str, object]]:
+    yield "num_samples", record.num_samples
+    for name in _CONDITIONS:
+        value = record.settings.get(name)
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        else:
+            yield name, value

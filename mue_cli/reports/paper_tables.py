@@ -6,9 +6,8 @@ A row is one setting over the seeds it was trained with. Scores are as papers pr
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
-from mue_cli.errors import DataError
 from mue_cli.reports.entries import METHOD_NAMES, Entry
 from mue_cli.reports.published import (
     DATA_NAMES,
@@ -53,28 +52,19 @@ class _Line:
     published: PublishedRow | None = None
 
 
-def check_alike(entries: Sequence[Entry]) -> None:
-    """Raise DataError for entries that cannot share a table."""
-    for name in ("task", "dataset", "split", "metric"):
-        values = sorted({str(getattr(entry.record, name)) for entry in entries})
-        if len(values) > 1:
-            raise DataError(
-                f"records of different {name}s cannot share a table: {', '.join(values)}", "keep them in run folders of their own"
-            )
-
-
 def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
     """Return the rows of a table that were not run yet, in its order. DeeCap is for words, so entailment misses none."""
     wanted = [row for row in _ROWS[number] if (row, _task(entries)) != ("deecap", "entailment")]
-    missing = [row for row in wanted if not _calibrated(entries, row)]
+    missing = [row for row in wanted if not _unswept(entries, row)]
     curve = number == 3 and not any(entry.row == "mue" and entry.swept for entry in entries)
     return [*missing, *(["the curve of mue"] if curve else [])]
 
 
 def models_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 1: the paper's models in its order, then those that only we have."""
+    """Return Table 1: the paper's models in its order, then those that only we have, then rows that no table knows."""
     published = {row.row: row for row in TABLE_1[_task(entries)]}
-    lines = [_Line(NAMES.get(row, row), _calibrated(entries, row), published.get(row)) for row in _ROWS[1]]
+    unknown = dict.fromkeys(entry.row for entry in entries if entry.row not in chain(*_ROWS.values()))
+    lines = [_Line(NAMES.get(row, row), _unswept(entries, row), published.get(row)) for row in (*_ROWS[1], *unknown)]
     return _compared(lines, entries, 1)
 
 
@@ -82,19 +72,19 @@ def tradeoff_table(entries: Sequence[Entry]) -> Table:
     """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which are others."""
     mine = [entry for entry in entries if entry.row == "mue"]
     points = [_Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)]
-    points += [_Line("MuE, swept", group) for group in _by_setting(entry for entry in mine if entry.swept)]
+    points += [_Line("MuE, swept", group) for group in _by_point(entry for entry in mine if entry.swept)]
     points.sort(key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries))
     full, *others = TABLE_3[_task(entries)]
     pairs = zip_longest(points, others)
     lines = [_Line(ours.name if ours else None, ours.entries if ours else (), theirs) for ours, theirs in pairs]
     beside = "In one line, our setting of MuE and the paper's are not the same: both go by rising reduction."
-    return _compared([_Line("full", _calibrated(entries, "full"), full), *lines], entries, 3, beside)
+    return _compared([_Line("full", _unswept(entries, "full"), full), *lines], entries, 3, beside)
 
 
 def ablation_table(entries: Sequence[Entry]) -> Table:
     """Return Table 4: MuE, without decomposition, and without the layer-wise loss."""
     published = {row.row: row for row in TABLE_4[_task(entries)]}
-    return _compared([_Line(NAMES[row], _calibrated(entries, row), published[row]) for row in _ROWS[4]], entries, 4)
+    return _compared([_Line(NAMES[row], _unswept(entries, row), published[row]) for row in _ROWS[4]], entries, 4)
 
 
 PAPER_TABLES: Mapping[int, Callable[[Sequence[Entry]], Table]] = {1: models_table, 3: tradeoff_table, 4: ablation_table}
@@ -112,7 +102,7 @@ def _task(entries: Sequence[Entry]) -> str:
     return entries[0].record.task
 
 
-def _calibrated(entries: Iterable[Entry], row: str) -> list[Entry]:
+def _unswept(entries: Iterable[Entry], row: str) -> list[Entry]:
     """Return the row's last entry of each seed that no sweep made."""
     return list({entry.seed: entry for entry in entries if entry.row == row and not entry.swept}.values())
 
@@ -123,6 +113,14 @@ def _by_setting(entries: Iterable[Entry]) -> list[list[Entry]]:
     for entry in entries:
         of_seed.setdefault(entry.seed, []).append(entry)
     return [[entry for entry in group if entry is not None] for group in zip_longest(*of_seed.values())]
+
+
+def _by_point(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the entries of each point of the curve, which not every seed may have reached."""
+    of_point: dict[float | None, list[Entry]] = {}
+    for entry in entries:
+        of_point.setdefault(entry.point, []).append(entry)
+    return list(of_point.values())
 
 
 def _compared(lines: Sequence[_Line], entries: Sequence[Entry], number: int, *notes: str) -> Table:
@@ -195,6 +193,7 @@ def _own_caption(lines: Sequence[_Line]) -> list[str]:
         f"Ours: {first.dataset} {first.split}, {sizes} samples, {over}.",
         f"of full: {first.metric} over the full model's of the same seed.",
         "expected: layers saved (Eq. 14). FLOPs, measured: operations and time saved.",
+        "All are against the same weights at full depth; those of another full model, such as `small`, against `full`.",
     ]
 
 

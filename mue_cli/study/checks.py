@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, combinations
 
 from mue_cli.errors import RecipeError
-from mue_cli.roster import CALIBRATED, TRAINED_WITH_MODEL
+from mue_cli.recipe import Recipe
+from mue_cli.roster import CALIBRATED, TRAINED_WITH_MODEL, WITHOUT_CURVE
 from mue_cli.schema import did_you_mean, show
-from mue_cli.study.parts import FULL, SECOND_STAGE, Settings, Study
+from mue_cli.study.parts import FULL, SECOND_STAGE, Row, Settings, Study
 
-TRAINING = ("training", "model", "data")
-EVALUATION = ("exits", "calibration")
-"""Sections that a folder and a row may change: rows are compared with each other, on the same samples with the same search."""
+FOLDER, ROW, SECOND = ("training", "model"), ("exits", "calibration"), ("training",)
+"""Sections that a folder, a row and its second stage may change: rows are compared with each other, on the same samples with the same
+search."""
+STREAMS = ("image", "text", "joint", "decoder")
 
 
 def check(study: Study, place: str) -> None:
@@ -23,10 +25,12 @@ def check(study: Study, place: str) -> None:
         _check_row(study, name, place)
     _check_told_apart(study, place)
     for name, folder in study.folders.items():
-        _check_settings(study, folder.settings, TRAINING, f"`folders.{name}.settings` of {place}")
+        _check_settings(study, folder.settings, FOLDER, f"`folders.{name}.settings` of {place}")
     for name, row in study.rows.items():
-        _check_settings(study, row.settings, EVALUATION, f"`rows.{name}.settings` of {place}")
-        _check_settings(study, row.second_stage, TRAINING, f"`rows.{name}.second_stage` of {place}")
+        _check_settings(study, row.settings, ROW, f"`rows.{name}.settings` of {place}")
+        _check_settings(study, row.second_stage, SECOND, f"`rows.{name}.second_stage` of {place}")
+    for name in study.rows:
+        _check_commands(study, name, f"`rows.{name}` of {place}")
 
 
 def _check_names(study: Study, place: str) -> None:
@@ -82,13 +86,50 @@ def _check_row(study: Study, name: str, place: str) -> None:
 
 
 def _check_told_apart(study: Study, place: str) -> None:
-    """Refuse rows whose records would look the same."""
-    seen: dict[tuple[str, str, str], str] = {}
-    for name, row in study.rows.items():
-        other = seen.setdefault((row.folder, row.method, repr(sorted(row.settings.items()))), name)
-        if other != name:
-            found = f"the rows `{other}` and `{name}` of {place} are the same: {row.method} in `{row.folder}`"
-            raise RecipeError(found, "give one of them a folder or settings of its own")
+    """Refuse rows whose records could look the same."""
+    for (one, first), (other, second) in combinations(study.rows.items(), 2):
+        if (first.folder, first.method) != (second.folder, second.method):
+            continue
+        shorter, longer = sorted((_stated(first), _stated(second)), key=len)
+        if shorter.items() <= longer.items():
+            found = f"the rows `{one}` and `{other}` of {place} cannot be told apart: {first.method} in `{first.folder}`"
+            raise RecipeError(found, "give one of them a folder of its own, or both another value of the same setting of exits")
+
+
+def _stated(row: Row) -> Settings:
+    """Return the settings of a row that its record states."""
+    if row.method in WITHOUT_CURVE:
+        return {}
+    silent = () if row.method in ("mue", "calm") else ("exits.beta", "exits.tau", "exits.full_depth_steps")  # Eq. 11
+    stated = {key: value for key, value in row.settings.items() if key.startswith("exits.") and key not in (*silent, "exits.method")}
+    return {key: value for key, value in stated.items() if value is not None}
+
+
+def _check_commands(study: Study, name: str, place: str) -> None:
+    """Refuse what `mue calibrate` and `mue evaluate` would."""
+    row = study.rows[name]
+    recipe = study.changed_recipe(row.settings)
+    if row.method in CALIBRATED:
+        _check_calibration(row, recipe, place)
+    if row.method == "static":
+        _check_static(recipe, study.changed_recipe(study.folders[row.folder].settings).model.decompose, place)
+
+
+def _check_calibration(row: Row, recipe: Recipe, place: str) -> None:
+    target = recipe.calibration.target_reduction if row.target_reduction is None else row.target_reduction
+    if not 0.0 < target < 1.0:
+        raise RecipeError(f"{place} has the target reduction {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")
+    fixed = [f"`exits.{stream}`" for stream in STREAMS if getattr(recipe.exits, stream) is not None]
+    if fixed:
+        raise RecipeError(f"{place} is calibrated, but {', '.join(fixed)} is fixed", "leave it out, or null, to calibrate it")
+
+
+def _check_static(recipe: Recipe, decompose: bool, place: str) -> None:
+    wanted = ("image", "text", "decoder") if decompose else ("joint", "decoder")
+    layers = [getattr(recipe.exits, stream) for stream in wanted]
+    if any(layer is None or layer < 1 or layer % 1 for layer in layers):
+        example = ", ".join(f"exits.{stream}: 3" for stream in wanted)
+        raise RecipeError(f"{place} needs an exit layer for each of {', '.join(wanted)}", f"for example settings: {{{example}}}")
 
 
 def _check_settings(study: Study, settings: Settings, sections: tuple[str, ...], place: str) -> None:

@@ -17,6 +17,7 @@ from mue_cli.files import write_text
 from mue_cli.runs import Run
 from mue_cli.schema import build, show
 from mue_cli.study.checks import check
+from mue_cli.study.journal import Journal
 from mue_cli.study.parts import Settings, Study
 
 
@@ -25,12 +26,7 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
     overrides: "section.key=value" each, for every folder and row. Raises RecipeError, naming key and place.
     """
-    path = recipes.find(name_or_path, "study")
-    study = _read(path)
-    study = replace(study, overrides=(*study.overrides, *overrides))
-    recipes.load(study.recipe, study.overrides)
-    check(study, f"`{path}`")
-    return _without_overridden(study)
+    return _read(recipes.find(name_or_path, "study"), overrides)
 
 
 def kept(run: Run) -> Study | None:
@@ -38,12 +34,21 @@ def kept(run: Run) -> Study | None:
     return _read(study_file(run)) if study_file(run).is_file() else None
 
 
-def keep(run: Run, study: Study) -> None:
-    """Write study.yaml. Raises RecipeError when the run folder holds another study."""
+def check_same(run: Run, study: Study) -> None:
+    """Raise RecipeError when the run folder holds another study, or this one with other overrides: their rows would be mixed."""
     before = kept(run)
-    if before is not None and (before.name, before.recipe) != (study.name, study.recipe):
+    if before is None:
+        return
+    if (before.name, before.recipe) != (study.name, study.recipe):
         found = f"`{run.study}` holds the study {show(before.name)} of the recipe {before.recipe}"
         raise RecipeError(found, "name another folder with --run")
+    if _values(before) != _values(study):
+        found = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
+        raise RecipeError(found, "rows of both would be mixed: remove that folder, or name another with --run")
+
+
+def keep(run: Run, study: Study) -> None:
+    """Write study.yaml."""
     write_text(study_file(run), recipes.to_yaml(asdict(study)))
 
 
@@ -58,9 +63,19 @@ def study_file(run: Run) -> Path:
     return run.study / "study.yaml"
 
 
+def study_command(run: Run) -> str:
+    """Return the command line that goes on with the study of a run folder, overrides and all."""
+    return shlex.join(["mue", "study", str(study_file(run)), "--run", str(run.folder)])
+
+
 def seed_folder(run: Run, seed: int) -> Path:
     """Return where all is that one seed trains."""
     return run.study / f"seed-{seed}"
+
+
+def journal(run: Run, seed: int) -> Journal:
+    """Return the journal of one seed."""
+    return Journal(seed_folder(run, seed) / "finished.json")
 
 
 def seeds(run: Run) -> list[int]:
@@ -75,8 +90,32 @@ def trained_run(run: Run, seed: int, folder: str) -> Run:
     return Run(path, shlex.join(["--run", str(path)]))
 
 
-def _read(path: Path) -> Study:
-    return build(Study, recipes.read_yaml(path), lambda _: f"`{path}`")
+def decomposed_run(run: Run) -> Run | None:
+    """Return the first run folder of a run's study whose rows encode image and text apart, None without one."""
+    study = kept(run)
+    for row in study.rows.values() if study else ():
+        if study and study.changed_recipe(study.folders[row.folder].settings).model.decompose:
+            return trained_run(run, (seeds(run) or study.seeds)[0], row.folder)
+    return None
+
+
+def _read(path: Path, overrides: Sequence[str] = ()) -> Study:
+    study = build(Study, recipes.read_yaml(path), lambda _: f"`{path}`")
+    study = replace(study, overrides=(*study.overrides, *overrides))
+    recipes.load(study.recipe, study.overrides)
+    study = _without_overridden(study)
+    check(study, f"`{path}`")
+    return study
+
+
+def _values(study: Study) -> dict[str, str]:
+    """Return what the overrides say: setting -> value; of the same one the last wins."""
+    pairs = (override.partition("=") for override in study.overrides)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _sets(study: Study) -> str:
+    return " ".join(f"--set {override}" for override in study.overrides) or "no --set"
 
 
 def _without_overridden(study: Study) -> Study:

@@ -13,6 +13,8 @@ FULL = "full"
 """The row that scores and reductions are relative to, and its method."""
 SECOND_STAGE = "deebert"
 """The method whose readout is trained afterwards, beside a backbone that stays as it is."""
+SPLIT = "test"
+"""Where rows are evaluated."""
 
 Settings = dict[str, object]
 """Values of the recipe that are replaced: "section.key" -> value."""
@@ -55,9 +57,9 @@ class Study:
 
     def changed_recipe(self, settings: Mapping[str, object]) -> Recipe:
         """Return the recipe with settings replaced. Raises RecipeError when they make no sense."""
-        return recipes.load(self.recipe, [*spelled(settings), *self.overrides])
+        return recipes.load(self.recipe, [*as_overrides(settings), *self.overrides])
 
 
-def spelled(settings: Mapping[str, object]) -> list[str]:
+def as_overrides(settings: Mapping[str, object]) -> list[str]:
     """Return settings as `--set` takes them."""
     return [recipes.override(key, value) for key, value in settings.items()]

@@ -2,33 +2,35 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from hashlib import sha256
 from itertools import chain
 
-from mue_cli.errors import RecipeError
+from mue_cli.data.manifest import read_manifest
+from mue_cli.errors import MissingStepError, RecipeError
+from mue_cli.recipe import Recipe
 from mue_cli.roster import CALIBRATED, WITHOUT_CURVE
 from mue_cli.runs import Run
 from mue_cli.schema import show
-from mue_cli.study.entries import row_records
-from mue_cli.study.file import seed_folder, trained_run
+from mue_cli.study.entries import evaluated, row_records
+from mue_cli.study.file import journal, trained_run
 from mue_cli.study.journal import Journal
-from mue_cli.study.parts import SECOND_STAGE, Study, spelled
+from mue_cli.study.parts import SECOND_STAGE, SPLIT, Study, as_overrides
 
-SPLIT = "test"
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Line:
-    """words: of the command line, without the leading `mue`. key: of the seed's journal. begun, finished: what stands there when the line
-    starts and when it has ended well."""
+    """words: of the command line, without the leading `mue`. key: of the seed's journal. begun: what stands there when the line starts.
+    finished: gives what stands there when it has ended well, and is called then."""
 
     words: Words
     key: str
     begun: object
-    finished: object
+    finished: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,11 @@ class _SeedPlan:
 
     def __init__(self, study: Study, run: Run, seed: int) -> None:
         self._study, self._run, self._seed = study, run, seed
-        self._journal = Journal(seed_folder(run, seed) / "finished.json")
+        self._journal = journal(run, seed)
         self._notes = self._journal.notes()
         self._planned: set[str] = set()
         self._training = cache(self._describe)
+        self._settings = cache(self._describe_row)
 
     def row_plans(self, rows: Sequence[str]) -> list[RowPlan]:
         folders = {self._study.rows[row].folder for row in rows if not self._is_done(row)}
@@ -67,10 +70,24 @@ class _SeedPlan:
 
     def _is_done(self, name: str) -> bool:
         """Whether a row's lines, as they are now, all ended well, and their record is still there."""
+        self._check_same(self._study.rows[name].folder)
+        noted, texts = self._noted(name), [_text(words) for words in self._row_words(name)]
+        same = noted["lines"] == texts and _agree(noted, self._settings(name))
+        return same and bool(row_records(self._study, self._run, self._seed, name))
+
+    def _noted(self, name: str) -> Mapping[str, object]:
+        """Return what the journal says of a row; one from before settings were kept has the lines alone."""
+        noted = self._notes.get(f"row {name}")
+        return {"lines": None, **noted} if isinstance(noted, dict) else {"lines": noted}
+
+    def _describe_row(self, name: str) -> dict[str, object]:
+        """Return all that makes a row's record what it is, once its folder is trained."""
         row = self._study.rows[name]
-        self._check_same(row.folder)
-        texts = [_text(words) for words in self._row_words(name)]
-        return self._notes.get(f"row {name}") == texts and bool(row_records(self._run, self._seed, row, SPLIT))
+        recipe = self._study.changed_recipe(row.settings)
+        found = {section: asdict(getattr(recipe, section)) for section in ("exits", "inference", "search", "evaluation", "calibration")}
+        if row.method == SECOND_STAGE:
+            found["second_stage"] = asdict(self._study.changed_recipe(row.second_stage).training)
+        return _as_json({**found, **_data(recipe)})
 
     def _is_trained(self, name: str) -> bool:
         noted = self._notes.get(f"folder {name}")
@@ -82,11 +99,24 @@ class _SeedPlan:
         training = self._training_lines(row.folder)
         words = self._row_words(name)
         texts = [_text(each) for each in words]
-        lines = [Line(each, f"row {name}", texts[:done], texts[: done + 1]) for done, each in enumerate(words)]
+        lines = [self._row_line(name, each, texts, done) for done, each in enumerate(words)]
         if row.method == SECOND_STAGE and row.folder not in self._planned:  # otherwise its training removes what there is
-            begun = self._notes.get(f"row {name}")
-            lines = _after_second_stage(lines, self._at(row.folder), isinstance(begun, list) and begun[:1] == texts[:1])
+            lines = _after_second_stage(lines, self._at(row.folder), self._has_heads(name, texts[0]))
         return training + lines
+
+    def _row_line(self, name: str, words: Words, texts: list[str], done: int) -> Line:
+        row, settings = self._study.rows[name], self._settings(name)
+
+        def finished() -> object:
+            record = evaluated(self._at(row.folder), row.method) if done + 1 == len(texts) else None
+            return {"lines": texts[: done + 1], **settings, "record": record}
+
+        return Line(words, f"row {name}", {"lines": texts[:done], **settings}, finished)
+
+    def _has_heads(self, name: str, line: str) -> bool:
+        """Whether the second stage ended well, as it is now."""
+        noted, stage = self._noted(name), {"second_stage": self._settings(name)["second_stage"]}
+        return isinstance(noted["lines"], list) and noted["lines"][:1] == [line] and _agree(noted, stage)
 
     def _training_lines(self, name: str) -> list[Line]:
         """Return the lines that train a folder, those of its start first."""
@@ -96,7 +126,7 @@ class _SeedPlan:
         self._planned.add(name)
         start = self._study.folders[name].start
         words = training_words(self._study, self._at(name), self._seed, name, self._at(start) if start else None)
-        line = Line(words, f"folder {name}", self._training(name), self._training(name) | {"finished": True})
+        line = Line(words, f"folder {name}", self._training(name), lambda: self._training(name) | {"finished": True})
         return [*(self._training_lines(start) if start else []), line]
 
     def _row_words(self, name: str) -> list[Words]:
@@ -119,8 +149,7 @@ class _SeedPlan:
         recipe = replace(self._study.changed_recipe(folder.settings), seed=self._seed)
         start = self._training(folder.start) if folder.start else None
         parts = {"method": folder.method, "start": start, "data": asdict(recipe.data), "model": asdict(recipe.model)}
-        found: dict[str, object] = json.loads(json.dumps({**parts, "training": asdict(recipe.training)}))
-        return found
+        return _as_json({**parts, "training": asdict(recipe.training)})
 
     def _at(self, folder: str) -> Run:
         return trained_run(self._run, self._seed, folder)
@@ -131,7 +160,7 @@ def training_words(study: Study, here: Run, seed: int, name: str, start: Run | N
     folder = study.folders[name]
     words = ["finetune", "--recipe", study.recipe, "--run", str(here.folder), "--seed", str(seed), "--method", folder.method]
     words += ["--weights", str(start.folder)] if start else []
-    words += _sets([*spelled(folder.settings), *study.overrides])
+    words += _sets([*as_overrides(folder.settings), *study.overrides])
     if here.last_state.exists():
         words.append("--resume")
     elif here.checkpoint.exists():  # it was killed between the first checkpoint and last.pt
@@ -143,10 +172,10 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
     """Return the command lines of a row, once its folder is trained."""
     row = study.rows[name]
     shared = ["--recipe", study.recipe, "--run", str(here.folder)]
-    settings = _sets([*spelled(row.settings), *study.overrides])
+    settings = _sets([*as_overrides(row.settings), *study.overrides])
     lines = []
     if row.method == SECOND_STAGE:
-        second = _sets([*spelled(row.second_stage), *study.overrides])
+        second = _sets([*as_overrides(row.second_stage), *study.overrides])
         lines.append(["finetune", *shared, "--seed", str(seed), "--method", row.method, *second])
     if row.method in CALIBRATED:
         target = [] if row.target_reduction is None else ["--target-reduction", f"{row.target_reduction:g}"]
@@ -168,6 +197,26 @@ def _after_second_stage(lines: list[Line], here: Run, noted: bool) -> list[Line]
     if noted and own.stat().st_mtime_ns >= here.checkpoint.stat().st_mtime_ns:
         return lines[1:]
     return [replace(lines[0], words=(*lines[0].words, "--force")), *lines[1:]]
+
+
+def _agree(noted: Mapping[str, object], now: Mapping[str, object]) -> bool:
+    """Whether two sets of settings are the same where both say something."""
+    return all(noted[key] == now[key] for key in noted.keys() & now.keys())
+
+
+def _data(recipe: Recipe) -> dict[str, object]:
+    """Return what tells prepared data from other data, nothing before it was prepared: the manifest but for dates and versions."""
+    try:
+        manifest = replace(read_manifest(recipe.data.folder), prepared="", versions={})
+    except MissingStepError:
+        return {}
+    return {"data": sha256(json.dumps(asdict(manifest), sort_keys=True).encode()).hexdigest()}
+
+
+def _as_json(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values as a journal would give them back."""
+    found: dict[str, object] = json.loads(json.dumps(values))
+    return found
 
 
 def _text(words: Words) -> str:
