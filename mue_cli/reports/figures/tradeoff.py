@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mue_cli.reports import curves
-from mue_cli.reports.curves import UPPER_BOUND, Curve, Search, drawable, is_paper_data, pareto_front
+from mue_cli.reports.curves import ORACLE, Curve, Search, drawable, is_paper_data, pareto_front, seeds_without_full
 from mue_cli.reports.entries import Entry
 from mue_cli.reports.figures.canvas import GREY, STYLE, Label, figure_with_caption, label_points, save
 from mue_cli.reports.figures.rows import draw_bars, draw_calibrated, draw_curve, end_of_line, look_of, lows, mark, means, row_label
@@ -39,10 +39,10 @@ def tradeoff_figure(entries: Sequence[Entry], searches: Sequence[Search] = ()) -
     """Return Fig. 1/4 unsaved; arguments as in `tradeoff`."""
     drawn = drawable(entries)
     scores = _Scores(drawn, searches)
-    compared = [entry for entry in drawn if entry.row not in ("full", UPPER_BOUND)]  # nobody can run an oracle
+    compared = [entry for entry in drawn if entry.row not in ("full", ORACLE)]  # nobody can run an oracle
     found = {name: curves.curves(compared, curves.cost(name)) for name in ("flops", "measured")}
     costs = any(found.values())
-    caption = tradeoff_caption(drawn, searches, scores.floor)
+    caption = tradeoff_caption(drawn, searches, scores.floor, seeds_without_full(entries))
     if costs:
         figure, panels = figure_with_caption(2, caption, _WIDTH, _HEIGHT, ratios=_RATIOS)
     else:
@@ -72,7 +72,7 @@ class _Scores:
         Curves fall to nothing in the end, and would press everything that matters into the top of the figure.
         """
         chosen = [y for curve in self.curves for y in lows(curve.calibrated)] + [y for _, _, y in self.published]
-        swept = [y for curve in self.curves for y in lows(curve.swept)]
+        swept = [y for curve in self.curves for _, y in curve.points]
         swept += [self._scale(search) * y for search in self.searches for _, y in search.points]
         if not chosen or not swept:
             return None
@@ -103,7 +103,7 @@ class _Scores:
         if floor is None:
             return
         right = [point.x.high for curve in self.curves for point in curve.calibrated] + [x for _, x, _ in self.published]
-        right += [end_of_line(*means(curve.line), floor)[0] for curve in self.curves]
+        right += [end_of_line(*means(curve.line), floor)[0] for curve in self.curves if curve.line]
         right += [100.0 * x for search in self.searches for x, y in search.points if self._scale(search) * y >= floor]
         axes.set(ylim=(floor, axes.dataLim.y1 + 0.12 * (axes.dataLim.y1 - floor)), xlim=(-0.06 * max(right), 1.1 * max(right)))
 
