@@ -171,8 +171,8 @@ def is_paper_data(record: Record) -> bool:
 def drawable(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries that a trade-off figure shows: without `LEFT_OUT` and `seeds_without_full`.
 
-    Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError for records that cannot share a figure and
-    for a full model that scores nothing.
+    Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError for records that cannot share a figure
+    and for a full model that scores nothing.
     """
     kept = [entry for entry in entries if entry.row not in LEFT_OUT]
     if not kept:

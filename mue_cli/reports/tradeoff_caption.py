@@ -42,10 +42,9 @@ def _sweep(entries: Sequence[Entry]) -> list[str]:
         return []
     search = " (MuE, which has several thresholds: the best found on val for each reduction)" if "mue" in swept else ""
     if num_seeds(entries) == 1:
-        how = "; small markers: its points."
-    else:
-        how = ", the mean of the seeds at each reduction that all of them reach; band: lowest to highest seed; small markers: every seed's points."
-    return [f"Line: a method's own threshold swept{search}{how}"]
+        return [f"Line: a method's own threshold swept{search}; small markers: its points."]
+    mean = "the mean of the seeds at each reduction that all of them reach; band: lowest to highest seed"
+    return [f"Line: a method's own threshold swept{search}, {mean}; small markers: every seed's points."]
 
 
 def _spread(entries: Sequence[Entry]) -> list[str]:

@@ -44,7 +44,7 @@ def look_of(row: str) -> Look:
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
-    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting as a large marker with bars both ways."""
+    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting large with bars both ways."""
     look = look_of(curve.row)
     if not look.marker:
         _draw_across(axes, curve.calibrated, look)
@@ -88,7 +88,7 @@ def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
 
 
 def row_label(curve: Curve, floor: float | None = None) -> Label:
-    """Return a row's name at its calibrated setting; where there is none, where its line ends or leaves the figure, or at its last point."""
+    """Return a row's name at its calibrated setting; else where its line ends or leaves the figure, or at its last point."""
     look = look_of(curve.row)
     if curve.calibrated:
         at = curve.calibrated[-1]
