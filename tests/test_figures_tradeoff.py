@@ -234,8 +234,25 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     scores, _ = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
     bottom = scores.get_ylim()[0]
     assert 40.0 < bottom < 100 * 102.1 / 146.7
-    assert f"Below {bottom:.0f} the figure is cut off." in texts(scores.figure)
+    assert f"Below {bottom:.0f} the figure is cut off; an arrow leads to the score of a point there." in texts(scores.figure)
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
+
+
+def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their_differences_show():
+    close = [entry(row, score, 0.3) for row, score in (("mue", 400.0), ("calm", 397.0), ("deebert", 396.0))]
+    (scores,) = tradeoff_figure([ENTRIES[0], *close, entry("small", 340.0, 0.33)]).axes
+    bottom, top = scores.get_ylim()
+    assert bottom == pytest.approx(96.0) and top < 104.0
+    names = [text.get_text() for text in scores.texts]
+    assert "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
+    (x, y), (paper_x, paper_y) = lines(scores)["small below"][0], lines(scores)["DeeBERT (paper) below"][0]
+    assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (top - bottom)
+    assert "Below 96 the figure is cut off; an arrow leads to the score of a point there." in texts(scores.figure)
+
+
+def test_an_oracle_has_no_interval_of_its_score():
+    (scores,) = tradeoff_figure([entry("full", 400.0, 0.0), entry("oracle", 400.0, 0.5, bounds=(390.0, 410.0))]).axes
+    assert not any(line.get_marker() == "_" for line in scores.get_lines())
 
 
 def test_an_oracle_is_a_line_across_the_figure_and_no_bound():

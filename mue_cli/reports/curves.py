@@ -115,11 +115,14 @@ def seeds_by_row(entries: Sequence[Entry]) -> list[int]:
 
 
 def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
-    """Return by row the scores of calibrated settings with their bootstrap intervals; nothing for several seeds, whose spread says more."""
+    """Return by row the scores of calibrated settings with their bootstrap intervals.
+
+    Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full model's.
+    """
     found: dict[str, list[CurvePoint]] = {}
     for entry in entries if num_seeds(entries) == 1 else ():
         bounds = entry.record.confidence.get(entry.record.metric)
-        if bounds and not entry.swept:
+        if bounds and not entry.swept and entry.row != ORACLE:
             low, high = (_scale(entry) * bound for bound in bounds)
             found.setdefault(entry.row, []).append(CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high)))
     return found

@@ -54,8 +54,9 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
         axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
         axes.fill_between(x, lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
     if curve.points:
-        small: dict[str, Any] = {"color": look.colour, "markersize": 3.5, "markeredgewidth": 0, "alpha": 0.5}
-        axes.plot(*np.transpose(curve.points), look.marker, zorder=2.5, label=f"{look.name} swept", **small)
+        faint = {"alpha": 0.5, "markersize": 3.5} if len(curve.points) != len(x) else {"markersize": 4.0}
+        small: dict[str, Any] = {"color": look.colour, "markeredgewidth": 0, "zorder": 3.5, **faint}
+        axes.plot(*np.transpose(curve.points), look.marker, label=f"{look.name} swept", **small)
     draw_calibrated(axes, curve, look, hollow=False, label=look.name)
 
 
@@ -76,10 +77,11 @@ def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: s
 
 def draw_bars(axes: Axes, point: CurvePoint, colour: str) -> None:
     """Draw from the lowest to the highest, both ways."""
+    look: dict[str, Any] = {"color": colour, "linewidth": 1, "markersize": 5, "alpha": 0.6, "zorder": 3.8}
     if point.x.high > point.x.low:
-        axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", color=colour, linewidth=1, markersize=5, zorder=3.8)
+        axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", **look)
     if point.y.high > point.y.low:
-        axes.plot([point.x.mean] * 2, [point.y.low, point.y.high], "-", marker="_", color=colour, linewidth=1, markersize=5, zorder=3.8)
+        axes.plot([point.x.mean] * 2, [point.y.low, point.y.high], "-", marker="_", **look)
 
 
 def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
