@@ -234,7 +234,7 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     scores, _ = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
     bottom = scores.get_ylim()[0]
     assert 40.0 < bottom < 100 * 102.1 / 146.7
-    assert f"Below {bottom:.0f} the figure is cut off; an arrow leads to the score of a point there." in texts(scores.figure)
+    assert f"Below {bottom:.0f} the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
 
 
@@ -247,7 +247,7 @@ def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their
     assert "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
     (x, y), (paper_x, paper_y) = lines(scores)["small below"][0], lines(scores)["DeeBERT (paper) below"][0]
     assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (top - bottom)
-    assert "Below 96 the figure is cut off; an arrow leads to the score of a point there." in texts(scores.figure)
+    assert "Below 96 the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
 
 
 def test_an_oracle_has_no_interval_of_its_score():

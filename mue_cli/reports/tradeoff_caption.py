@@ -22,7 +22,7 @@ def tradeoff_caption(
         )
     parts += [*_sweep(entries), *_spread(entries)]
     if floor is not None:
-        parts.append(f"Below {floor:.0f} the figure is cut off; an arrow leads to the score of a point there.")
+        parts.append(f"Below {floor:.0f} the figure is cut off; \u2193 gives the score of a point there.")
     parts += [_search(search) for search in searches]
     if any(entry.row == ORACLE for entry in entries):
         parts.append("Dashed: oracle (same answers), the exits that save most and leave every answer as it is; no rule can know them.")
