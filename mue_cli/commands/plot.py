@@ -111,7 +111,10 @@ def _own_entries(run: "Run", split: str) -> "list[Entry]":
 
     newest = {(record.method, repr(record.settings)): record for record in runs.records(run) if record.split == split}
     full = next((record.score for record in reversed(newest.values()) if record.method == "full"), 0.0)
-    return [Entry(record.method, record.seed, bool(record.settings.get(study.SWEEP)), record, full) for record in newest.values()]
+    return [
+        Entry(row=record.method, seed=record.seed, swept=bool(record.settings.get(study.SWEEP)), record=record, full_score=full)
+        for record in newest.values()
+    ]
 
 
 def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOption = None, as_json: JsonOption = False) -> None:
