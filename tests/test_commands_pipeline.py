@@ -244,7 +244,8 @@ def test_run_of_another_task_is_refused(mue, tiny_run: Run) -> None:
 
 
 def test_commands_after_training_keep_the_model_of_the_run(mue, copied_run: Run) -> None:
-    answer = mue("evaluate", "--run", copied_run.folder, "--recipe", "shapes-caption", "--set", "evaluation.samples=2", "--json")
+    search = ["--set", "search.beam=2", "--set", "search.max_tokens=4"]  # which the thresholds were found with
+    answer = mue("evaluate", "--run", copied_run.folder, "--recipe", "shapes-caption", *search, "--set", "evaluation.samples=2", "--json")
     assert json.loads(answer.stdout)["record"]["num_samples"] == 2
 
 

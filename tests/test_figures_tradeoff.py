@@ -32,13 +32,14 @@ def study(seeds=(0, 1, 2)):
     for seed in seeds:
         worth = 400.0 + 10.0 * seed
         found += [entry("full", worth, 0.0, worth, seed), entry("small", 0.9 * worth, 0.33, worth, seed, flops=0.3, measured=0.25)]
-        for number, row in enumerate(("static", "deebert", "pabee", "deecap", "calm", "mue", "oracle")):
+        for number, row in enumerate(("static", "deebert", "pabee", "deecap", "calm", "mue")):
             deepest = 0.4 + 0.03 * number
             for share in np.linspace(0.1, 1.0, 8):
                 e = share * deepest
                 found.append(entry(row, worth * (1.0 - 0.9 * share**4), e, worth, seed, swept=True, flops=0.8 * e))
             e = 0.8 * deepest + 0.01 * seed
             found.append(entry(row, worth * (0.6 - 0.01 * seed), e, worth, seed, flops=0.8 * e, measured=0.6 * e))
+        found.append(entry("oracle", worth, 0.6 + 0.01 * seed, worth, seed))
         found += [entry("mue-joint", 0.5 * worth, 0.4, worth, seed), entry("mue-last", 0.1 * worth, 0.4, worth, seed)]
     return found
 
@@ -149,12 +150,53 @@ def test_seeds_are_averaged_each_relative_to_its_own_full_model():
     assert "2 seeds" in texts(scores.figure) and "lowest to highest seed" in texts(scores.figure)
 
 
-def test_the_band_reaches_from_the_lowest_seed_to_the_highest():
+def test_the_band_reaches_from_the_lowest_seed_to_the_highest_and_every_seeds_points_are_drawn():
     sweep = [entry("calm", y, e, swept=True, seed=seed) for seed, y in ((0, 300.0), (1, 380.0)) for e in (0.1, 0.3)]
     (scores,) = tradeoff_figure([*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]).axes
     band = next(found.get_paths()[0].vertices for found in scores.collections if len(found.get_paths()))
     assert (band[:, 1].min(), band[:, 1].max()) == (75.0, 95.0)
-    assert lines(scores)["CALM line"] == [[10.0, pytest.approx(85.0)], [30.0, pytest.approx(85.0)]]
+    line = lines(scores)["CALM line"]
+    assert (line[0], line[-1]) == ([10.0, pytest.approx(85.0)], [30.0, pytest.approx(85.0)])
+    assert lines(scores)["CALM swept"] == [[10.0, 75.0], [10.0, 95.0], [30.0, 75.0], [30.0, 95.0]]
+    found = texts(scores.figure)
+    assert "Line: a method's own threshold swept, the mean of the seeds at each reduction that all of them reach" in found
+    assert "band: lowest to highest seed; small markers: every seed's points." in found
+
+
+def test_seeds_without_a_common_reduction_are_points_with_a_name():
+    sweep = [entry("calm", 400.0 - 100 * e, e, swept=True, seed=seed) for seed, es in ((0, (0.1, 0.2)), (1, (0.3, 0.4))) for e in es]
+    (scores,) = tradeoff_figure([*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]).axes
+    assert "CALM line" not in lines(scores) and len(lines(scores)["CALM swept"]) == 4
+    assert "CALM" in [text.get_text() for text in scores.texts]
+
+
+def test_the_caption_says_that_spread_is_no_standard_deviation():
+    found = texts(tradeoff_figure(study()))
+    assert "Large marker: the setting that was calibrated, mean of the seeds; bars: lowest to highest seed." in found
+    assert "Tables give the standard deviation instead." in found
+    assert "Tables" not in texts(tradeoff_figure(ENTRIES))
+
+
+def test_the_caption_says_that_a_curve_of_mue_is_a_search():
+    clause = "MuE, which has several thresholds: the best found on val for each reduction"
+    assert clause in texts(tradeoff_figure(study()))
+    calm = [entry("calm", y, e, swept=True) for y, e in ((390.0, 0.1), (380.0, 0.2))]
+    found = texts(tradeoff_figure([*ENTRIES, *calm]))
+    assert "Line: a method's own threshold swept; small markers: its points." in found and "which has several" not in found
+
+
+def test_a_seed_without_a_full_model_is_left_out_and_the_caption_says_so():
+    figure = tradeoff_figure([*ENTRIES, entry("mue", 100.0, 0.7, full_score=0.0, seed=1), entry("mue", 100.0, 0.7, full_score=0.0, seed=2)])
+    assert lines(figure.axes[0])["MuE"] == [[41.0, pytest.approx(97.5)]]
+    assert "Left out, because `full` was not evaluated: seeds 1, 2." in texts(figure)
+    assert "Left out" not in texts(tradeoff_figure(ENTRIES))
+
+
+def test_on_the_papers_data_no_seed_needs_a_full_model():
+    entries = [entry("mue", 88.0, 0.46, full_score=0.0, dataset="snli-ve", task="entailment", metric="accuracy")]
+    entries.append(entry("full", 90.0, 0.0, 90.0, 1, dataset="snli-ve", task="entailment", metric="accuracy"))
+    figure = tradeoff_figure(entries)
+    assert "MuE" in lines(figure.axes[0]) and "Left out" not in texts(figure)
 
 
 def test_bootstrap_intervals_are_not_mixed_with_the_spread_of_seeds():
@@ -166,9 +208,9 @@ def test_bootstrap_intervals_are_not_mixed_with_the_spread_of_seeds():
 def test_rows_for_a_table_alone_are_not_drawn_and_the_oracle_is_a_dashed_line_without_costs():
     scores, costs = tradeoff_figure(study()).axes
     assert not any("joint" in name or "last" in name for name in lines(scores))
-    oracle = next(line for line in scores.get_lines() if line.get_label() == "oracle line")
+    (oracle,) = [line for line in scores.get_lines() if line.get_label().startswith("oracle")]
     assert oracle.get_linestyle() == "--" and oracle.get_linewidth() < 1
-    assert "oracle" not in lines(scores) and not any("oracle" in name for name in lines(costs))
+    assert not any("oracle" in name for name in lines(costs))
     assert "oracle" in texts(scores.figure)
 
 
@@ -192,16 +234,35 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     scores, _ = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
     bottom = scores.get_ylim()[0]
     assert 40.0 < bottom < 100 * 102.1 / 146.7
-    assert f"Below {bottom:.0f} the figure is cut off." in texts(scores.figure)
+    assert f"Below {bottom:.0f} the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
 
 
-def test_an_oracle_without_a_sweep_is_a_bound_across_the_figure():
+def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their_differences_show():
+    close = [entry(row, score, 0.3) for row, score in (("mue", 400.0), ("calm", 397.0), ("deebert", 396.0))]
+    (scores,) = tradeoff_figure([ENTRIES[0], *close, entry("small", 340.0, 0.33)]).axes
+    bottom, top = scores.get_ylim()
+    assert bottom == pytest.approx(96.0) and top < 104.0
+    names = [text.get_text() for text in scores.texts]
+    assert "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
+    (x, y), (paper_x, paper_y) = lines(scores)["small below"][0], lines(scores)["DeeBERT (paper) below"][0]
+    assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (top - bottom)
+    assert "Below 96 the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
+
+
+def test_an_oracle_has_no_interval_of_its_score():
+    (scores,) = tradeoff_figure([entry("full", 400.0, 0.0), entry("oracle", 400.0, 0.5, bounds=(390.0, 410.0))]).axes
+    assert not any(line.get_marker() == "_" for line in scores.get_lines())
+
+
+def test_an_oracle_is_a_line_across_the_figure_and_no_bound():
     pair = [entry("oracle", 400.0, 0.45 + 0.02 * seed, seed=seed) for seed in (0, 1)]
     (scores,) = tradeoff_figure([ENTRIES[0], *pair]).axes
-    (line,) = [line for line in scores.get_lines() if line.get_label() == "oracle"]
+    (line,) = [line for line in scores.get_lines() if line.get_label() == "oracle (same answers)"]
     assert np.column_stack(line.get_data()).tolist() == [[46.0, 0.0], [46.0, 1.0]] and line.get_linestyle() == "--"
-    assert "no rule can know them" in texts(scores.figure)
+    assert "oracle (same answers)" in [text.get_text() for text in scores.texts]
+    expected = "Dashed: oracle (same answers), the exits that save most and leave every answer as it is; no rule can know them."
+    assert expected in texts(scores.figure) and "bound" not in texts(scores.figure)
 
 
 def test_rows_of_unequally_many_seeds_are_counted_in_the_caption():

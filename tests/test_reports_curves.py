@@ -1,12 +1,13 @@
 """What a trade-off figure shows, and where its names go."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from mue_cli.reports.curves import Spread, curves, expected, pareto_front, score
+from mue_cli.reports.curves import CurvePoint, Spread, curves, expected, pareto_front, score
 from mue_cli.reports.entries import Entry
 from mue_cli.reports.labels import Box, _covered, around, place_labels
-from mue_cli.reports.published import PUBLISHED, published_full_score, published_points
 from mue_cli.reports.record import Record
 
 
@@ -14,15 +15,6 @@ def test_pareto_front_keeps_the_points_that_no_other_beats():
     points = [(0.1, 90.0), (0.3, 95.0), (0.2, 95.0), (0.5, 80.0), (0.4, 80.0), (0.4, 70.0), (0.0, 100.0), (0.3, 95.0)]
     assert pareto_front(points) == [(0.0, 100.0), (0.3, 95.0), (0.5, 80.0)]
     assert pareto_front([]) == []
-
-
-def test_published_points_are_table_1_of_the_paper():
-    caption = {point.model: (point.score, point.reduction) for point in published_points("caption")}
-    assert caption["MuE"] == (137.0, 0.402) and caption["DeeCap"] == (129.0, 0.38) and caption["PABEE"] == (105.8, 0.163)
-    entailment = {point.model: (point.score, point.reduction) for point in published_points("entailment")}
-    assert entailment["MuE"] == (88.5, 0.50) and entailment["DeeBERT"] == (78.8, 0.15) and "DeeCap" not in entailment
-    assert (published_full_score("caption"), published_full_score("entailment")) == (146.7, 89.2)
-    assert len(PUBLISHED) == 11
 
 
 def test_a_label_with_room_stands_right_beside_its_point():
@@ -75,17 +67,46 @@ def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
     ]
 
 
-def test_points_of_the_same_rank_are_averaged_over_seeds_whatever_order_they_came_in():
-    (curve,) = curves([*swept(0, [(0.4, 60.0), (0.2, 90.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score)
-    assert [point.x for point in curve.swept] == [Spread(25.0, 20.0, 30.0), Spread(45.0, 40.0, 50.0)]
-    assert [point.y for point in curve.swept] == [Spread(85.0, 80.0, 90.0), Spread(50.0, 40.0, 60.0)]
-    assert not curve.calibrated and curve.line == curve.swept
+def at(curve, reduction: float) -> Spread:
+    """Return what a curve's line shows at a reduction in per cent."""
+    return next(point.y for point in curve.line if point.x.mean == pytest.approx(reduction))
 
 
-def test_sweeps_of_unequal_length_are_averaged_between_the_same_ends():
-    long, short = swept(0, [(0.1, 99.0), (0.2, 90.0), (0.3, 70.0)]), swept(1, [(0.1, 97.0), (0.3, 50.0)])
-    (curve,) = curves([*long, *short], score)
-    assert [(round(point.x.mean, 6), point.y.mean) for point in curve.swept] == [(10.0, 98.0), (30.0, 60.0)]
+def test_seeds_that_agree_where_both_were_run_have_no_spread_though_one_was_run_further():
+    short, long = swept(0, [(0.5, 50.0), (0.3, 80.0)]), swept(1, [(0.1, 100.0), (0.3, 80.0), (0.5, 50.0)])
+    (curve,) = curves([*short, *long], score)
+    assert (curve.line[0].x.mean, curve.line[-1].x.mean) == (30.0, 50.0)
+    assert all(point.y.high - point.y.low == pytest.approx(0.0) for point in curve.line)
+    assert at(curve, 40.0).mean == pytest.approx(65.0)
+    assert curve.points == [(10.0, 100.0), (30.0, 80.0), (30.0, 80.0), (50.0, 50.0), (50.0, 50.0)]
+
+
+def test_a_line_is_the_mean_of_seeds_at_the_same_reduction():
+    (curve,) = curves([*swept(0, [(0.2, 90.0), (0.4, 60.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score)
+    assert (curve.line[0].x.mean, curve.line[-1].x.mean) == (30.0, 40.0)
+    assert at(curve, 30.0) == Spread(pytest.approx(77.5), pytest.approx(75.0), pytest.approx(80.0))
+    assert at(curve, 40.0) == Spread(pytest.approx(60.0), pytest.approx(60.0), pytest.approx(60.0))
+
+
+def test_seeds_that_share_no_reduction_have_points_and_no_line():
+    (curve,) = curves([*swept(0, [(0.1, 99.0), (0.2, 90.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score)
+    assert not curve.line and len(curve.points) == 4
+
+
+def test_the_line_of_one_seed_goes_through_its_points_whatever_order_they_came_in():
+    (curve,) = curves(swept(0, [(0.4, 60.0), (0.2, 90.0)]), score)
+    assert [(point.x.mean, point.y) for point in curve.line] == [(20.0, Spread(90.0, 90.0, 90.0)), (40.0, Spread(60.0, 60.0, 60.0))]
+    assert curve.points == [(20.0, 90.0), (40.0, 60.0)] and not curve.calibrated
+
+
+def test_one_calibrated_setting_of_each_seed_is_averaged_and_several_stand_for_themselves():
+    def settings(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
+        return [dataclasses.replace(entry, point=None) for entry in swept(seed, points)]
+
+    (single,) = curves([*settings(0, [(0.2, 90.0)]), *settings(1, [(0.4, 80.0)])], score)
+    assert single.calibrated == [CurvePoint(Spread(30.0, 20.0, 40.0), Spread(85.0, 80.0, 90.0))]
+    (several,) = curves([*settings(0, [(0.2, 90.0), (0.5, 60.0)]), *settings(1, [(0.4, 80.0)])], score)
+    assert [(point.x.mean, point.y.mean) for point in several.calibrated] == [(20.0, 90.0), (40.0, 80.0), (50.0, 60.0)]
 
 
 def test_entries_without_the_value_make_no_curve():

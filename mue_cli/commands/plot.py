@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mue_cli.exits.trace import Trace
     from mue_cli.reports.curves import Search
+    from mue_cli.reports.entries import Entry
     from mue_cli.reports.record import Record
     from mue_cli.runs import Run
 
@@ -73,17 +74,31 @@ def tradeoff(
 ) -> None:
     """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the paper's published points beside ours.
 
-    Reads records.jsonl, and calibration.jsonl where no method was swept: the settings that were tried. Writes plots/tradeoff.png and
-    plots/tradeoff.svg in the run folder.
+    Reads the rows and seeds of the run's study (`mue study`), where it has one that was evaluated. Otherwise records.jsonl, and
+    calibration.jsonl where no method was swept: the settings that were tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run
+    folder.
     """
     here = experiment(recipe, overrides, run)
-    from mue_cli import study
-
-    entries = study.need(here.run, split)
+    entries, searches = _points(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    searches = [] if any(entry.swept for entry in entries) else _searches(here.run)
     show(draw(entries, here.run.plots / "tradeoff", searches), as_json)
+
+
+def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
+    """Return the entries of a run's study; before the first, or without one, the run's own, with what its calibration tried."""
+    from mue_cli import study
+    from mue_cli.study.file import kept
+
+    has_study = kept(run) is not None
+    try:
+        found = study.need(run, split)
+    except MissingStepError:
+        if not (has_study and run.records.exists()):
+            raise
+        found, has_study = study.own_entries(run, split), False
+    searches = [] if has_study or any(entry.swept for entry in found) else _searches(run)
+    return found, searches
 
 
 def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOption = None, as_json: JsonOption = False) -> None:
@@ -110,10 +125,14 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
 
 
 def _record_of(traces: "tuple[Trace, ...]", run: "Run") -> "Record":
-    """Return the newest record whose mean exit layers are those of the traces: which method they are of, no trace says itself."""
+    """Return the newest record whose mean exit layers are those of the traces: which method they are of, no trace says itself.
+
+    `full` comes last: every evaluation records it, and a method that never leaves early has the same exits.
+    """
     from mue_cli import runs
 
-    for record in reversed(runs.records(run)):
+    newest = runs.records(run)[::-1]
+    for record in sorted(newest, key=lambda record: record.method == "full"):
         if traces and record.num_samples == len(traces) and _belongs(traces, record.costs):
             return record
     raise MissingStepError(f"no record in `{run.records}` has the exits of {run.traces.name}", f"run: {run.command('evaluate')}")

@@ -7,15 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.reports.entries import Entry
+from mue_cli.reports.entries import Entry, check_alike
 from mue_cli.reports.published import DATASETS
 from mue_cli.reports.record import Record
 
-UPPER_BOUND = "oracle"
+ORACLE = "oracle"
 LEFT_OUT = ("mue-joint", "mue-last")
 """Rows that ask what a part of MuE is good for: a table shows them, not a figure of all methods."""
 
+_GRID = 101
+"""Reductions at which the seeds of a line are compared, besides those of their points."""
+
 Value = Callable[[Entry], float | None]
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,16 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """One row's points by rising reduction. swept: over its own threshold. calibrated: what tables show, nearly always one point."""
+    """One row, by rising reduction.
+
+    line: over the reductions that all seeds cover, what they gave there; empty where they cover none together. points: (x, y) that were
+    swept, of all seeds. calibrated: what tables show, nearly always one setting, averaged over seeds.
+    """
 
     row: str
-    swept: Sequence[CurvePoint]
+    line: Sequence[CurvePoint]
+    points: Sequence[tuple[float, float]]
     calibrated: Sequence[CurvePoint]
-
-    @property
-    def line(self) -> Sequence[CurvePoint]:
-        """The points that a line goes through: those of a sweep, where there is none the settings that were calibrated."""
-        return self.swept or self.calibrated
 
 
 def expected(entry: Entry) -> float:
@@ -87,13 +91,16 @@ def cost(name: str) -> Value:
 
 
 def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
-    """Return the curve of every row that has values, in the order in which rows first come."""
+    """Return the curve of every row that has values, in the order in which rows first come.
+
+    Its line goes through what was swept, where nothing was through the settings that were calibrated.
+    """
     found = []
     for row in dict.fromkeys(entry.row for entry in entries):
         mine = [entry for entry in entries if entry.row == row]
-        points = [_points([entry for entry in mine if entry.swept is swept], value) for swept in (True, False)]
-        if any(points):
-            found.append(Curve(row, *points))
+        swept, calibrated = (_by_seed([entry for entry in mine if entry.swept is which], value) for which in (True, False))
+        if swept or calibrated:
+            found.append(Curve(row, _line(swept or calibrated), sorted(point for seed in swept for point in seed), _settings(calibrated)))
     return found
 
 
@@ -108,34 +115,46 @@ def seeds_by_row(entries: Sequence[Entry]) -> list[int]:
 
 
 def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
-    """Return by row the scores of calibrated settings with their bootstrap intervals; nothing for several seeds, whose spread says more."""
+    """Return by row the scores of calibrated settings with their bootstrap intervals.
+
+    Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full model's.
+    """
     found: dict[str, list[CurvePoint]] = {}
     for entry in entries if num_seeds(entries) == 1 else ():
         bounds = entry.record.confidence.get(entry.record.metric)
-        if bounds and not entry.swept:
+        if bounds and not entry.swept and entry.row != ORACLE:
             low, high = (_scale(entry) * bound for bound in bounds)
             found.setdefault(entry.row, []).append(CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high)))
     return found
 
 
-def _points(entries: Sequence[Entry], value: Value) -> list[CurvePoint]:
-    """Average the points of the same rank over seeds; where seeds have unequally many, at evenly spaced ranks of as many as the fewest."""
+def _by_seed(entries: Sequence[Entry], value: Value) -> list[Points]:
+    """Return each seed's (reduction, value), by rising reduction; seeds without a value are left out."""
     seeds = []
     for seed in dict.fromkeys(entry.seed for entry in entries):
         pairs = [(expected(entry), value(entry)) for entry in entries if entry.seed == seed]
-        kept = sorted((x, y) for x, y in pairs if y is not None)
-        if kept:
-            seeds.append(np.array(kept, dtype=float))
-    if not seeds:
+        seeds.append(sorted((x, y) for x, y in pairs if y is not None))
+    return [points for points in seeds if points]
+
+
+def _line(seeds: Sequence[Points]) -> list[CurvePoint]:
+    """Join each seed's points, and compare the seeds at the same reductions; one seed's line is its points."""
+    if len(seeds) == 1:
+        return [CurvePoint(Spread.of([x]), Spread.of([y])) for x, y in seeds[0]]
+    low, high = max(points[0][0] for points in seeds), min(points[-1][0] for points in seeds)
+    if low >= high:
         return []
-    fewest = min(map(len, seeds))
-    alike = np.array([_at_ranks(points, fewest) for points in seeds])  # (seeds, ranks, 2)
-    return [CurvePoint(Spread.of(alike[:, rank, 0]), Spread.of(alike[:, rank, 1])) for rank in range(fewest)]
+    corners = [x for points in seeds for x, _ in points if low <= x <= high]
+    grid = np.union1d(np.linspace(low, high, _GRID), corners)
+    values = np.array([np.interp(grid, *np.transpose(points)) for points in seeds])  # (seeds, grid)
+    return [CurvePoint(Spread.of([x]), Spread.of(values[:, place])) for place, x in enumerate(grid)]
 
 
-def _at_ranks(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    ranks = np.linspace(0, len(points) - 1, count)
-    return np.column_stack([np.interp(ranks, np.arange(len(points)), points[:, axis]) for axis in (0, 1)])
+def _settings(seeds: Sequence[Points]) -> list[CurvePoint]:
+    """Average over seeds where each has one setting; which of several belong together, nobody knows."""
+    if all(len(points) == 1 for points in seeds):
+        return [CurvePoint(*(Spread.of(values) for values in zip(*(points[0] for points in seeds), strict=True)))] if seeds else []
+    return [CurvePoint(Spread.of([x]), Spread.of([y])) for x, y in sorted(point for points in seeds for point in points)]
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -153,27 +172,30 @@ def is_paper_data(record: Record) -> bool:
 
 
 def drawable(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries that a trade-off figure shows.
+    """Return the entries that a trade-off figure shows: without `LEFT_OUT` and `seeds_without_full`.
 
-    Raises MissingStepError when there are none or `full` is missing to be relative to, DataError for records that cannot share a figure and
-    for a full model that scores nothing.
+    Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError for records that cannot share a figure
+    and for a full model that scores nothing.
     """
     kept = [entry for entry in entries if entry.row not in LEFT_OUT]
     if not kept:
         raise MissingStepError("there is no record to plot", "`mue evaluate` writes records")
-    for name in ("task", "dataset", "split", "metric"):
-        values = sorted({str(getattr(entry.record, name)) for entry in kept})
-        if len(values) > 1:
-            raise DataError(f"records of different {name}s cannot share a figure: {', '.join(values)}", "plot them one by one")
-    if not is_paper_data(kept[0].record):
-        _check_full_scores(kept)
-    return kept
+    check_alike(kept, "figure")
+    return kept if is_paper_data(kept[0].record) else _comparable(kept)
 
 
-def _check_full_scores(entries: Sequence[Entry]) -> None:
-    lowest = min(entry.full_score for entry in entries)
-    if lowest > 0:
-        return
-    if not any(entry.row == "full" for entry in entries):
+def seeds_without_full(entries: Sequence[Entry]) -> list[int]:
+    """Return the seeds whose scores should be relative to a full model that was not evaluated."""
+    lacking = {entry.seed for entry in entries if entry.full_score <= 0 and not is_paper_data(entry.record)}
+    return sorted(lacking - {entry.seed for entry in entries if entry.row == "full"})
+
+
+def _comparable(entries: Sequence[Entry]) -> list[Entry]:
+    without = seeds_without_full(entries)
+    found = [entry for entry in entries if entry.seed not in without]
+    if not found:
         raise MissingStepError("there is no record of `full` to compare with", "evaluate the method `full` on the same split first")
-    raise DataError(f"the full model scores {lowest:g}: nothing can be relative to that", "train it for longer")
+    lowest = min(entry.full_score for entry in found)
+    if lowest <= 0:
+        raise DataError(f"the full model scores {lowest:g}: nothing can be relative to that", "train it for longer")
+    return found

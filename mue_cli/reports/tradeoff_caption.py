@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mue_cli.reports.curves import UPPER_BOUND, Search, intervals, is_paper_data, num_seeds, seeds_by_row
+from mue_cli.reports.curves import ORACLE, Search, intervals, is_paper_data, num_seeds, seeds_by_row
 from mue_cli.reports.entries import METHOD_NAMES, Entry
 from mue_cli.reports.published import FULL_MODEL, SOURCE, published_full_score
 from mue_cli.reports.record import Record
@@ -10,14 +10,22 @@ from mue_cli.reports.record import Record
 _PAPER_DATA = {"caption": "COCO (Karpathy test)", "entailment": "SNLI-VE test"}
 
 
-def tradeoff_caption(entries: Sequence[Entry], searches: Sequence[Search], floor: float | None = None) -> str:
-    """Return the caption. floor: score below which the figure is cut off, None when it shows everything."""
+def tradeoff_caption(
+    entries: Sequence[Entry], searches: Sequence[Search], floor: float | None = None, without_full: Sequence[int] = ()
+) -> str:
+    """Return the caption. floor: score below which the figure is cut off, None when it shows everything. without_full: seeds left out."""
     first = entries[0].record
     parts = [f"Filled: {first.dataset} {first.split}, {_sizes(entries)} samples{_seeds(entries)}."]
-    parts += _sweep(entries, floor)
+    if without_full:
+        parts.append(
+            f"Left out, because `full` was not evaluated: seed{'s' * (len(without_full) > 1)} {', '.join(map(str, without_full))}."
+        )
+    parts += [*_sweep(entries), *_spread(entries)]
+    if floor is not None:
+        parts.append(f"Below {floor:.0f} the figure is cut off; \u2193 gives the score of a point there.")
     parts += [_search(search) for search in searches]
-    if any(entry.row == UPPER_BOUND for entry in entries):
-        parts.append("Dashed: the oracle, the earliest exits that leave every answer as it is; no rule can know them.")
+    if any(entry.row == ORACLE for entry in entries):
+        parts.append("Dashed: oracle (same answers), the exits that save most and leave every answer as it is; no rule can know them.")
     if first.task in _PAPER_DATA:
         parts.append(_published(first))
     return " ".join(parts)
@@ -28,17 +36,23 @@ def _seeds(entries: Sequence[Entry]) -> str:
     return "" if most == 1 else f", {most} seeds" if fewest == most else f", {fewest} to {most} seeds"
 
 
-def _sweep(entries: Sequence[Entry], floor: float | None) -> list[str]:
-    parts = []
-    if any(entry.swept for entry in entries):
-        parts.append("Line: a method's own threshold swept; large marker: the setting that was calibrated.")
+def _sweep(entries: Sequence[Entry]) -> list[str]:
+    swept = {entry.row for entry in entries if entry.swept}
+    if not swept:
+        return []
+    search = " (MuE, which has several thresholds: the best found on val for each reduction)" if "mue" in swept else ""
+    if num_seeds(entries) == 1:
+        return [f"Line: a method's own threshold swept{search}; small markers: its points."]
+    mean = "the mean of the seeds at each reduction that all of them reach; band: lowest to highest seed"
+    return [f"Line: a method's own threshold swept{search}, {mean}; small markers: every seed's points."]
+
+
+def _spread(entries: Sequence[Entry]) -> list[str]:
     if num_seeds(entries) > 1:
-        parts.append("Points of equal rank are averaged over seeds; bands and bars: lowest to highest seed.")
-    elif intervals(entries):
-        parts.append("Bars: 95\u00a0% bootstrap interval.")
-    if floor is not None:
-        parts.append(f"Below {floor:.0f} the figure is cut off.")
-    return parts
+        bars = "mean of the seeds; bars: lowest to highest seed. Tables give the standard deviation instead."
+        return [f"Large marker: the setting that was calibrated, {bars}"]
+    parts = ["Large marker: the setting that was calibrated."] if any(entry.swept for entry in entries) else []
+    return [*parts, "Bars: 95\u00a0% bootstrap interval."] if intervals(entries) else parts
 
 
 def _search(search: Search) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mue_cli.reports.curves import UPPER_BOUND, Curve, CurvePoint
+from mue_cli.reports.curves import ORACLE, Curve, CurvePoint
 from mue_cli.reports.entries import METHOD_NAMES
 from mue_cli.reports.figures import canvas
 from mue_cli.reports.figures.canvas import GREY, Label
@@ -20,8 +20,9 @@ _ROWS = {
     "deecap": (canvas.ORANGE, "v"),
     "calm": (canvas.PURPLE, "D"),
     "mue": (canvas.VERMILLION, "o"),
-    UPPER_BOUND: (canvas.BLACK, ""),
+    ORACLE: (canvas.BLACK, ""),
 }
+_NAMES = {**METHOD_NAMES, ORACLE: "oracle (same answers)"}
 
 
 class Look(NamedTuple):
@@ -39,28 +40,31 @@ class Look(NamedTuple):
 
 def look_of(row: str) -> Look:
     """Return how a row looks; one that nobody has thought of is grey."""
-    return Look(METHOD_NAMES.get(row, row), *_ROWS.get(row, (GREY, "X")))
+    return Look(_NAMES.get(row, row), *_ROWS.get(row, (GREY, "X")))
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
-    """Draw a row's line with its band, small markers on it, and the calibrated setting as a large one with bars both ways."""
+    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting large with bars both ways."""
     look = look_of(curve.row)
+    if not look.marker:
+        _draw_across(axes, curve.calibrated, look)
+        return
     x, y = means(curve.line)
     if len(x) > 1:
         axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
         axes.fill_between(x, lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
-    if curve.swept and look.marker:
-        axes.plot(x, y, look.marker, color=look.colour, markersize=4, markeredgewidth=0, zorder=3.5, label=f"{look.name} swept")
-    if look.marker:
-        draw_calibrated(axes, curve, look, hollow=False, label=look.name)
-    elif len(x) == 1:
-        _draw_bound(axes, curve.line[0], look)
+    if curve.points:
+        faint = {"alpha": 0.5, "markersize": 3.5} if len(curve.points) != len(x) else {"markersize": 4.0}
+        small: dict[str, Any] = {"color": look.colour, "markeredgewidth": 0, "zorder": 3.5, **faint}
+        axes.plot(*np.transpose(curve.points), look.marker, label=f"{look.name} swept", **small)
+    draw_calibrated(axes, curve, look, hollow=False, label=look.name)
 
 
-def _draw_bound(axes: Axes, point: CurvePoint, look: Look) -> None:
-    """Draw the reduction of a single point as a line across the figure: what lies to its right changes answers."""
-    axes.axvline(point.x.mean, color=look.colour, zorder=1.5, label=look.name, **look.line)
-    axes.axvspan(point.x.low, point.x.high, color=look.colour, alpha=0.08, linewidth=0, zorder=1)
+def _draw_across(axes: Axes, points: Sequence[CurvePoint], look: Look) -> None:
+    """Draw reductions as lines across the figure, their spread as bands."""
+    for point in points:
+        axes.axvline(point.x.mean, color=look.colour, zorder=1.5, label=look.name, **look.line)
+        axes.axvspan(point.x.low, point.x.high, color=look.colour, alpha=0.08, linewidth=0, zorder=1)
 
 
 def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: str) -> None:
@@ -73,10 +77,11 @@ def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: s
 
 def draw_bars(axes: Axes, point: CurvePoint, colour: str) -> None:
     """Draw from the lowest to the highest, both ways."""
+    look: dict[str, Any] = {"color": colour, "linewidth": 1, "markersize": 5, "alpha": 0.6, "zorder": 3.8}
     if point.x.high > point.x.low:
-        axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", color=colour, linewidth=1, markersize=5, zorder=3.8)
+        axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", **look)
     if point.y.high > point.y.low:
-        axes.plot([point.x.mean] * 2, [point.y.low, point.y.high], "-", marker="_", color=colour, linewidth=1, markersize=5, zorder=3.8)
+        axes.plot([point.x.mean] * 2, [point.y.low, point.y.high], "-", marker="_", **look)
 
 
 def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
@@ -85,12 +90,13 @@ def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
 
 
 def row_label(curve: Curve, floor: float | None = None) -> Label:
-    """Return a row's name at its calibrated setting; where none is marked, where its line ends or leaves the figure."""
+    """Return a row's name at its calibrated setting; else where its line ends or leaves the figure, or at its last point."""
     look = look_of(curve.row)
-    if look.marker and curve.calibrated:
+    if curve.calibrated:
         at = curve.calibrated[-1]
         return Label(at.x.mean, at.y.mean, look.name, look.colour)
-    return Label(*end_of_line(*means(curve.line), floor), look.name, look.colour)
+    x, y = means(curve.line) if curve.line else np.transpose(curve.points)
+    return Label(*end_of_line(x, y, floor), look.name, look.colour)
 
 
 def end_of_line(x: Sequence[float], y: Sequence[float], floor: float | None) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mue_cli.reports import curves
-from mue_cli.reports.curves import UPPER_BOUND, Curve, Search, drawable, is_paper_data, pareto_front
+from mue_cli.reports.curves import ORACLE, Curve, Search, drawable, is_paper_data, pareto_front, seeds_without_full
 from mue_cli.reports.entries import Entry
 from mue_cli.reports.figures.canvas import GREY, STYLE, Label, figure_with_caption, label_points, save
-from mue_cli.reports.figures.rows import draw_bars, draw_calibrated, draw_curve, end_of_line, look_of, lows, mark, means, row_label
+from mue_cli.reports.figures.rows import Look, draw_bars, draw_calibrated, draw_curve, end_of_line, look_of, lows, mark, means, row_label
 from mue_cli.reports.published import FULL_MODEL, published_full_score, published_points
 from mue_cli.reports.tradeoff_caption import tradeoff_caption
 
@@ -22,6 +22,8 @@ _EXPECTED = "expected time reduction, Eq. 14 (%)"
 _WIDTH, _WIDTH_OF_ONE, _HEIGHT, _RATIOS = 8.2, 5.2, 4.0, (1.3, 1.0)
 _BELOW = 0.45
 """How far below the lowest setting that was chosen or published curves are still shown, as a share of what lies above it."""
+_SEVERAL, _HEIGHTS = 4, 4.0
+"""Where so many methods, full among them, were calibrated, the figure is at most so many times as high as they lie apart."""
 
 
 def tradeoff(entries: Sequence[Entry], path_stem: Path, searches: Sequence[Search] = ()) -> tuple[Path, Path]:
@@ -39,10 +41,10 @@ def tradeoff_figure(entries: Sequence[Entry], searches: Sequence[Search] = ()) -
     """Return Fig. 1/4 unsaved; arguments as in `tradeoff`."""
     drawn = drawable(entries)
     scores = _Scores(drawn, searches)
-    compared = [entry for entry in drawn if entry.row not in ("full", UPPER_BOUND)]  # nobody can run an oracle
+    compared = [entry for entry in drawn if entry.row not in ("full", ORACLE)]  # nobody can run an oracle
     found = {name: curves.curves(compared, curves.cost(name)) for name in ("flops", "measured")}
     costs = any(found.values())
-    caption = tradeoff_caption(drawn, searches, scores.floor)
+    caption = tradeoff_caption(drawn, searches, scores.floor, seeds_without_full(entries))
     if costs:
         figure, panels = figure_with_caption(2, caption, _WIDTH, _HEIGHT, ratios=_RATIOS)
     else:
@@ -69,15 +71,24 @@ class _Scores:
     def floor(self) -> float | None:
         """The score below which nothing is shown; None where nothing is so low.
 
-        Curves fall to nothing in the end, and would press everything that matters into the top of the figure.
+        Curves fall to nothing in the end, and a smaller model or a published point may lie far below methods that hardly differ: either
+        would press everything that matters into the top of the figure.
         """
         chosen = [y for curve in self.curves for y in lows(curve.calibrated)] + [y for _, _, y in self.published]
-        swept = [y for curve in self.curves for y in lows(curve.swept)]
+        swept = [y for curve in self.curves for _, y in curve.points]
         swept += [self._scale(search) * y for search in self.searches for _, y in search.points]
-        if not chosen or not swept:
+        if not chosen:
             return None
-        floor = min(chosen) - _BELOW * (max(chosen) - min(chosen))
-        return floor if min(swept) < floor < max(chosen) else None
+        floor = max(min(chosen) - _BELOW * (max(chosen) - min(chosen)), self._floor_of_methods())
+        return floor if min(chosen + swept) < floor < max(chosen) else None
+
+    def _floor_of_methods(self) -> float:
+        """Return how low the figure may reach if the differences of our methods should show."""
+        methods = [curve.calibrated for curve in self.curves if curve.calibrated and curve.row not in ("small", ORACLE)]
+        if len(methods) < _SEVERAL:
+            return -np.inf
+        bounds = [bound for points in methods for point in points for bound in (point.y.low, point.y.high)]
+        return max(bounds) - _HEIGHTS * max(max(bounds) - min(bounds), 1.0)
 
     def _scale(self, search: Search) -> float:
         return 1.0 if self.absolute else 100.0 / search.full_score
@@ -91,11 +102,12 @@ class _Scores:
                 draw_bars(axes, interval, look_of(curve.row).colour)
         if not self.absolute:
             axes.axhline(100.0, color=GREY, linewidth=0.8, linestyle=":")
-        labels = [row_label(curve, self.floor) for curve in self.curves] + [self._draw_published(axes, *point) for point in self.published]
+        for point, x, y in self.published:
+            mark(axes, [x], [y], look_of(point.method or "small"), hollow=True, label=f"{point.model} (paper)")
         unit = "%" if self.metric == "accuracy" else "x 100"
         axes.set(xlabel=_EXPECTED, ylabel=f"{self.metric} ({unit})" if self.absolute else f"{self.metric} (% of the full model's)")
         self._set_limits(axes)
-        label_points(axes, labels)
+        label_points(axes, self._labels(axes))
 
     def _set_limits(self, axes: Axes) -> None:
         axes.margins(x=0.08, y=0.1)
@@ -103,14 +115,39 @@ class _Scores:
         if floor is None:
             return
         right = [point.x.high for curve in self.curves for point in curve.calibrated] + [x for _, x, _ in self.published]
-        right += [end_of_line(*means(curve.line), floor)[0] for curve in self.curves]
+        right += [end_of_line(*means(curve.line), floor)[0] for curve in self.curves if curve.line]
         right += [100.0 * x for search in self.searches for x, y in search.points if self._scale(search) * y >= floor]
         axes.set(ylim=(floor, axes.dataLim.y1 + 0.12 * (axes.dataLim.y1 - floor)), xlim=(-0.06 * max(right), 1.1 * max(right)))
 
-    def _draw_published(self, axes: Axes, point: Any, x: float, y: float) -> Label:
-        look = look_of(point.method or "small")
-        mark(axes, [x], [y], look, hollow=True, label=f"{point.model} (paper)")
-        return Label(x, y, f"{point.model} (paper)", look.colour)
+    def _labels(self, axes: Axes) -> list[Label]:
+        """Return the names of all points; those below the figure are drawn at its edge."""
+        named = [_Named(row_label(curve, self.floor), look_of(curve.row), hollow=False) for curve in self.curves]
+        for point, x, y in self.published:
+            look = look_of(point.method or "small")
+            named.append(_Named(Label(x, y, f"{point.model} (paper)", look.colour), look, hollow=True))
+        low = sorted((name for name in named if self.floor is not None and name.label.y < self.floor), key=lambda name: name.label.y)
+        return [name.at_edge(axes, low.index(name)) if name in low else name.at_top(axes) for name in named]
+
+
+class _Named(NamedTuple):
+    """A point with a name."""
+
+    label: Label
+    look: Look
+    hollow: bool
+
+    def at_edge(self, axes: Axes, rank: int) -> Label:
+        """Draw a point that lies below the figure at its edge, lower ones lower; return its name with the score."""
+        x, y, text, colour = self.label
+        bottom, top = axes.get_ylim()
+        edge = bottom + (0.04 + 0.055 * rank) * (top - bottom)
+        mark(axes, [x], [edge], self.look, self.hollow, label=f"{text} below")
+        return Label(x, edge, f"{text} \u2193 {y:.1f}", colour)
+
+    def at_top(self, axes: Axes) -> Label:
+        """Return the name, of a line across the figure at its upper end."""
+        bottom, top = axes.get_ylim()
+        return self.label if self.look.marker else self.label._replace(y=bottom + 0.95 * (top - bottom))
 
 
 def _draw_search(axes: Axes, search: Search, scale: float) -> None:
