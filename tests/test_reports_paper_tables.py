@@ -41,7 +41,7 @@ def test_an_estimate_is_the_mean_and_the_sample_standard_deviation():
 def test_models_are_in_the_papers_order_then_ours():
     rows = ("oracle", "calm", "static", "mue", "deecap", "pabee", "deebert", "small", "full", "mue-joint")
     table = models_table([entry(row, 300.0, 0.3) for row in rows])
-    names = ["full", "small", "DeeBERT", "PABEE", "DeeCap", "MuE", "static", "CALM", "oracle (upper bound)"]
+    names = ["full", "small", "DeeBERT", "PABEE", "DeeCap", "MuE", "static", "CALM", "oracle (same answers)"]
     assert [row["model"] for row in cells(table)] == names
     assert [row["model (paper)"] for row in cells(table)] == ["OFA-Base", "OFA-Tiny", "DeeBERT", "PABEE", "DeeCap", "MuE", "", "", ""]
 

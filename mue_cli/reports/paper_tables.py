@@ -29,7 +29,7 @@ NAMES = {
     **METHOD_NAMES,
     "mue-joint": "MuE, joint encoder",
     "mue-last": "MuE, last-layer loss",
-    "oracle": "oracle (upper bound)",
+    "oracle": "oracle (same answers)",
 }
 """Rows that people know by another name than our study."""
 
