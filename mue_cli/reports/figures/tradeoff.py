@@ -22,7 +22,7 @@ _EXPECTED = "expected time reduction, Eq. 14 (%)"
 _WIDTH, _WIDTH_OF_ONE, _HEIGHT, _RATIOS = 8.2, 5.2, 4.0, (1.3, 1.0)
 _BELOW = 0.45
 """How far below the lowest setting that was chosen or published curves are still shown, as a share of what lies above it."""
-_SEVERAL, _HEIGHTS = 4, 4.0
+_SEVERAL, _HEIGHTS = 4, 3.0
 """Where so many methods, full among them, were calibrated, the figure is at most so many times as high as they lie apart."""
 
 
