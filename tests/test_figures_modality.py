@@ -72,6 +72,7 @@ def test_the_best_cells_are_framed():
 
 
 def test_the_caption_says_data_samples_and_settings():
+    assert texts(modality_figure(ModalityGrid(SCORES, "accuracy", 3, {}))).startswith("Accuracy when the image leaves")
     assert "shapes val, 1,200 samples" in texts(modality_figure(GRID)) and "(beam 5, float32)" in texts(modality_figure(GRID))
 
 
@@ -79,10 +80,14 @@ def test_scores_that_are_all_the_same_can_be_drawn():
     assert modality_figure(ModalityGrid(np.zeros((2, 2)), "accuracy", 1, {}))
 
 
-def test_png_and_svg_are_written_with_nothing_cut_off(tmp_path):
-    figure = modality_figure(GRID)
+@pytest.mark.parametrize("scores", [SCORES, np.linspace(79.0, 81.0, 36).reshape(6, 6)], ids=["far apart", "close together"])
+def test_nothing_is_cut_off(scores):
+    figure = modality_figure(ModalityGrid(scores, "accuracy", 1200, ABOUT))
     figure.canvas.draw()
     box = figure.get_tightbbox()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
+
+
+def test_png_and_svg_are_written(tmp_path):
     png, svg = modality(GRID, tmp_path / "plots" / "modality")
     assert png.stat().st_size > 10_000 and svg.read_text().rstrip().endswith("</svg>")

@@ -44,7 +44,7 @@ STYLE: Any = {
     "svg.hashsalt": "mue",
 }
 _CAPTION_SIZE, _CAPTION_LINE, _CAPTION_CHARACTERS = 7.5, 0.145, 17.0  # points, inches a line, characters an inch
-_LABEL_SIZE = 8.5
+_LABEL_SIZE, _GAP = 8.5, 7  # points; a name's distance from its point
 
 
 class Label(NamedTuple):
@@ -84,17 +84,14 @@ def label_points(axes: Axes, labels: Sequence[Label]) -> None:
     """Write each name near its point, off all lines, markers and other names; a thin line leads to one that had to go far."""
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     pixels = axes.figure.dpi / 72
-    gap = 7 * pixels
+    gap = _GAP * pixels
     anchors = [tuple(axes.transData.transform((label.x, label.y))) for label in labels]
-    halo = [withStroke(linewidth=2, foreground="white")]
-    texts = [
-        axes.text(0, 0, label.text, color=dark(label.colour), fontsize=_LABEL_SIZE, va="bottom", zorder=6, path_effects=halo)
-        for label in labels
-    ]
+    obstacles = list(_obstacles(axes, 4.5 * pixels))
+    texts = [axes.text(0, 0, label.text, va="bottom", **_ink(label)) for label in labels]
     sizes = [(box.width + 3 * pixels, box.height) for box in (text.get_window_extent() for text in texts)]
     view = axes.get_window_extent()
     frame = Box(view.x0 + 3 * pixels, view.y0 + 3 * pixels, view.x1, view.y1)
-    boxes = place_labels(anchors, sizes, list(_obstacles(axes, 4.5 * pixels)), frame, gap)
+    boxes = place_labels(anchors, sizes, obstacles, frame, gap)
     to_data = axes.transData.inverted()
     for text, box, anchor, label in zip(texts, boxes, anchors, labels, strict=True):
         text.set_position(tuple(to_data.transform((box.left + 1.5 * pixels, box.bottom))))
@@ -104,17 +101,33 @@ def label_points(axes: Axes, labels: Sequence[Label]) -> None:
             axes.plot([label.x, end[0]], [label.y, end[1]], "-", color=dark(label.colour), linewidth=0.7, zorder=3.9)
 
 
+def label_beside(axes: Axes, label: Label) -> None:
+    """Write a name straight beside its point, whatever is there."""
+    left = label.x < sum(axes.get_xlim()) / 2
+    gap, side = (1.3 * _GAP, "left") if left else (-1.3 * _GAP, "right")
+    place: dict[str, Any] = {"xytext": (gap, 0), "textcoords": "offset points", "ha": side, "va": "center_baseline"}
+    axes.annotate(label.text, (label.x, label.y), **place, **_ink(label))
+
+
+def _ink(label: Label) -> dict[str, Any]:
+    halo = [withStroke(linewidth=2, foreground="white")]
+    return {"color": dark(label.colour), "fontsize": _LABEL_SIZE, "zorder": 6, "path_effects": halo}
+
+
 def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
-    """Yield what a name must not lie on: markers, then lines, then the dots of a search, and the legend."""
+    """Yield what a name must not lie on: markers, then lines, then dots and what is drawn faintly, names that are there and the legend."""
     for line in axes.get_lines():
         points = line.get_transform().transform(np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)]))
-        dots = line.get_marker() == "."
+        dots = line.get_marker() == "." or line.get_alpha() is not None
         if line.get_marker() not in ("None", "", None):
             yield from ((around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0) for x, y in points)
         if line.get_linestyle() != "None":
             for start, end in pairwise(points):
                 steps = int(2 * np.hypot(*(end - start)) / radius) + 2
                 yield from ((around(x, y, radius / 4), 2.0) for x, y in np.linspace(start, end, steps))
+    for text in axes.texts:
+        box = text.get_window_extent()
+        yield Box(box.x0, box.y0, box.x1, box.y1), 8.0
     legend = axes.get_legend()
     if legend:
         box = legend.get_window_extent()

@@ -10,12 +10,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from mue_cli.reports import heat
 from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, save
 from mue_cli.reports.modality import ModalityGrid
 
-_INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.85
+_INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.95
 _SCORE_SIZE, _REDUCTION_SIZE = 9.0, 6.5
 
 
@@ -35,7 +36,7 @@ def modality_figure(grid: ModalityGrid) -> Figure:
             corner, size = (text_layer - 0.5 + inset, image_layer - 0.5 + inset), 1.0 - 2.0 * inset
             axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=colour, linewidth=width))
     figure.subplots_adjust(left=_LEFT / figure.get_figwidth(), right=(_LEFT + side) / figure.get_figwidth())
-    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.15 / side, 1.0)))
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.15 / side, 1.0)), ticks=MaxNLocator(5))
     bar.set_label(f"{grid.metric} ({'%' if grid.metric == 'accuracy' else 'x 100'})")
     bar.outline.set_visible(False)
     return figure
@@ -71,7 +72,8 @@ def _caption(grid: ModalityGrid) -> str:
     about = grid.about
     where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
     settings = f" ({about['settings']})" if about.get("settings") else ""
+    metric = grid.metric[0].upper() + grid.metric[1:]
     return (
-        f"{grid.metric} when the image leaves the encoder after one layer and the text after another, the decoder at full depth{settings}. "
+        f"{metric} when the image leaves the encoder after one layer and the text after another, the decoder at full depth{settings}. "
         f"{where}, {grid.num_samples:,} samples. Small: expected time reduction, Eq. 14. Framed: best score of each reduction."
     )

@@ -109,9 +109,10 @@ def end_of_line(x: Sequence[float], y: Sequence[float], floor: float | None) -> 
 
 def mark(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, hollow: bool, label: str) -> None:
     """Draw large markers."""
-    size = {"*": 12.0, "P": 8.5, "p": 8.5}.get(look.marker, 7.5)
-    face = "white" if hollow else look.colour
-    axes.plot(x, y, look.marker, color=look.colour, markersize=size, markerfacecolor=face, markeredgewidth=1.2, zorder=4, label=label)
+    size = {"*": 14.5, "P": 10.0, "p": 8.5}.get(look.marker, 7.5) + (0.0 if hollow else 0.8)
+    face, edge, width = ("white", look.colour, 1.2) if hollow else (look.colour, "white", 0.6)
+    looks: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width, "markersize": size}
+    axes.plot(x, y, look.marker, color=look.colour, zorder=4, label=label, **looks)
 
 
 def lows(points: Sequence[CurvePoint]) -> list[float]:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from mue_cli.reports import curves
 from mue_cli.reports.curves import ORACLE, Curve, Search, drawable, is_paper_data, pareto_front, seeds_without_full
 from mue_cli.reports.entries import Entry
-from mue_cli.reports.figures.canvas import GREY, STYLE, Label, figure_with_caption, label_points, save
+from mue_cli.reports.figures.canvas import GREY, STYLE, Label, figure_with_caption, label_beside, label_points, save
 from mue_cli.reports.figures.rows import Look, draw_bars, draw_calibrated, draw_curve, end_of_line, look_of, lows, mark, means, row_label
 from mue_cli.reports.published import FULL_MODEL, published_full_score, published_points
 from mue_cli.reports.tradeoff_caption import tradeoff_caption
@@ -22,7 +22,7 @@ _EXPECTED = "expected time reduction, Eq. 14 (%)"
 _WIDTH, _WIDTH_OF_ONE, _HEIGHT, _RATIOS = 8.2, 5.2, 4.0, (1.3, 1.0)
 _BELOW = 0.45
 """How far below the lowest setting that was chosen or published curves are still shown, as a share of what lies above it."""
-_SEVERAL, _HEIGHTS = 4, 4.0
+_SEVERAL, _HEIGHTS = 4, 3.0
 """Where so many methods, full among them, were calibrated, the figure is at most so many times as high as they lie apart."""
 
 
@@ -120,13 +120,15 @@ class _Scores:
         axes.set(ylim=(floor, axes.dataLim.y1 + 0.12 * (axes.dataLim.y1 - floor)), xlim=(-0.06 * max(right), 1.1 * max(right)))
 
     def _labels(self, axes: Axes) -> list[Label]:
-        """Return the names of all points; those below the figure are drawn at its edge."""
+        """Draw points below the figure at its edge, and return the names of all others."""
         named = [_Named(row_label(curve, self.floor), look_of(curve.row), hollow=False) for curve in self.curves]
         for point, x, y in self.published:
             look = look_of(point.method or "small")
             named.append(_Named(Label(x, y, f"{point.model} (paper)", look.colour), look, hollow=True))
         low = sorted((name for name in named if self.floor is not None and name.label.y < self.floor), key=lambda name: name.label.y)
-        return [name.at_edge(axes, low.index(name)) if name in low else name.at_top(axes) for name in named]
+        for rank, name in enumerate(low):
+            name.draw_at_edge(axes, rank)
+        return [name.at_top(axes) for name in named if name not in low]
 
 
 class _Named(NamedTuple):
@@ -136,13 +138,13 @@ class _Named(NamedTuple):
     look: Look
     hollow: bool
 
-    def at_edge(self, axes: Axes, rank: int) -> Label:
-        """Draw a point that lies below the figure at its edge, lower ones lower; return its name with the score."""
+    def draw_at_edge(self, axes: Axes, rank: int) -> None:
+        """Draw a point that lies below the figure at its edge, lower ones lower, its score beside it."""
         x, y, text, colour = self.label
         bottom, top = axes.get_ylim()
-        edge = bottom + (0.04 + 0.055 * rank) * (top - bottom)
+        edge = bottom + (0.04 + 0.06 * rank) * (top - bottom)
         mark(axes, [x], [edge], self.look, self.hollow, label=f"{text} below")
-        return Label(x, edge, f"{text} \u2193 {y:.1f}", colour)
+        label_beside(axes, Label(x, edge, f"{text} \u2193 {y:.1f}", colour))
 
     def at_top(self, axes: Axes) -> Label:
         """Return the name, of a line across the figure at its upper end."""
