@@ -42,9 +42,16 @@ def _sweep(entries: Sequence[Entry]) -> list[str]:
         return []
     search = " (MuE, which has several thresholds: the best found on val for each reduction)" if "mue" in swept else ""
     if num_seeds(entries) == 1:
-        return [f"Line: a method's own threshold swept{search}; small markers: its points."]
+        return [f"Line: a method's own threshold swept{search}; small markers: its points.", *_weights(entries)]
     mean = "the mean of the seeds at each reduction that all of them reach; band: lowest to highest seed"
-    return [f"Line: a method's own threshold swept{search}, {mean}; small markers: every seed's points."]
+    return [f"Line: a method's own threshold swept{search}, {mean}; small markers: every seed's points.", *_weights(entries)]
+
+
+def _weights(entries: Sequence[Entry]) -> list[str]:
+    """Say why curves need not start at 100 %: such methods do not share the full model's weights."""
+    relative = not is_paper_data(entries[0].record)
+    own = {entry.row for entry in entries} & {"pabee", "deecap"}  # trained with their readouts, whatever folder that was in
+    return ["Methods with weights of their own need not start at 100\u00a0%."] if relative and own else []
 
 
 def _spread(entries: Sequence[Entry]) -> list[str]:
