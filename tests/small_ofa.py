@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mue_cli.data.batches import Batch
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.ofa import OFA
 
@@ -96,3 +97,22 @@ def small_inputs(seed: int, rows: int, image_size: int = 32, vocab_size: int = 6
 def pad(rows: list[list[int]]) -> Tensor:
     width = max(len(row) for row in rows)
     return torch.tensor([row + [1] * (width - len(row)) for row in rows])
+
+
+class Letters:
+    """A tokenizer whose texts do not matter."""
+
+    bos_id, pad_id, eos_id = 0, 1, 2
+
+    def encode(self, text: str) -> list[int]:
+        return [10 + len(text)]
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+def small_batch(seed: int, rows: int) -> Batch:
+    """Random pictures, each with a text that is its prompt as well."""
+    images, texts = small_inputs(seed, rows)
+    names = tuple(map(str, range(rows)))
+    return Batch(names, names, images, pad(texts), pad(texts), pad(texts), (("yes",),) * rows)

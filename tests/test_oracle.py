@@ -4,10 +4,9 @@ import itertools
 
 import pytest
 import torch
-from small_ofa import pad, small_inputs, small_model
+from small_ofa import Letters, small_batch, small_model
 
 from mue_cli.cost.reduction import expected_time_reduction
-from mue_cli.data.batches import Batch
 from mue_cli.data.tasks import CAPTION, ENTAILMENT, Task
 from mue_cli.evaluation import Subject, predict_batch
 from mue_cli.exits import methods
@@ -18,27 +17,9 @@ from mue_cli.recipe import SearchSection
 LAYERS = 3
 
 
-class Letters:
-    """A tokenizer whose texts do not matter."""
-
-    bos_id, pad_id, eos_id = 0, 1, 2
-
-    def encode(self, text: str) -> list[int]:
-        return [10 + len(text)]
-
-    def decode(self, ids: list[int]) -> str:
-        return " ".join(map(str, ids))
-
-
 def subject(seed: int, task: Task) -> Subject:
     model = small_model(seed, num_encoder_layers=LAYERS, num_decoder_layers=LAYERS)
     return Subject(model, Letters(), task, SearchSection(beam=1, max_tokens=4, min_tokens=0, no_repeat_ngram=0), PositionTables(model))
-
-
-def batch(seed: int, rows: int = 4) -> Batch:
-    images, texts = small_inputs(seed, rows)
-    names = tuple(map(str, range(rows)))
-    return Batch(names, names, images, pad(texts), pad(texts), pad(texts), (("yes",),) * rows)
 
 
 def reduction(trace) -> float:
@@ -49,7 +30,7 @@ def reduction(trace) -> float:
 @pytest.mark.parametrize("seed", range(4))
 def test_no_cheaper_exits_give_a_closed_set_answer(seed: int, decompose: bool) -> None:
     """Against every static setting: the oracle's gives the full model's answer, and none that saves more does."""
-    what, samples = subject(seed, ENTAILMENT), batch(seed)
+    what, samples = subject(seed, ENTAILMENT), small_batch(seed, 4)
     full = predict_batch(what, methods.full(decompose), samples)
     found = find_oracle(what, decompose, [samples])
     streams = (*(("image", "text") if decompose else ("joint",)), "decoder")
@@ -65,7 +46,7 @@ def test_no_cheaper_exits_give_a_closed_set_answer(seed: int, decompose: bool) -
 
 @pytest.mark.parametrize("seed", range(4))
 def test_captions_are_the_full_models_and_no_depth_with_all_layers_of_the_decoder_saves_more(seed: int) -> None:
-    what, samples = subject(seed, CAPTION), batch(seed)
+    what, samples = subject(seed, CAPTION), small_batch(seed, 4)
     full = predict_batch(what, methods.full(True), samples)
     found = find_oracle(what, True, [samples])
     assert [prediction.tokens for prediction in found] == [prediction.tokens for prediction in full]
@@ -89,7 +70,7 @@ def test_greedy_captions_keep_every_word_at_the_oracles_exits() -> None:
             return torch.full((len(observation.after),), observation.layer >= self.layers[observation.step - 1])
 
     for seed in range(4):
-        what, samples = subject(seed, CAPTION), batch(seed, rows=1)
+        what, samples = subject(seed, CAPTION), small_batch(seed, 1)
         (prediction,) = find_oracle(what, True, [samples])
         encoder = methods.static(prediction.trace.encoder_exits, True).rules
         method = methods.Method("scripted", True, {**encoder, "decoder": Scripted(prediction.trace.decoder_exits)}, "recompute")

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_ofa import pad, small_inputs, small_model
+from small_ofa import Letters, small_batch, small_model
 
-from mue_cli.data.batches import Batch
 from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.evaluation import Subject, predict_batch
 from mue_cli.exits import methods
@@ -17,16 +16,6 @@ from mue_cli.profiles import measure_profiles
 from mue_cli.recipe import SearchSection
 
 LAYERS, DIM, ANSWERS = 4, 32, 3
-
-
-class Letters:
-    bos_id, pad_id, eos_id = 0, 1, 2
-
-    def encode(self, text: str) -> list[int]:
-        return [10 + len(text)]
-
-    def decode(self, ids: list[int]) -> str:
-        return " ".join(map(str, ids))
 
 
 def method_at(name: str, threshold: float) -> Method:
@@ -44,10 +33,7 @@ def method_at(name: str, threshold: float) -> Method:
 @pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])
 def test_rows_leave_where_the_profile_says(name: str) -> None:
     """Answers are one step, so the profile of the full model is exact: the first layer above the threshold, or the last one."""
-    images, texts = small_inputs(0, 12)
-    names = tuple(map(str, range(12)))
-    batch = Batch(names, names, images, pad(texts), pad(texts), pad(texts), (("yes",),) * 12)
-    model = small_model(0)
+    batch, model = small_batch(0, 12), small_model(0)
     subject = Subject(model, Letters(), ENTAILMENT, SearchSection(), PositionTables(model))
     profiles = measure_profiles(subject, method_at(name, 0.5), [batch])
     profile = profiles.streams["decoder"]
