@@ -69,7 +69,8 @@ class Generation:
         for i, layer in enumerate(decoder.stack()):
             bias = (self_bias + decoder.relative_self_bias(i, length)[None])[:, :, -1:]
             x = self.layer(layer, self.cache[i], x, bias, cross_bias)
-        return Walked(x.transpose(0, 1), [len(decoder.layers)])
+        states = x.transpose(0, 1)
+        return Walked(states, [len(decoder.layers)], decoder.logits(states))
 
     def layer(self, layer, cache: dict[str, Tensor], x: Tensor, bias: Tensor, cross_bias: Tensor) -> Tensor:
         normed = layer.self_attn_layer_norm(x)

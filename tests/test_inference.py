@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import pytest
+import reference_way
 import torch
 import twins
 from small_ofa import pad, small_inputs, small_model
@@ -243,3 +244,17 @@ def test_without_exits_an_answer_equals_teacher_forcing():
     for row, prompt in enumerate(prompts):
         expected = model.decoder.logits(state[row, len(prompt) - 1])[allowed].log_softmax(0)
         assert results[row].log_probs == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@torch.inference_mode()
+def test_the_benchmarks_slow_side_says_the_same_words(monkeypatch) -> None:
+    """The reference's way of running the model, which the benchmark times the fast path against, in double precision."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    for seed in range(5):
+        model = small_model(seed, vocab_size=40).double()
+        images, texts = small_inputs(seed, 1, vocab_size=40)
+        search = SearchSection(beam=3, max_tokens=5)
+        slow = reference_way.generate(model, reference_way.encode(model, images.double(), pad(texts)), search)
+        fast = run(model, full(False), images.double(), texts, search)[1]
+        assert [h.tokens for h in slow[0].hypotheses] == [h.tokens for h in fast[0].hypotheses]
+        assert [h.score for h in slow[0].hypotheses] == pytest.approx([h.score for h in fast[0].hypotheses], abs=1e-9)
