@@ -2,7 +2,9 @@
 
 
 class MueError(Exception):
-    """A mistake or a missing thing outside the program; shown as one line and a hint, exit code 2, no traceback."""
+    """A mistake or a missing thing outside the program; shown as one line and a hint, exit code 2,
+    no traceback.
+    """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

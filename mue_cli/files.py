@@ -1,4 +1,6 @@
-"""Files that are either whole or absent: written beside their place first, then moved there in one step."""
+"""Files that are either whole or absent: written beside their place first, then moved there in one
+step.
+"""
 
 import os
 import tempfile
@@ -9,7 +11,8 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, on any error it goes away.
+    """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, on
+    any error it goes away.
 
     Makes the folder when it is absent. The temporary name keeps the suffix of `path`.
     """

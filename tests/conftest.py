@@ -10,7 +10,7 @@ import pytest
 import typer.testing
 
 from mue_cli.commands.app import app
-from mue_cli.runs import Run
+from mue_cli.experiment.run_folder import Run
 
 # A busy machine makes single examples slow; pytest's own time limit catches what hangs.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -47,7 +47,9 @@ class Answer:
 
 
 def run_mue(*words: object) -> Answer:
-    """Run one command line in this process, without Java (METEOR takes seconds to start); an unexpected exception comes through."""
+    """Run one command line in this process, without Java (METEOR takes seconds to start); an
+    unexpected exception comes through.
+    """
     result = typer.testing.CliRunner().invoke(app, [str(word) for word in words], env={"PATH": ""})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -64,7 +66,22 @@ def mue() -> Callable[..., Answer]:
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of a few prepared scenes."""
     folder = tmp_path_factory.mktemp("data") / "shapes"
-    answer = run_mue("prepare", "shapes", "--out", folder, "--train", 24, "--val", 6, "--test", 6, "--image-size", 32, "--vocab-size", 320)
+    answer = run_mue(
+        "prepare",
+        "shapes",
+        "--out",
+        folder,
+        "--train",
+        24,
+        "--val",
+        6,
+        "--test",
+        6,
+        "--image-size",
+        32,
+        "--vocab-size",
+        320,
+    )
     assert answer.code == 0, answer.stderr
     return folder
 
@@ -81,14 +98,22 @@ def tiny_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     folder = tmp_path_factory.mktemp("demo")
     changes = (*TINY, "calibration.target_reduction=0.2", "evaluation.samples=12")
     options = [word for setting in changes for word in ("--set", setting)]
-    return run_mue("demo", "--task", "entailment", "--out", folder, "--scenes", 24, *options), folder
+    return run_mue(
+        "demo", "--task", "entailment", "--out", folder, "--scenes", 24, *options
+    ), folder
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return the run folder of a model that was trained, calibrated and evaluated. Tests must not change it."""
+    """Return the run folder of a model that was trained, calibrated and evaluated. Tests must not
+    change it.
+    """
     run = Run(tmp_path_factory.mktemp("runs") / "tiny")
-    for words in (["finetune", *tiny_settings], ["calibrate", "--target-reduction", 0.2], ["evaluate"]):
+    for words in (
+        ["finetune", *tiny_settings],
+        ["calibrate", "--target-reduction", 0.2],
+        ["evaluate"],
+    ):
         answer = run_mue(*words, "--run", run.folder)
         assert answer.code == 0, answer.stderr
     return run

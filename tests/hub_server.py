@@ -1,4 +1,6 @@
-"""A small Hugging Face hub on this machine: one model, its files, resumable downloads, and a fault on demand."""
+"""A small Hugging Face hub on this machine: one model, its files, resumable downloads, and a fault
+on demand.
+"""
 
 import hashlib
 import json
@@ -15,8 +17,9 @@ COMMIT = "1" * 40
 
 @dataclass
 class Hub:
-    """repository: the one id it knows. ranges: the Range header of every GET of a file. cut_once: a file whose first transfer breaks off
-    near its end."""
+    """repository: the one id it knows. ranges: the Range header of every GET of a file. cut_once: a
+    file whose first transfer breaks off near its end.
+    """
 
     folder: Path
     repository: str
@@ -55,10 +58,28 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             about = f"/api/models/{hub.repository}"
             files = sorted(file.name for file in hub.folder.iterdir())
             if path.startswith(f"{about}/tree/"):
-                self._json([{"type": "file", "path": name, "size": (hub.folder / name).stat().st_size, "oid": "0" * 40} for name in files])
+                self._json(
+                    [
+                        {
+                            "type": "file",
+                            "path": name,
+                            "size": (hub.folder / name).stat().st_size,
+                            "oid": "0" * 40,
+                        }
+                        for name in files
+                    ]
+                )
             elif path == about or path.startswith(f"{about}/revision/"):
-                self._json({"id": hub.repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]})
-            elif path.startswith(f"/{hub.repository}/resolve/") and path.rpartition("/")[2] in files:
+                self._json(
+                    {
+                        "id": hub.repository,
+                        "sha": COMMIT,
+                        "siblings": [{"rfilename": name} for name in files],
+                    }
+                )
+            elif (
+                path.startswith(f"/{hub.repository}/resolve/") and path.rpartition("/")[2] in files
+            ):
                 self._file(hub.folder / path.rpartition("/")[2], with_body)
             else:
                 self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
@@ -68,7 +89,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _file(self, file: Path, with_body: bool) -> None:
             content = file.read_bytes()
-            headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+            headers = {
+                "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+                "X-Repo-Commit": COMMIT,
+                "Accept-Ranges": "bytes",
+            }
             if not with_body:
                 self._send(200, b"", {**headers, "Content-Length": str(len(content))})
                 return

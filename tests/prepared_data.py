@@ -18,12 +18,20 @@ def write_texts(texts: Iterable[str], path: Path) -> None:
 
 def given(images: dict[str, bytes]) -> Callable[[Container[str]], Iterator[tuple[str, bytes]]]:
     """Return these images as the writer asks for them."""
-    return lambda done: ((image_id, data) for image_id, data in images.items() if image_id not in done)
+    return lambda done: (
+        (image_id, data) for image_id, data in images.items() if image_id not in done
+    )
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Return every file of a prepared folder but for the date, the one thing that differs when it is made again."""
-    files = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """Return every file of a prepared folder but for the date, the one thing that differs when it
+    is made again.
+    """
+    files = {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
     files["manifest.json"] = re.sub(rb'"prepared": "[^"]+"', b"", files["manifest.json"])
     return files
 

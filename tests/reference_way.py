@@ -1,8 +1,9 @@
-"""OFA as its reference implementation runs it: right, straightforward and slow. What the fast path is measured against.
+"""OFA as its reference implementation runs it: right, straightforward and slow. What the fast path
+is measured against.
 
-Position biases are built for every layer and every step, of the whole prefix; attention is written out; cross-attention's keys and values
-are computed and kept for every hypothesis. The search on top is the product's own, so that the two differ in the model alone. For one
-picture.
+Position biases are built for every layer and every step, of the whole prefix; attention is written
+out; cross-attention's keys and values are computed and kept for every hypothesis. The search on top
+is the product's own, so that the two differ in the model alone. For one picture.
 
 Shape letters: Q hypotheses, T prefix, S encoder tokens, D embed, H heads.
 """
@@ -21,7 +22,7 @@ from mue_cli.inference.walk import Walked
 from mue_cli.model.attention import Attention
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 
 def attend(attention: Attention, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
@@ -44,18 +45,33 @@ def encode(model: OFA, images: Tensor, tokens: Tensor) -> Encoded:
     x = torch.cat([image.hidden, text.hidden], 1)
     absolute = model.encoder.absolute_bias(layout)
     for i, layer in enumerate(model.encoder.layers):
-        bias = (absolute.clone() + model.encoder.relative_bias(i, layout))[None].repeat(len(x), 1, 1, 1)
+        bias = (absolute.clone() + model.encoder.relative_bias(i, layout))[None].repeat(
+            len(x), 1, 1, 1
+        )
         normed = layer.self_attn_layer_norm(x)
-        x = x + layer.self_attn_mid_layer_norm(attend(layer.self_attn, normed, *layer.self_attn.keys_values(normed), bias))
+        x = x + layer.self_attn_mid_layer_norm(
+            attend(layer.self_attn, normed, *layer.self_attn.keys_values(normed), bias)
+        )
         x = feed_forward(layer, x)
     exits = {"joint": [len(model.encoder.layers)] * len(x)}
-    return Encoded(model.encoder.layer_norm(x), None, layout, exits, {"joint": [x.shape[1]] * len(x)})
+    return Encoded(
+        model.encoder.layer_norm(x), None, layout, exits, {"joint": [x.shape[1]] * len(x)}
+    )
 
 
 class Generation:
     """Stands in for the product's class of this name, for one picture."""
 
-    def __init__(self, model: OFA, tables, method, encoded: Encoded, num_hypotheses: int, num_steps: int, probe=None) -> None:
+    def __init__(
+        self,
+        model: OFA,
+        tables,
+        method,
+        encoded: Encoded,
+        num_hypotheses: int,
+        num_steps: int,
+        probe=None,
+    ) -> None:
         self.model, self.encoded = model, encoded
         self.cache: list[dict[str, Tensor]] = [{} for _ in model.decoder.layers]
 
@@ -72,17 +88,23 @@ class Generation:
         states = x.transpose(0, 1)
         return Walked(states, [len(decoder.layers)], decoder.logits(states))
 
-    def layer(self, layer, cache: dict[str, Tensor], x: Tensor, bias: Tensor, cross_bias: Tensor) -> Tensor:
+    def layer(
+        self, layer, cache: dict[str, Tensor], x: Tensor, bias: Tensor, cross_bias: Tensor
+    ) -> Tensor:
         normed = layer.self_attn_layer_norm(x)
         new = dict(zip(("keys", "values"), layer.self_attn.keys_values(normed), strict=True))
         for name, tensor in new.items():
             cache[name] = torch.cat([cache[name], tensor], 2) if name in cache else tensor
-        x = x + layer.self_attn_mid_layer_norm(attend(layer.self_attn, normed, cache["keys"], cache["values"], bias))
+        x = x + layer.self_attn_mid_layer_norm(
+            attend(layer.self_attn, normed, cache["keys"], cache["values"], bias)
+        )
         if cache.get("cross keys", x[:0]).shape[0] != len(x):  # the beam opens at the second step
             replicated = self.encoded.hidden.repeat(len(x), 1, 1)
             cache["cross keys"], cache["cross values"] = layer.cross_keys_values(replicated)
         normed = layer.cross_attn_layer_norm(x)
-        attended = attend(layer.cross_attn, normed, cache["cross keys"], cache["cross values"], cross_bias)
+        attended = attend(
+            layer.cross_attn, normed, cache["cross keys"], cache["cross values"], cross_bias
+        )
         return feed_forward(layer, x + layer.cross_attn_mid_layer_norm(attended))
 
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:

@@ -1,4 +1,6 @@
-"""Weights as others release them: golden weights in Hugging Face's and fairseq's layout, and a small vocabulary in both."""
+"""Weights as others release them: golden weights in Hugging Face's and fairseq's layout, and a
+small vocabulary in both.
+"""
 
 import argparse
 import gzip
@@ -14,7 +16,9 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def released_keys() -> dict:
-    """Return name and shape of every tensor of the released sizes, and fairseq's names of base with Hugging Face's (None: dropped)."""
+    """Return name and shape of every tensor of the released sizes, and fairseq's names of base with
+    Hugging Face's (None: dropped).
+    """
     return json.loads(gzip.decompress((GOLDEN / "released_keys.json.gz").read_bytes()))
 
 
@@ -23,13 +27,19 @@ def released_shapes(size: str) -> Shapes:
 
 
 def golden_state(case: str) -> dict[str, Tensor]:
-    """Return a golden case's weights under Hugging Face's names, those for image generation included."""
+    """Return a golden case's weights under Hugging Face's names, those for image generation
+    included.
+    """
     folder = GOLDEN / case
-    return golden_weights.state_dict(json.loads((folder / "key_shapes.json").read_text()), golden_result(case)["salt"])
+    return golden_weights.state_dict(
+        json.loads((folder / "key_shapes.json").read_text()), golden_result(case)["salt"]
+    )
 
 
 def fairseq_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights under fairseq's names. Written apart from the program's own map: by what the parts are called there."""
+    """Return the weights under fairseq's names. Written apart from the program's own map: by what
+    the parts are called there.
+    """
     renamed = {}
     for name, tensor in state.items():
         parts = name.split(".")
@@ -59,7 +69,9 @@ def write_hf(folder: Path, state: dict[str, Tensor], config: dict | None = None)
     return folder
 
 
-def fairseq_container(state: dict[str, Tensor], ema: dict[str, Tensor] | None = None, **settings: object) -> dict:
+def fairseq_container(
+    state: dict[str, Tensor], ema: dict[str, Tensor] | None = None, **settings: object
+) -> dict:
     """Return what a fairseq .pt holds; `settings` replace those of the released scripts."""
     released = dict(
         arch="ofa_base",
@@ -81,17 +93,30 @@ def fairseq_container(state: dict[str, Tensor], ema: dict[str, Tensor] | None = 
     version = {"encoder.version": torch.tensor([3.0]), "decoder.version": torch.tensor([3.0])}
     return {
         "args": None,
-        "cfg": {"_name": None, "model": argparse.Namespace(**{**released, **settings}), "task": {"_name": "caption"}},
+        "cfg": {
+            "_name": None,
+            "model": argparse.Namespace(**{**released, **settings}),
+            "task": {"_name": "caption"},
+        },
         "model": fairseq_state(state) | version,
         "criterion": None,
         "optimizer_history": [{"num_updates": 3, "optimizer_name": "FairseqAdam"}],
         "task_state": {},
-        "extra_state": {"epoch": 2, "val_loss": 1.5, **({"ema": fairseq_state(ema)} if ema else {})},
-        "last_optimizer_state": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 1e-5}]},
+        "extra_state": {
+            "epoch": 2,
+            "val_loss": 1.5,
+            **({"ema": fairseq_state(ema)} if ema else {}),
+        },
+        "last_optimizer_state": {
+            "state": {0: {"exp_avg": torch.ones(3)}},
+            "param_groups": [{"lr": 1e-5}],
+        },
     }
 
 
-def write_fairseq(path: Path, state: dict[str, Tensor], ema: dict[str, Tensor] | None = None, **settings: object) -> Path:
+def write_fairseq(
+    path: Path, state: dict[str, Tensor], ema: dict[str, Tensor] | None = None, **settings: object
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(fairseq_container(state, ema, **settings), path)
     return path

@@ -17,7 +17,9 @@ CASES = ("g1_base_style", "g2_tiny_style", "g5_plain_flags", "g7_eos_beam")
 
 
 def golden_model(case: str) -> OFA:
-    """Build a golden case's model and give it its weights; those that only image generation uses are left out."""
+    """Build a golden case's model and give it its weights; those that only image generation uses
+    are left out.
+    """
     folder = GOLDEN / case
     config = json.loads((folder / "config.json").read_text())
     model = OFA(
@@ -38,13 +40,25 @@ def golden_model(case: str) -> OFA:
             scale_embedding=config["scale_embedding"],
         )
     )
-    weights = golden_weights.state_dict(json.loads((folder / "key_shapes.json").read_text()), golden_result(case)["salt"])
+    weights = golden_weights.state_dict(
+        json.loads((folder / "key_shapes.json").read_text()), golden_result(case)["salt"]
+    )
     if (folder / "overrides.npz").exists():
-        weights |= {name: torch.from_numpy(value) for name, value in np.load(folder / "overrides.npz").items()}
+        weights |= {
+            name: torch.from_numpy(value)
+            for name, value in np.load(folder / "overrides.npz").items()
+        }
     own = model.state_dict()
-    missing = [name for name in own if name not in weights and not name.endswith(("num_batches_tracked", "decoder.embed_tokens.weight"))]
+    missing = [
+        name
+        for name in own
+        if name not in weights
+        and not name.endswith(("num_batches_tracked", "decoder.embed_tokens.weight"))
+    ]
     assert not missing
-    model.load_state_dict({name: value for name, value in weights.items() if name in own}, strict=False)
+    model.load_state_dict(
+        {name: value for name, value in weights.items() if name in own}, strict=False
+    )
     return model.eval()
 
 
@@ -53,7 +67,10 @@ def golden_result(case: str) -> dict:
 
 
 def golden_arrays(case: str) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(GOLDEN / case / "golden.npz").items()}
+    return {
+        name: torch.from_numpy(value)
+        for name, value in np.load(GOLDEN / case / "golden.npz").items()
+    }
 
 
 def small_config(**changes: object) -> OFAConfig:
@@ -81,16 +98,23 @@ def small_model(seed: int, **changes: object) -> OFA:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2:
-                parameter.copy_(torch.randn_like(parameter) * (0.5 if "rel_pos" in name else 1.5 / parameter.shape[1] ** 0.5))
+                parameter.copy_(
+                    torch.randn_like(parameter)
+                    * (0.5 if "rel_pos" in name else 1.5 / parameter.shape[1] ** 0.5)
+                )
     return model
 
 
-def small_inputs(seed: int, rows: int, image_size: int = 32, vocab_size: int = 60) -> tuple[Tensor, list[list[int]]]:
+def small_inputs(
+    seed: int, rows: int, image_size: int = 32, vocab_size: int = 60
+) -> tuple[Tensor, list[list[int]]]:
     """Random pictures and token lists of different lengths."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(rows, 3, image_size, image_size, generator=generator)
     lengths = torch.randint(2, 8, (rows,), generator=generator).tolist()
-    texts = [[0, *torch.randint(4, vocab_size, (n,), generator=generator).tolist(), 2] for n in lengths]
+    texts = [
+        [0, *torch.randint(4, vocab_size, (n,), generator=generator).tolist(), 2] for n in lengths
+    ]
     return images, texts
 
 

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import Record, append_record
-from mue_cli.runs import Run
 from mue_cli.study.file import trained_run
 
 STUDY = """
@@ -32,7 +32,9 @@ COSTS = {
     "num_encoder_layers": 6.0,
     "num_decoder_layers": 6.0,
 }
-FULL = Record("shapes-caption", "caption", "shapes", "test", "full", 0, 400, "CIDEr", {"CIDEr": 120.0}, COSTS)
+FULL = Record(
+    "shapes-caption", "caption", "shapes", "test", "full", 0, 400, "CIDEr", {"CIDEr": 120.0}, COSTS
+)
 
 
 def write_study(folder: Path, text: str = STUDY) -> Path:
@@ -42,10 +44,21 @@ def write_study(folder: Path, text: str = STUDY) -> Path:
     return path
 
 
-def record(method: str, score: float = 100.0, costs: dict[str, float] | None = None, split: str = "test", **settings: object) -> Record:
+def record(
+    method: str,
+    score: float = 100.0,
+    costs: dict[str, float] | None = None,
+    split: str = "test",
+    **settings: object,
+) -> Record:
     """Return a record of a method, with the costs of the full 6+6 model unless others are given."""
     return dataclasses.replace(
-        FULL, method=method, scores={"CIDEr": score}, costs={**COSTS, **(costs or {})}, split=split, settings=settings
+        FULL,
+        method=method,
+        scores={"CIDEr": score},
+        costs={**COSTS, **(costs or {})},
+        split=split,
+        settings=settings,
     )
 
 

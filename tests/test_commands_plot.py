@@ -7,8 +7,8 @@ from small_study import evaluated, record, write_study
 
 from mue_cli.commands.plot import _points, _record_of
 from mue_cli.exits.trace import Trace
+from mue_cli.experiment.run_folder import Run, Thresholds, append_line, write_thresholds
 from mue_cli.reports.record import append_record
-from mue_cli.runs import Run, Thresholds, append_line, write_thresholds
 from mue_cli.study.file import keep, load
 
 
@@ -42,7 +42,9 @@ def test_a_study_is_drawn_without_the_search_of_another_model(run: Run, tmp_path
     assert drawn(run) == ([("full", 130.0, 130.0)], 0)
 
 
-def test_a_run_is_drawn_itself_before_anything_of_its_study_was_evaluated(run: Run, tmp_path: Path) -> None:
+def test_a_run_is_drawn_itself_before_anything_of_its_study_was_evaluated(
+    run: Run, tmp_path: Path
+) -> None:
     keep(run, load(write_study(tmp_path)))
     assert drawn(run) == (OWN, 1)
     append_record(run.records, record("mue", 100.0, sweep=0.2))
@@ -54,14 +56,18 @@ def test_a_study_without_any_record_says_how_to_make_one(mue, tmp_path: Path) ->
     run = Run(tmp_path / "run")
     keep(run, load(write_study(tmp_path)))
     answer = mue("plot", "tradeoff", "--run", run.folder)
-    assert answer.code == 2 and f"no row of the study in `{run.study}` was evaluated" in answer.stderr
+    assert (
+        answer.code == 2 and f"no row of the study in `{run.study}` was evaluated" in answer.stderr
+    )
 
 
 def test_the_help_of_the_trade_off_names_the_study(mue) -> None:
     assert "mue study" in " ".join(mue("plot", "tradeoff", "--help").stdout.split())
 
 
-def test_exits_of_a_method_that_never_left_early_are_not_called_those_of_the_full_model(run: Run) -> None:
+def test_exits_of_a_method_that_never_left_early_are_not_called_those_of_the_full_model(
+    run: Run,
+) -> None:
     append_record(run.records, record("calm"))
     append_record(run.records, record("full"))
     traces = (Trace("a", {"joint": 6}, {"joint": 9}, (6, 6), 2, (1, 1)),) * 400

@@ -1,4 +1,6 @@
-"""`mue predict` on a tiny model: what goes in by which door, what comes out, and what one bad picture does."""
+"""`mue predict` on a tiny model: what goes in by which door, what comes out, and what one bad
+picture does.
+"""
 
 import base64
 import io
@@ -16,9 +18,10 @@ from PIL import Image
 from prepared_data import picture
 from typer.testing import CliRunner
 
-from mue_cli.commands import pictures, predict
+from mue_cli.commands import predict
 from mue_cli.commands.app import app
-from mue_cli.runs import Run
+from mue_cli.data import pictures
+from mue_cli.experiment.run_folder import Run
 
 COLOURS = ("red", "blue", "green", "white", "black", "yellow")
 
@@ -68,7 +71,11 @@ def test_a_picture_gives_its_path_and_a_caption_and_nothing_else(ask, album: Pat
 def test_captions_stand_below_each_other(ask, album: Path) -> None:
     first, second = ask(album / "0.png", album / "more" / "5.JPG").stdout.splitlines()
     column = len(str(album / "more" / "5.JPG")) + 2
-    assert first[column - 1] == second[column - 1] == " " and first[column] != " " and second[column] != " "
+    assert (
+        first[column - 1] == second[column - 1] == " "
+        and first[column] != " "
+        and second[column] != " "
+    )
 
 
 def test_a_folder_is_searched_with_its_subfolders_for_pictures_alone(ask, album: Path) -> None:
@@ -94,28 +101,50 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(ask, tmp_path: Path
 @pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
 def test_a_dash_reads_paths_from_stdin(tiny_run: Run, album: Path, separator: str) -> None:
     listed = separator.join([str(album / "3.png"), "", str(album / "more"), ""])
-    result = CliRunner().invoke(app, ["predict", "-", "--run", str(tiny_run.folder), "--json"], input=listed)
-    assert [Path(json.loads(line)["image"]).name for line in result.stdout.splitlines()] == ["3.png", "5.JPG"]
+    result = CliRunner().invoke(
+        app, ["predict", "-", "--run", str(tiny_run.folder), "--json"], input=listed
+    )
+    assert [Path(json.loads(line)["image"]).name for line in result.stdout.splitlines()] == [
+        "3.png",
+        "5.JPG",
+    ]
 
 
 def test_order_is_that_of_the_command_line(ask, album: Path) -> None:
-    assert names(ask(album / "4.png", album / "0.png", album / "2.png", album / "0.png", "--json")) == ["4.png", "0.png", "2.png", "0.png"]
+    assert names(
+        ask(album / "4.png", album / "0.png", album / "2.png", album / "0.png", "--json")
+    ) == ["4.png", "0.png", "2.png", "0.png"]
 
 
 def test_a_batch_changes_no_caption_and_no_exit(ask, album: Path) -> None:
-    one, many = (lines(ask(album, "--json", "--set", f"evaluation.batch_size={size}")) for size in (1, 4))
+    one, many = (
+        lines(ask(album, "--json", "--set", f"evaluation.batch_size={size}")) for size in (1, 4)
+    )
     assert one == many
 
 
 def test_exit_layers_of_a_line_are_one_per_stream_and_token(ask, album: Path) -> None:
-    (line,) = lines(ask(album / "0.png", "--json", "--set", "exits.image=0.1", "--set", "exits.decoder=-1", "--set", "exits.text=2"))
+    (line,) = lines(
+        ask(
+            album / "0.png",
+            "--json",
+            "--set",
+            "exits.image=0.1",
+            "--set",
+            "exits.decoder=-1",
+            "--set",
+            "exits.text=2",
+        )
+    )
     assert (line["exit_layers"]["image"], line["exit_layers"]["text"]) == (1, 6)
     assert len(line["exit_layers"]["decoder"]) >= 1
 
 
 def test_one_unreadable_picture_does_not_stop_the_others(ask, album: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    answer = ask(album / "0.png", tmp_path / "bad.png", tmp_path / "absent.png", album / "1.png", "--json")
+    answer = ask(
+        album / "0.png", tmp_path / "bad.png", tmp_path / "absent.png", album / "1.png", "--json"
+    )
     assert answer.code == 1
     good, bad, absent, last = lines(answer)
     assert "caption" in good and "caption" in last
@@ -154,21 +183,41 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["absent.png"], "error: no pictures: `absent.png`: no such file or directory\nhint: name files, folders or patterns"),
+        (
+            ["absent.png"],
+            "error: no pictures: `absent.png`: no such file or directory\nhint: name files, folders or patterns",
+        ),
         (["*.nothing"], "error: no pictures: `*.nothing`: no file matches this pattern"),
         (["empty"], "error: no pictures: `empty`: no pictures in this folder"),
-        (["empty", "absent.png"], "error: no pictures: `empty`: no pictures in this folder (and 1 more like this)"),
+        (
+            ["empty", "absent.png"],
+            "error: no pictures: `empty`: no pictures in this folder (and 1 more like this)",
+        ),
         (["x" * 5000], "file name too long"),
         (["-"], "error: no pictures: the list on stdin is empty\nhint: expected one path per line"),
-        (["0.png", "--premise", "x"], "error: --premise stands alone, expected --hypothesis beside it"),
+        (
+            ["0.png", "--premise", "x"],
+            "error: --premise stands alone, expected --hypothesis beside it",
+        ),
         (["0.png", "--hypothesis", " "], "error: --hypothesis is empty, expected a sentence"),
-        (["0.png", "--hypothesis", "x"], "writes captions and cannot judge a hypothesis\nhint: name an entailment model with --recipe"),
+        (
+            ["0.png", "--hypothesis", "x"],
+            "writes captions and cannot judge a hypothesis\nhint: name an entailment model with --recipe",
+        ),
         (["0.png", "--html", "0.png"], "error: `--html 0.png` does not end in .html"),
-        (["0.png", "--html", "page.html"], "error: cannot write `page.html`\nhint: name another file with --html"),
-        (["0.png", "--html", "0.png/page.html"], "error: cannot make the folder `0.png`: File exists"),
+        (
+            ["0.png", "--html", "page.html"],
+            "error: cannot write `page.html`\nhint: name another file with --html",
+        ),
+        (
+            ["0.png", "--html", "0.png/page.html"],
+            "error: cannot make the folder `0.png`: File exists",
+        ),
     ],
 )
-def test_users_mistake_is_said_before_the_model_is_loaded(ask, tmp_path: Path, monkeypatch, words: list[str], message: str) -> None:
+def test_users_mistake_is_said_before_the_model_is_loaded(
+    ask, tmp_path: Path, monkeypatch, words: list[str], message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(predict, "_predictor", lambda *_: pytest.fail("the model was loaded"))
     (tmp_path / "0.png").write_bytes(picture())
@@ -179,28 +228,46 @@ def test_users_mistake_is_said_before_the_model_is_loaded(ask, tmp_path: Path, m
     assert message in answer.stderr
 
 
-def test_without_thresholds_the_two_ways_out_are_named(mue, tiny_run: Run, album: Path, tmp_path: Path) -> None:
+def test_without_thresholds_the_two_ways_out_are_named(
+    mue, tiny_run: Run, album: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_run.folder, tmp_path / "run")
     (tmp_path / "run" / "thresholds.yaml").unlink()
     answer = mue("predict", album / "0.png", "--run", tmp_path / "run")
     assert answer.code == 2
-    assert f"hint: run: mue calibrate --run {tmp_path / 'run'}, or use --method full" in answer.stderr
+    assert (
+        f"hint: run: mue calibrate --run {tmp_path / 'run'}, or use --method full" in answer.stderr
+    )
     assert mue("predict", album / "0.png", "--run", tmp_path / "run", "--method", "full").code == 0
 
 
-def test_without_a_checkpoint_the_command_that_makes_one_is_named(mue, album: Path, tmp_path: Path) -> None:
+def test_without_a_checkpoint_the_command_that_makes_one_is_named(
+    mue, album: Path, tmp_path: Path
+) -> None:
     answer = mue("predict", album / "0.png", "--run", tmp_path / "none")
     assert answer.code == 2 and "hint: run: mue finetune" in answer.stderr
 
 
 def test_prepared_data_is_not_needed(mue, tiny_run: Run, album: Path) -> None:
-    assert mue("predict", album / "0.png", "--run", tiny_run.folder, "--set", "data.root=/no/such/folder").code == 0
+    assert (
+        mue(
+            "predict",
+            album / "0.png",
+            "--run",
+            tiny_run.folder,
+            "--set",
+            "data.root=/no/such/folder",
+        ).code
+        == 0
+    )
 
 
 def test_a_hypothesis_is_judged(judge, album: Path) -> None:
     answer = judge(album, "--hypothesis", "there is a red circle", "--json")
     assert answer.code == 0
-    assert {line["answer"] for line in lines(answer)} <= {"yes", "no", "maybe"} and len(lines(answer)) == 6
+    assert {line["answer"] for line in lines(answer)} <= {"yes", "no", "maybe"} and len(
+        lines(answer)
+    ) == 6
 
 
 def test_a_premise_goes_with_the_hypothesis(judge, album: Path, monkeypatch) -> None:
@@ -209,14 +276,28 @@ def test_a_premise_goes_with_the_hypothesis(judge, album: Path, monkeypatch) -> 
     monkeypatch.setattr(
         predict,
         "_predictor",
-        lambda here, name, device, source, explains: asked.append(source) or real(here, name, device, source, explains),
+        lambda here, name, device, source, explains: (
+            asked.append(source) or real(here, name, device, source, explains)
+        ),
     )
-    assert judge(album / "0.png", "--premise", "A dog-like cat", "--hypothesis", "An animal").code == 0
+    assert (
+        judge(album / "0.png", "--premise", "A dog-like cat", "--hypothesis", "An animal").code == 0
+    )
     assert asked == [" a dog like cat an animal"]
 
 
 def test_an_answer_is_explained_in_one_step(judge, album: Path, tmp_path: Path) -> None:
-    (line,) = lines(judge(album / "0.png", "--hypothesis", "a red circle", "--json", "--explain", "--html", tmp_path / "page.html"))
+    (line,) = lines(
+        judge(
+            album / "0.png",
+            "--hypothesis",
+            "a red circle",
+            "--json",
+            "--explain",
+            "--html",
+            tmp_path / "page.html",
+        )
+    )
     (step,) = line["explain"]["steps"]
     assert step["token"] == f" {line['answer']}"
     assert [step["exit_layer"]] == line["exit_layers"]["decoder"]
@@ -229,19 +310,27 @@ def test_an_entailment_model_asks_for_a_sentence(judge, album: Path) -> None:
     assert 'judges sentences, and none was given\nhint: add --hypothesis "..."' in answer.stderr
 
 
-def test_explain_prints_a_line_per_stream_and_token_with_the_exit_marked(ask, album: Path, tmp_path: Path) -> None:
+def test_explain_prints_a_line_per_stream_and_token_with_the_exit_marked(
+    ask, album: Path, tmp_path: Path
+) -> None:
     words = ("--set", "exits.image=-1", "--set", "exits.text=2", "--set", "exits.decoder=2")
     answer = ask(album / "0.png", "--explain", "--html", tmp_path / "page.html", *words)
     _, head, image, text, *steps = answer.stdout.rstrip("\n").split("\n")
     assert head.split() == ["1", "2", "3", "4", "5", "6", "exit", "threshold"]
-    assert image.split()[0] == "image" and image.split()[1].endswith("<") and image.split()[2:] == ["-"] * 5 + ["1", "-1.0000"]
+    assert (
+        image.split()[0] == "image"
+        and image.split()[1].endswith("<")
+        and image.split()[2:] == ["-"] * 5 + ["1", "-1.0000"]
+    )
     assert text.split()[0] == "text" and "<" not in text and text.split()[-2:] == ["6", "-"]
     assert len(steps) >= 1 and all(step.split()[-2:] == ["6", "-"] for step in steps)
     assert "similarity of a layer's output to its input" in answer.stderr
     assert f"page: {tmp_path / 'page.html'}" in answer.stderr
 
 
-def test_strip_is_coloured_on_a_terminal_only(ask, album: Path, tmp_path: Path, monkeypatch) -> None:
+def test_strip_is_coloured_on_a_terminal_only(
+    ask, album: Path, tmp_path: Path, monkeypatch
+) -> None:
     assert "\x1b" not in ask(album / "0.png", "--explain", "--html", tmp_path / "page.html").stdout
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLORTERM", "truecolor")
@@ -252,21 +341,43 @@ def test_explain_in_json_says_what_the_trace_says(ask, album: Path, tmp_path: Pa
     for line in lines(ask(album, "--explain", "--json", "--html", tmp_path / "page.html")):
         streams, steps = line["explain"]["streams"], line["explain"]["steps"]
         for name in ("image", "text"):
-            assert streams[name]["exit_layer"] == len(streams[name]["similarities"]) == line["exit_layers"][name]
+            assert (
+                streams[name]["exit_layer"]
+                == len(streams[name]["similarities"])
+                == line["exit_layers"][name]
+            )
         spoken = [step for step in steps if step["token"] is not None]
         assert [step["exit_layer"] for step in spoken] == line["exit_layers"]["decoder"]
         assert spoken[-1]["token"] == "</s>"
-        assert "".join(step["token"] for step in spoken[:-1]).split() == line["caption"].split() or line["caption"] == ""
+        assert (
+            "".join(step["token"] for step in spoken[:-1]).split() == line["caption"].split()
+            or line["caption"] == ""
+        )
 
 
-def test_json_has_no_infinity_for_a_threshold_that_never_fires(ask, album: Path, tmp_path: Path) -> None:
-    words = ("--set", "exits.text=2", "--set", "exits.full_depth_steps=2", "--set", "exits.image=0.9", "--set", "exits.decoder=0.9")
-    (line,) = lines(ask(album / "0.png", "--explain", "--json", "--html", tmp_path / "page.html", *words))
+def test_json_has_no_infinity_for_a_threshold_that_never_fires(
+    ask, album: Path, tmp_path: Path
+) -> None:
+    words = (
+        "--set",
+        "exits.text=2",
+        "--set",
+        "exits.full_depth_steps=2",
+        "--set",
+        "exits.image=0.9",
+        "--set",
+        "exits.decoder=0.9",
+    )
+    (line,) = lines(
+        ask(album / "0.png", "--explain", "--json", "--html", tmp_path / "page.html", *words)
+    )
     assert line["explain"]["streams"]["text"]["threshold"] is None
     assert [step["threshold"] for step in line["explain"]["steps"]][:2] == [None, None]
 
 
-def test_page_goes_to_the_run_folder_when_no_other_place_is_named(mue, tiny_run: Run, album: Path, tmp_path: Path) -> None:
+def test_page_goes_to_the_run_folder_when_no_other_place_is_named(
+    mue, tiny_run: Run, album: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_run.folder, tmp_path / "run")
     assert mue("predict", album / "0.png", "--run", tmp_path / "run", "--explain").code == 0
     assert (tmp_path / "run" / "explain.html").is_file()
@@ -311,11 +422,17 @@ def test_page_embeds_every_picture_and_loads_nothing(ask, album: Path, tmp_path:
     ask(album, "--html", tmp_path / "page.html")
     page = read(tmp_path / "page.html")
     assert page.tags.count("section") == page.tags.count("img") == 6
-    assert len(page.sources) == 6 and all(source.startswith("data:image/jpeg;base64,/9j/") for source in page.sources)
-    assert "http" not in (tmp_path / "page.html").read_text(encoding="utf-8").replace("http-equiv", "")
+    assert len(page.sources) == 6 and all(
+        source.startswith("data:image/jpeg;base64,/9j/") for source in page.sources
+    )
+    assert "http" not in (tmp_path / "page.html").read_text(encoding="utf-8").replace(
+        "http-equiv", ""
+    )
 
 
-def test_picture_on_the_page_is_the_one_that_was_asked_about(ask, album: Path, tmp_path: Path) -> None:
+def test_picture_on_the_page_is_the_one_that_was_asked_about(
+    ask, album: Path, tmp_path: Path
+) -> None:
     ask(album / "1.png", "--html", tmp_path / "page.html")
     page = read(tmp_path / "page.html")
     assert "one picture" in page.text
@@ -333,7 +450,9 @@ def test_a_script_in_a_file_name_is_text_on_the_page(ask, tmp_path: Path) -> Non
     assert "script" not in page.tags and "<script>alert(1)" in page.text
 
 
-def test_page_stops_at_a_hundred_pictures_and_says_so(ask, tmp_path: Path, album: Path, monkeypatch) -> None:
+def test_page_stops_at_a_hundred_pictures_and_says_so(
+    ask, tmp_path: Path, album: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(predict, "MAX_SECTIONS", 2)
     answer = ask(album, "--html", tmp_path / "page.html")
     page = read(tmp_path / "page.html")
@@ -347,7 +466,9 @@ def test_many_pictures_have_progress_and_few_have_none(ask, album: Path, monkeyp
     assert "predict  6/6" in ask(album).stderr
 
 
-def test_interruption_says_how_many_were_done_and_keeps_the_page(ask, album: Path, tmp_path: Path, monkeypatch) -> None:
+def test_interruption_says_how_many_were_done_and_keeps_the_page(
+    ask, album: Path, tmp_path: Path, monkeypatch
+) -> None:
     def stop_at(line: str) -> None:
         if "2.png" in line:
             raise KeyboardInterrupt
@@ -362,7 +483,11 @@ def test_interruption_says_how_many_were_done_and_keeps_the_page(ask, album: Pat
 def test_terminal_commands_in_a_file_name_are_not_passed_on(ask, tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m\n.png").write_bytes(picture())
     answer = ask(tmp_path / "a\x1b[31m\n.png")
-    assert "a\ufffd[31m\ufffd.png" in answer.stdout and "\x1b" not in answer.stdout and answer.stdout.count("\n") == 1
+    assert (
+        "a\ufffd[31m\ufffd.png" in answer.stdout
+        and "\x1b" not in answer.stdout
+        and answer.stdout.count("\n") == 1
+    )
 
 
 def test_a_file_name_that_is_no_utf8_survives_json_and_text(ask, tmp_path: Path) -> None:

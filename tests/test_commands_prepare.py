@@ -8,9 +8,11 @@ from prepared_data import fill_folder, picture, write_karpathy, write_zip
 from small_snli import pair, write_lists, write_snli
 from web_site import Fault, Site, serving
 
-from mue_cli.data import coco, fetch, image_shards, storage
-from mue_cli.data import download as engine
-from mue_cli.data.addresses import DATASETS, RemoteFile
+from mue_cli.data.fetch import download as engine
+from mue_cli.data.fetch import fetch
+from mue_cli.data.fetch.addresses import DATASETS, RemoteFile
+from mue_cli.data.sources import coco
+from mue_cli.data.store import image_shards, storage
 
 
 @pytest.fixture
@@ -27,13 +29,20 @@ def coco_site(site, tmp_path, monkeypatch):
     made = tmp_path / "made"
     made.mkdir()
     entries = [
-        {"cocoid": number, "split": split, "filename": "x", "sentences": [{"raw": f"A picture, number {number}."}]}
+        {
+            "cocoid": number,
+            "split": split,
+            "filename": "x",
+            "sentences": [{"raw": f"A picture, number {number}."}],
+        }
         for number, split in enumerate(("train", "restval", "val", "test"), start=1)
     ]
     karpathy = write_karpathy(made / "dataset_coco.json", entries).read_bytes()
     images = [f"train2014/COCO_train2014_{number:012d}.jpg" for number in (1, 2)]
     images += [f"val2014/COCO_val2014_{number:012d}.jpg" for number in (3, 4)]
-    captions = {f"annotations/captions_{part}2014.json": b'{"annotations": []}' for part in ("train", "val")}
+    captions = {
+        f"annotations/captions_{part}2014.json": b'{"annotations": []}' for part in ("train", "val")
+    }
     for name, files in {
         "annotations_trainval2014.zip": captions,
         "caption_datasets.zip": {"dataset_coco.json": karpathy},
@@ -41,13 +50,27 @@ def coco_site(site, tmp_path, monkeypatch):
         "val2014.zip": {name: picture(form="JPEG") for name in images[2:]},
     }.items():
         site.files[f"/{name}"] = write_zip(made / name, files).read_bytes()
-    files = tuple(RemoteFile(file.url, len(site.files[f"/{file.name}"]), None, file.members, file.images) for file in DATASETS["coco"])
+    files = tuple(
+        RemoteFile(file.url, len(site.files[f"/{file.name}"]), None, file.members, file.images)
+        for file in DATASETS["coco"]
+    )
     monkeypatch.setattr(fetch, "DATASETS", {"coco": files})
     return site
 
 
 def prepare(mue, dataset, folder, site, *more):
-    return mue("prepare", dataset, "--download", "--source", folder / "down", "--out", folder / "data", "--mirror", site.url, *more)
+    return mue(
+        "prepare",
+        dataset,
+        "--download",
+        "--source",
+        folder / "down",
+        "--out",
+        folder / "data",
+        "--mirror",
+        site.url,
+        *more,
+    )
 
 
 def test_coco_is_downloaded_and_prepared(mue, coco_site, tmp_path):
@@ -73,7 +96,17 @@ def test_download_that_fails_says_so_and_prepares_nothing(mue, coco_site, tmp_pa
 
 def test_mirror_comes_from_the_environment_too(mue, coco_site, tmp_path, monkeypatch):
     monkeypatch.setenv("MUE_MIRROR", coco_site.url)
-    answer = mue("prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data", "--vocab-size", 300)
+    answer = mue(
+        "prepare",
+        "coco",
+        "--download",
+        "--source",
+        tmp_path / "down",
+        "--out",
+        tmp_path / "data",
+        "--vocab-size",
+        300,
+    )
     assert answer.code == 0, answer.stderr
 
 
@@ -82,17 +115,33 @@ def test_ctrl_c_says_that_what_came_is_kept(mue, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fetch, "fetch", interrupted)
-    answer = mue("prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data")
+    answer = mue(
+        "prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data"
+    )
     assert answer.code == 130
-    assert f"stopped: `{tmp_path / 'down'}` keeps what has come; the same command goes on from there" in answer.stderr
+    assert (
+        f"stopped: `{tmp_path / 'down'}` keeps what has come; the same command goes on from there"
+        in answer.stderr
+    )
 
 
-def test_ctrl_c_while_preparing_says_how_many_images_are_kept(mue, coco_site, tmp_path, monkeypatch):
+def test_ctrl_c_while_preparing_says_how_many_images_are_kept(
+    mue, coco_site, tmp_path, monkeypatch
+):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(image_shards, "SHARD_ROWS", 3)
-    words = ("prepare", "coco", "--source", tmp_path / "down", "--out", tmp_path / "data", "--vocab-size", 300)
+    words = (
+        "prepare",
+        "coco",
+        "--source",
+        tmp_path / "down",
+        "--out",
+        tmp_path / "data",
+        "--vocab-size",
+        300,
+    )
     with monkeypatch.context() as patch:
         patch.setattr(coco, "read_images", interrupted)
         answer = mue(*words, "--download", "--mirror", coco_site.url)
@@ -102,7 +151,10 @@ def test_ctrl_c_while_preparing_says_how_many_images_are_kept(mue, coco_site, tm
         patch.setattr(storage, "file_sha256", interrupted)
         answer = mue(*words, "--num-workers", 0)
         assert answer.code == 130
-        assert "is as it was before; 4 images are kept, and the same command goes on from there" in answer.stderr
+        assert (
+            "is as it was before; 4 images are kept, and the same command goes on from there"
+            in answer.stderr
+        )
     answer = mue(*words)
     assert answer.code == 0, answer.stderr
     assert "prepare coco  4/4  going on after 4" in answer.stderr
@@ -119,10 +171,17 @@ def test_the_real_coco_is_weighed_before_anything_is_fetched(mue, site, tmp_path
 @pytest.fixture
 def snli_site(site, tmp_path, monkeypatch):
     train_val, test = write_lists(tmp_path)
-    snli = write_snli(tmp_path / "snli.zip", train=[pair("11.jpg#0r1e")], dev=[pair("21.jpg#0r1e")], test=[pair("31.jpg#0r1e")])
+    snli = write_snli(
+        tmp_path / "snli.zip",
+        train=[pair("11.jpg#0r1e")],
+        dev=[pair("21.jpg#0r1e")],
+        test=[pair("31.jpg#0r1e")],
+    )
     for file, path in zip(DATASETS["snli-ve"], (snli, train_val, test), strict=True):
         site.files[f"/{file.name}"] = path.read_bytes()
-    monkeypatch.setattr(fetch, "DATASETS", {"snli-ve": tuple(RemoteFile(file.url) for file in DATASETS["snli-ve"])})
+    monkeypatch.setattr(
+        fetch, "DATASETS", {"snli-ve": tuple(RemoteFile(file.url) for file in DATASETS["snli-ve"])}
+    )
     return site
 
 
@@ -135,7 +194,10 @@ def test_snli_ve_is_downloaded_and_the_photographs_are_asked_for(mue, snli_site,
 
 
 def test_snli_ve_with_photographs_is_prepared(mue, snli_site, tmp_path):
-    images = fill_folder(tmp_path / "photographs", {f"{name}.jpg": picture(form="JPEG") for name in ("11", "21", "31")})
+    images = fill_folder(
+        tmp_path / "photographs",
+        {f"{name}.jpg": picture(form="JPEG") for name in ("11", "21", "31")},
+    )
     answer = prepare(mue, "snli-ve", tmp_path, snli_site, "--images", images, "--vocab-size", 300)
     assert answer.code == 0, answer.stderr
     assert "entailment  train       1" in answer.stdout
@@ -148,7 +210,9 @@ def test_flickr8k_is_downloaded_and_prepared(mue, site, tmp_path):
     ]
     karpathy = write_karpathy(tmp_path / "dataset_flickr8k.json", entries).read_bytes()
     images = {f"Flicker8k_Dataset/{number}_a.jpg": picture(form="JPEG") for number in range(3)}
-    site.files["/caption_datasets.zip"] = write_zip(tmp_path / "k.zip", {"dataset_flickr8k.json": karpathy}).read_bytes()
+    site.files["/caption_datasets.zip"] = write_zip(
+        tmp_path / "k.zip", {"dataset_flickr8k.json": karpathy}
+    ).read_bytes()
     site.files["/Flickr8k_Dataset.zip"] = write_zip(tmp_path / "i.zip", images).read_bytes()
     answer = prepare(mue, "flickr8k", tmp_path, site, "--vocab-size", 300)
     assert answer.code == 0, answer.stderr

@@ -7,7 +7,10 @@ from mue_cli.reports.explanation import Explanation, Passage
 
 EXPLANATION = Explanation(
     "mue",
-    {"image": Passage((-0.12345, 0.99996), 4, 0.999), "text": Passage((0.5, 0.6, 0.7, 1.0), 4, None)},
+    {
+        "image": Passage((-0.12345, 0.99996), 4, 0.999),
+        "text": Passage((0.5, 0.6, 0.7, 1.0), 4, None),
+    },
     (" cat", "</s>"),
     (Passage((0.25,), 6, 0.2), Passage((0.1,) * 6, 6, None)),
     0.4,
@@ -28,11 +31,17 @@ def test_cells_hold_similarities_the_exit_and_what_was_skipped() -> None:
     ]
 
 
-@pytest.mark.parametrize(("room", "cell"), [(80, ".5000"), (67, ".5000"), (64, ".500"), (56, ".50"), (10, ".50")])
+@pytest.mark.parametrize(
+    ("room", "cell"), [(80, ".5000"), (67, ".5000"), (64, ".500"), (56, ".50"), (10, ".50")]
+)
 def test_digits_are_as_many_as_the_terminal_has_room_for(room: int, cell: str) -> None:
     assert lines(room)[2].split()[1] == cell
     assert max(map(len, lines(room))) <= max(room, 54)
 
 
 def test_a_similarity_below_one_is_never_shown_as_one() -> None:
-    assert [strip._number(value, 4) for value in (1.0, 0.99999, 0.9999)] == ["1.000", ".9999", ".9999"]
+    assert [strip._number(value, 4) for value in (1.0, 0.99999, 0.9999)] == [
+        "1.000",
+        ".9999",
+        ".9999",
+    ]

@@ -12,7 +12,7 @@ from small_study import evaluated, record, write_study
 from mue_cli.commands import study as command
 from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
 from mue_cli.errors import MueError
-from mue_cli.runs import Run
+from mue_cli.experiment.run_folder import Run
 from mue_cli.study.file import load
 from mue_cli.study.plan import RowPlan, plan
 
@@ -41,12 +41,23 @@ class FakeRunner:
             if isinstance(self.how, BaseException):
                 raise self.how
             return self.how
-        here, method = Run(Path(words[words.index("--run") + 1])), words[words.index("--method") + 1]
+        here, method = (
+            Run(Path(words[words.index("--run") + 1])),
+            words[words.index("--method") + 1],
+        )
         here.folder.mkdir(parents=True, exist_ok=True)
         if words[0] == "finetune":
-            (here.folder / "deebert.safetensors" if method == "deebert" else here.checkpoint).touch()
+            (
+                here.folder / "deebert.safetensors" if method == "deebert" else here.checkpoint
+            ).touch()
         if words[0] == "evaluate":
-            evaluated(Run(here.folder.parents[2]), int(here.folder.parent.name[5:]), here.folder.name, record(method), record("full"))
+            evaluated(
+                Run(here.folder.parents[2]),
+                int(here.folder.parent.name[5:]),
+                here.folder.name,
+                record(method),
+                record("full"),
+            )
         return 0
 
 
@@ -62,13 +73,18 @@ def plans(tmp_path: Path):
 
 
 def test_all_lines_run_in_order_and_nothing_is_left(plans) -> None:
-    runner, planned = FakeRunner(), [shlex.join(line.words) for row in plans() for line in row.lines]
+    runner, planned = (
+        FakeRunner(),
+        [shlex.join(line.words) for row in plans() for line in row.lines],
+    )
     carry_out(plans(), runner)
     assert runner.lines == planned and len(planned) == 22
     assert [row.lines for row in plans()] == [()] * 10
 
 
-def test_first_failure_stops_the_study_and_names_the_row(plans, capsys: pytest.CaptureFixture[str]) -> None:
+def test_first_failure_stops_the_study_and_names_the_row(
+    plans, capsys: pytest.CaptureFixture[str]
+) -> None:
     runner = FakeRunner("calibrate --recipe shapes-caption --run", how=3)
     with pytest.raises(typer.Exit) as caught:
         carry_out(plans(), runner)
@@ -88,17 +104,23 @@ def test_same_command_goes_on_where_it_failed(plans) -> None:
 
 
 def test_interruption_between_lines_names_the_row(plans) -> None:
-    with pytest.raises(KeyboardInterrupt, match="in row `static`, seed 0; the same command goes on there"):
+    with pytest.raises(
+        KeyboardInterrupt, match="in row `static`, seed 0; the same command goes on there"
+    ):
         carry_out(plans(), FakeRunner("--method static", how=KeyboardInterrupt()))
 
 
-def test_unexpected_error_comes_through_after_the_rows_name(plans, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unexpected_error_comes_through_after_the_rows_name(
+    plans, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ZeroDivisionError):
         carry_out(plans(), FakeRunner("oracle", how=ZeroDivisionError()))
     assert "the study stopped in row `oracle`, seed 0" in capsys.readouterr().err
 
 
-def test_progress_names_row_seed_and_time_left(plans, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_names_row_seed_and_time_left(
+    plans, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ticks = iter(range(0, 100_000, 150))  # every line takes two and a half minutes
     monkeypatch.setattr(command.time, "monotonic", lambda: next(ticks))
     carry_out(plans()[:1], FakeRunner())
@@ -121,16 +143,29 @@ def test_time_left_is_what_lines_of_the_same_command_took() -> None:
     clock.add(["finetune"], 300.0)
     clock.add(["evaluate"], 20.0)
     assert clock.left([["finetune"], ["evaluate"], ["evaluate"]]) == 240.0
-    assert clock.left([["calibrate"]]) == 110.0, "a command that has not run yet is taken for an average one"
+    assert clock.left([["calibrate"]]) == 110.0, (
+        "a command that has not run yet is taken for an average one"
+    )
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(3, "1 min"), (719, "12 min"), (7199, "120 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "1 min"), (719, "12 min"), (7199, "120 min"), (9000, "2.5 h")]
+)
 def test_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"), [(None, (7, 8)), ("3", (0, 1, 2)), ("0,1,2", (0, 1, 2)), ("4, 2", (4, 2)), ("5,", (5,)), ("0,", (0,)), ("1", (0,))]
+    ("text", "seeds"),
+    [
+        (None, (7, 8)),
+        ("3", (0, 1, 2)),
+        ("0,1,2", (0, 1, 2)),
+        ("4, 2", (4, 2)),
+        ("5,", (5,)),
+        ("0,", (0,)),
+        ("1", (0,)),
+    ],
 )
 def test_seeds_are_a_list_or_a_number_of_them(text: str | None, seeds: tuple[int, ...]) -> None:
     assert wanted_seeds(text, (7, 8)) == seeds
@@ -141,7 +176,10 @@ def test_seeds_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(MueError) as caught:
         wanted_seeds(text, (0,))
     assert caught.value.message == f"cannot read `--seeds {text}`"
-    assert caught.value.hint == "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,"
+    assert (
+        caught.value.hint
+        == "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,"
+    )
 
 
 def test_rows_keep_the_studys_order() -> None:
@@ -152,10 +190,15 @@ def test_rows_keep_the_studys_order() -> None:
 def test_unknown_row_has_a_suggestion() -> None:
     with pytest.raises(MueError) as caught:
         wanted_rows("full,mue-jiont", ("full", "mue", "mue-joint"))
-    assert (caught.value.message, caught.value.hint) == ("the study has no row `mue-jiont`", "did you mean `mue-joint`?")
+    assert (caught.value.message, caught.value.hint) == (
+        "the study has no row `mue-jiont`",
+        "did you mean `mue-joint`?",
+    )
 
 
-def test_dry_run_prints_the_lines_and_does_nothing(mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_prints_the_lines_and_does_nothing(
+    mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     answer = mue("study", "--dry-run", "--only", "static", "--seeds", "1")
     assert answer.code == 0
@@ -169,7 +212,9 @@ def test_dry_run_prints_the_lines_and_does_nothing(mue, tmp_path: Path, monkeypa
 
 
 def test_dry_run_as_json_is_one_document(mue, tmp_path: Path) -> None:
-    document = json.loads(mue("study", write_study(tmp_path), "--dry-run", "--json", "--run", tmp_path / "run").stdout)
+    document = json.loads(
+        mue("study", write_study(tmp_path), "--dry-run", "--json", "--run", tmp_path / "run").stdout
+    )
     assert len(document["lines"]) == 22
 
 
@@ -181,7 +226,11 @@ def test_dry_run_as_json_is_one_document(mue, tmp_path: Path) -> None:
         (["shape-caption"], "no study named `shape-caption`", "did you mean `shapes-caption`?"),
         (["--only", "mue-lst"], "the study has no row `mue-lst`", "did you mean `mue-last`?"),
         (["--seeds", "a"], "cannot read `--seeds a`", "write different seeds"),
-        (["--set", "training.stps=3"], "unknown key `training.stps` in `--set training.stps=3`", "did you mean `steps`?"),
+        (
+            ["--set", "training.stps=3"],
+            "unknown key `training.stps` in `--set training.stps=3`",
+            "did you mean `steps`?",
+        ),
     ],
 )
 def test_users_mistake_is_a_line_and_a_hint(
@@ -204,7 +253,9 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
     return runner
 
 
-def test_command_says_where_the_results_are(mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretended: FakeRunner) -> None:
+def test_command_says_where_the_results_are(
+    mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretended: FakeRunner
+) -> None:
     monkeypatch.chdir(tmp_path)
     answer = mue("study", write_study(tmp_path))
     assert answer.stdout.splitlines()[-1] == "runs/shapes-caption/study: 5 rows, 2 seeds"
@@ -223,9 +274,24 @@ def test_json_is_one_document_although_the_lines_answer_too(
         return pretended(words)
 
     monkeypatch.setattr(command, "run_line", talkative)
-    document = json.loads(mue("study", write_study(tmp_path), "--run", tmp_path / "run", "--json", "--only", "full,mue").stdout)
+    document = json.loads(
+        mue(
+            "study",
+            write_study(tmp_path),
+            "--run",
+            tmp_path / "run",
+            "--json",
+            "--only",
+            "full,mue",
+        ).stdout
+    )
     assert (document["study"], document["folder"]) == ("little", str(tmp_path / "run" / "study"))
-    assert [(row["row"], row["seed"]) for row in document["rows"]] == [("full", 0), ("mue", 0), ("full", 1), ("mue", 1)]
+    assert [(row["row"], row["seed"]) for row in document["rows"]] == [
+        ("full", 0),
+        ("mue", 0),
+        ("full", 1),
+        ("mue", 1),
+    ]
     assert document["rows"][0]["record"]["scores"] == {"CIDEr": 100.0}
 
 
@@ -236,8 +302,19 @@ def test_seeds_of_two_calls_are_in_one_study(mue, tmp_path: Path, pretended: Fak
 
 
 @pytest.mark.parametrize("words", [[], ["--dry-run"]])
-def test_other_overrides_than_before_are_refused(mue, tmp_path: Path, pretended: FakeRunner, words: list[str]) -> None:
-    study = ["study", write_study(tmp_path), "--run", tmp_path / "run", "--only", "full", "--seeds", "1"]
+def test_other_overrides_than_before_are_refused(
+    mue, tmp_path: Path, pretended: FakeRunner, words: list[str]
+) -> None:
+    study = [
+        "study",
+        write_study(tmp_path),
+        "--run",
+        tmp_path / "run",
+        "--only",
+        "full",
+        "--seeds",
+        "1",
+    ]
     assert mue(*study, "--set", "evaluation.samples=4").code == 0
     refused = mue(*study, "--set", "evaluation.samples=9", *words)
     assert refused.code == 2
@@ -251,12 +328,33 @@ def test_study_runs_the_real_commands_from_start_to_record(
 ) -> None:
     answer = mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings)
     assert answer.code == 0, answer.stderr
-    assert [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("$ mue")] == ["finetune", "finetune", "evaluate"]
+    assert [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("$ mue")] == [
+        "finetune",
+        "finetune",
+        "evaluate",
+    ]
     again = mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings)
     assert "row 1 of 1, seed 0: full, done before" in again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("$ mue")]
 
-    changed = mue("evaluate", "--method", "full", "--set", "search.beam=1", "--run", tmp_path / "run/study/seed-0/full")
+    changed = mue(
+        "evaluate",
+        "--method",
+        "full",
+        "--set",
+        "search.beam=1",
+        "--run",
+        tmp_path / "run/study/seed-0/full",
+    )
     assert changed.code == 0, changed.stderr
-    rows = json.loads(mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings, "--json").stdout)["rows"]
+    rows = json.loads(
+        mue(
+            "study",
+            write_study(tmp_path, SHORT),
+            "--run",
+            tmp_path / "run",
+            *tiny_settings,
+            "--json",
+        ).stdout
+    )["rows"]
     assert [row["record"]["settings"]["search"]["beam"] for row in rows] == [2]

@@ -9,11 +9,23 @@ from pathlib import Path
 import pytest
 from small_study import COSTS, evaluated, write_study
 
+from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import Record, append_record
-from mue_cli.runs import Run
 from mue_cli.study.file import keep, load
 
-FULL = Record("r", "caption", "shapes", "test", "full", 0, 400, "CIDEr", {"CIDEr": 380.0}, {"expected": 0.0}, {"precision": "float32"})
+FULL = Record(
+    "r",
+    "caption",
+    "shapes",
+    "test",
+    "full",
+    0,
+    400,
+    "CIDEr",
+    {"CIDEr": 380.0},
+    {"expected": 0.0},
+    {"precision": "float32"},
+)
 MUE = replace(FULL, method="mue", scores={"CIDEr": 361.0}, costs={"expected": 0.4})
 
 
@@ -35,10 +47,16 @@ def test_text_has_our_rows_beside_the_papers_and_a_caption_below(mue, run: Run) 
     answer = mue("table", 1, "--run", run.folder)
     assert answer.code == 0
     lines = answer.stdout.splitlines()
-    assert words(lines[1]) == "model CIDEr of full expected seeds | model BLEU-4 METEOR CIDEr SPICE of full reduction"
+    assert (
+        words(lines[1])
+        == "model CIDEr of full expected seeds | model BLEU-4 METEOR CIDEr SPICE of full reduction"
+    )
     assert words(lines[8]) == "MuE 361.0 95.0% 40.0% 1 | MuE 41.6 30.6 137.0 24.4 93.4% 40.2%"
     assert lines[9] == "Ours: shapes test, 400 samples, seed 0."
-    assert "OFA-Base on COCO (Karpathy test)" in lines[-1] and "other data and another model than ours" in lines[-1]
+    assert (
+        "OFA-Base on COCO (Karpathy test)" in lines[-1]
+        and "other data and another model than ours" in lines[-1]
+    )
 
 
 def test_rows_that_were_not_run_are_one_line_of_talk_with_the_command(mue, run: Run) -> None:
@@ -48,7 +66,9 @@ def test_rows_that_were_not_run_are_one_line_of_talk_with_the_command(mue, run: 
     assert answer.stderr == f"not run yet: {rows}; `{command}` trains and evaluates all rows\n"
 
 
-def test_missing_rows_of_a_recipe_without_a_study_name_the_file_that_is_missing_too(mue, run: Run) -> None:
+def test_missing_rows_of_a_recipe_without_a_study_name_the_file_that_is_missing_too(
+    mue, run: Run
+) -> None:
     answer = mue("table", 4, "--run", run.folder, "--recipe", "coco-caption")
     hint = "a study of the recipe `coco-caption` trains and evaluates all rows: mue study FILE"
     assert answer.stderr == f"not run yet: mue-joint, mue-last; {hint}\n"
@@ -66,7 +86,10 @@ def studied(tmp_path: Path) -> Run:
 def test_missing_rows_of_a_study_name_the_line_that_goes_on(mue, studied: Run) -> None:
     command = f"mue study {studied.study}/study.yaml --run {studied.folder}"
     answer = mue("table", 3, "--run", studied.folder)
-    assert answer.stderr == f"not run yet: mue, the curve of mue; `{command}` goes on with the study's\n"
+    assert (
+        answer.stderr
+        == f"not run yet: mue, the curve of mue; `{command}` goes on with the study's\n"
+    )
 
 
 def test_rows_that_a_study_does_not_have_are_not_promised(mue, studied: Run) -> None:
@@ -96,14 +119,21 @@ def test_grid_of_a_study_belongs_to_the_folder_that_encodes_apart(mue, studied: 
 
 
 def test_markdown_csv_and_latex(mue, run: Run) -> None:
-    markdown, table, latex = (mue("table", 3, "--run", run.folder, "--format", form).stdout for form in ("markdown", "csv", "latex"))
-    assert markdown.startswith("| model | CIDEr | of full | expected | seeds | model (paper) | BLEU-4 (paper) |")
+    markdown, table, latex = (
+        mue("table", 3, "--run", run.folder, "--format", form).stdout
+        for form in ("markdown", "csv", "latex")
+    )
+    assert markdown.startswith(
+        "| model | CIDEr | of full | expected | seeds | model (paper) | BLEU-4 (paper) |"
+    )
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [(row["model"], row["CIDEr"], row["CIDEr (paper)"]) for row in rows[:2]] == [
         ("full", "380.0", "146.7"),
         ("MuE", "361.0", "142.7"),
     ]
-    assert latex.startswith("% \\usepackage{booktabs,graphicx}\n\\begin{table*}") and latex.endswith("\\end{table*}\n")
+    assert latex.startswith(
+        "% \\usepackage{booktabs,graphicx}\n\\begin{table*}"
+    ) and latex.endswith("\\end{table*}\n")
 
 
 def test_json_is_one_document(mue, run: Run) -> None:
@@ -127,7 +157,9 @@ def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> N
     from mue_cli.reports import modality
 
     scores = 100.0 * np.arange(1, 7)[:, None] + np.arange(1, 7)
-    modality.ModalityGrid(scores, "CIDEr", 50, {"dataset": "shapes", "split": "val"}).save(run.folder / "modality.npz")
+    modality.ModalityGrid(scores, "CIDEr", 50, {"dataset": "shapes", "split": "val"}).save(
+        run.folder / "modality.npz"
+    )
     answer = mue("table", 2, "--run", run.folder)
     grid, paper = answer.stdout.split("\n\n")
     assert words(grid.splitlines()[4]) == "3 301.0 302.0 303.0 304.0 305.0 306.0"
@@ -150,13 +182,18 @@ def test_a_table_that_the_paper_does_not_have(mue) -> None:
     answer = mue("table", 5)
     assert answer.code == 2
     subjects = "1 (the models), 2 (layers of each stream), 3 (the trade-off of MuE), 4 (the ablation of MuE)"
-    assert answer.stderr == f"error: the paper has no Table 5 to print\nhint: choose one of {subjects}\n"
+    assert (
+        answer.stderr
+        == f"error: the paper has no Table 5 to print\nhint: choose one of {subjects}\n"
+    )
 
 
 def test_no_record_yet(mue, tmp_path: Path) -> None:
     answer = mue("table", 1, "--run", tmp_path / "none")
     assert (answer.code, answer.stdout) == (2, "")
-    assert answer.stderr.startswith(f"error: no records.jsonl in `{tmp_path / 'none'}`\nhint: run: mue ")
+    assert answer.stderr.startswith(
+        f"error: no records.jsonl in `{tmp_path / 'none'}`\nhint: run: mue "
+    )
 
 
 def test_no_record_of_the_split(mue, run: Run) -> None:
@@ -170,7 +207,10 @@ def test_a_run_of_another_task(mue, run: Run) -> None:
     answer = mue("table", 1, "--run", run.folder, "--recipe", "shapes-entailment")
     assert answer.code == 2
     expected = f"error: `{run.folder}` is a run of the task caption, the recipe `shapes-entailment` is for entailment"
-    assert answer.stderr.splitlines() == [expected, "hint: name the recipe of that run with --recipe"]
+    assert answer.stderr.splitlines() == [
+        expected,
+        "hint: name the recipe of that run with --recipe",
+    ]
 
 
 def test_records_that_do_not_belong_together(mue, run: Run) -> None:
@@ -186,13 +226,19 @@ def test_records_that_were_evaluated_otherwise(mue, run: Run) -> None:
     answer = mue("table", 1, "--run", run.folder)
     assert answer.code == 2
     expected = 'error: records that differ in precision cannot share a table: "float32", "int8"'
-    assert answer.stderr.splitlines() == [expected, "hint: evaluate them alike, or keep them in run folders of their own"]
+    assert answer.stderr.splitlines() == [
+        expected,
+        "hint: evaluate them alike, or keep them in run folders of their own",
+    ]
 
 
 def test_grid_of_exit_layers_missing(mue, run: Run) -> None:
     answer = mue("table", 2, "--run", run.folder)
     assert answer.code == 2
-    assert answer.stderr == f"error: no modality.npz in `{run.folder}`\nhint: run: mue plot modality --run {run.folder}\n"
+    assert (
+        answer.stderr
+        == f"error: no modality.npz in `{run.folder}`\nhint: run: mue plot modality --run {run.folder}\n"
+    )
 
 
 def test_a_word_is_no_table(mue) -> None:

@@ -1,4 +1,6 @@
-"""Analytic costs against two independent sources: the released sizes worked out elsewhere, and PyTorch's counter on the real modules."""
+"""Analytic costs against two independent sources: the released sizes worked out elsewhere, and
+PyTorch's counter on the real modules.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,9 +30,9 @@ from mue_cli.cost.flops import (
 from mue_cli.cost.reading import SOFTMAX_FLOPS_PER_CLASS
 from mue_cli.exits import methods
 from mue_cli.exits.decay import Decay
+from mue_cli.exits.heads import ImitationReadout, LayerHeads
 from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import LooksAt, Observation
-from mue_cli.exits.readouts import ImitationReadout, LayerHeads
 from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
@@ -41,23 +43,41 @@ from mue_cli.model.config import OFAConfig, preset
 from mue_cli.model.encoder import joint_stream, separate_streams
 from mue_cli.model.layers import DecoderLayer
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 GIGA = 1e9
 SMALL = preset(
-    "nano", vocab_size=50, embed_dim=24, ffn_dim=40, num_heads=3, num_encoder_layers=3, num_decoder_layers=4, resnet_blocks=(1, 2, 1)
+    "nano",
+    vocab_size=50,
+    embed_dim=24,
+    ffn_dim=40,
+    num_heads=3,
+    num_encoder_layers=3,
+    num_decoder_layers=4,
+    resnet_blocks=(1, 2, 1),
 )
 
 
 def beam_trace(config: OFAConfig, image_size: int) -> Trace:
-    """Full depth, 8-token prompt, 17 steps of 5 hypotheses: the setting of the published-size arithmetic."""
+    """Full depth, 8-token prompt, 17 steps of 5 hypotheses: the setting of the published-size
+    arithmetic.
+    """
     source = patch_grid_side(image_size) ** 2 + 8
     exits = (config.num_decoder_layers,) * 17
     return Trace("a", {"joint": config.num_encoder_layers}, {"joint": source}, exits, 17, (5,) * 17)
 
 
 @pytest.mark.parametrize(
-    ("image_size", "stages", "image_proj", "layer", "encoder", "cross_kv", "decoder_layer", "decoding"),
+    (
+        "image_size",
+        "stages",
+        "image_proj",
+        "layer",
+        "encoder",
+        "cross_kv",
+        "decoder_layer",
+        "decoding",
+    ),
     [
         (224, (0.12, 0.67, 1.03, 5.18), 0.15, 1.51, 9.05, 0.24, 0.0086, (4.38, 1.44, 3.88)),
         (384, (0.35, 1.96, 3.02, 15.21), 0.45, 4.66, 27.94, 0.69, 0.0092, (4.68, 4.13, 3.88)),
@@ -77,25 +97,36 @@ def test_base_size_matches_its_arithmetic_in_giga_macs(
     config = preset("base")
     source = patch_grid_side(image_size) ** 2 + 8
     counted = trace_flops(beam_trace(config, image_size), config, image_size)
-    assert [macs / GIGA for macs in resnet_macs(config.resnet_blocks, config.resnet_width, image_size)] == pytest.approx(stages, abs=0.006)
+    assert [
+        macs / GIGA for macs in resnet_macs(config.resnet_blocks, config.resnet_width, image_size)
+    ] == pytest.approx(stages, abs=0.006)
     assert counted.image_proj / 2 / GIGA == pytest.approx(image_proj, abs=0.005)
     assert encoder_layer_macs(config, source) / GIGA == pytest.approx(layer, abs=0.005)
     assert counted.encoder / 2 / GIGA == pytest.approx(encoder, abs=0.005)
     assert cross_kv_macs(config, source) / GIGA == pytest.approx(cross_kv, abs=0.005)
-    assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(decoder_layer, abs=0.00005)
+    assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(
+        decoder_layer, abs=0.00005
+    )
     assert model_head(config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
-    assert [part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)] == pytest.approx(decoding, abs=0.005)
+    assert [
+        part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)
+    ] == pytest.approx(decoding, abs=0.005)
 
 
 @pytest.mark.parametrize(
-    ("name", "resnet", "encoder", "decoding"), [("tiny", 15.05, 4.54, 2.24), ("medium", 32.1, 14.8, 6.06), ("large", 49.1, 157, 44.9)]
+    ("name", "resnet", "encoder", "decoding"),
+    [("tiny", 15.05, 4.54, 2.24), ("medium", 32.1, 14.8, 6.06), ("large", 49.1, 157, 44.9)],
 )
-def test_other_sizes_at_480_pixels_match_their_arithmetic(name: str, resnet: float, encoder: float, decoding: float) -> None:
+def test_other_sizes_at_480_pixels_match_their_arithmetic(
+    name: str, resnet: float, encoder: float, decoding: float
+) -> None:
     config = preset(name)
     counted = trace_flops(beam_trace(config, 480), config, 480)
     assert counted.resnet / 2 / GIGA == pytest.approx(resnet, rel=0.002)
     assert counted.encoder / 2 / GIGA == pytest.approx(encoder, rel=0.003)
-    assert (counted.decoder + counted.cross_kv + counted.head) / 2 / GIGA == pytest.approx(decoding, rel=0.002)
+    assert (counted.decoder + counted.cross_kv + counted.head) / 2 / GIGA == pytest.approx(
+        decoding, rel=0.002
+    )
 
 
 def test_text_layer_is_nothing_beside_an_image_layer() -> None:
@@ -105,20 +136,29 @@ def test_text_layer_is_nothing_beside_an_image_layer() -> None:
 
 
 def test_forty_per_cent_of_the_layers_is_a_quarter_of_the_operations() -> None:
-    """40 % of encoder and decoder layers (3.6 of 6 on average) saves about 24 % of base at 480 pixels: Eq. 14 is not a cost."""
+    """40 % of encoder and decoder layers (3.6 of 6 on average) saves about 24 % of base at 480
+    pixels: Eq. 14 is not a cost.
+    """
     config = preset("base")
     exits = (3, 4, 4, 3, 4) * 3 + (3, 4)
-    traces = [replace(beam_trace(config, 480), encoder_exits={"joint": depth}, decoder_exits=exits) for depth in (3, 4, 4, 3, 4)]
+    traces = [
+        replace(beam_trace(config, 480), encoder_exits={"joint": depth}, decoder_exits=exits)
+        for depth in (3, 4, 4, 3, 4)
+    ]
     assert flops_reduction(traces, config, 480).reduction == pytest.approx(0.24, abs=0.01)
 
 
-@pytest.mark.parametrize(("image_size", "side"), [(480, 30), (384, 24), (224, 14), (64, 4), (65, 5), (50, 4)])
+@pytest.mark.parametrize(
+    ("image_size", "side"), [(480, 30), (384, 24), (224, 14), (64, 4), (65, 5), (50, 4)]
+)
 def test_patch_grid_rounds_up(image_size: int, side: int) -> None:
     assert patch_grid_side(image_size) == side
 
 
 def counted_flops(run: Callable[[], object]) -> int:
-    """Count with PyTorch; the plain attention kernel, because the counter does not see into the fused one of the CPU."""
+    """Count with PyTorch; the plain attention kernel, because the counter does not see into the
+    fused one of the CPU.
+    """
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         run()
@@ -134,7 +174,11 @@ def model() -> OFA:
 @pytest.mark.parametrize("image_size", [64, 50])
 def test_trunk_and_projection_match_pytorchs_counter(model: OFA, image_size: int) -> None:
     counted = trace_flops(Trace("a", {}, {}, (), 0, ()), SMALL, image_size)
-    real = counted_flops(lambda: model.encoder.embed(torch.randn(1, 3, image_size, image_size), torch.tensor([[0, 5, 6, 2]])))
+    real = counted_flops(
+        lambda: model.encoder.embed(
+            torch.randn(1, 3, image_size, image_size), torch.tensor([[0, 5, 6, 2]])
+        )
+    )
     assert counted.resnet + counted.image_proj == real
 
 
@@ -164,20 +208,45 @@ def test_position_biases_match_pytorchs_counter_and_stay_out_of_the_total(model:
         model.decoder.absolute_self_bias(5)
         model.decoder.cross_bias(5, positions)
 
-    assert 2 * position_bias_macs(SMALL.embed_dim, {"image": 16, "text": 3}, 5) == counted_flops(biases)
-    counted = trace_flops(Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, (1,) * 5, 5, (1,) * 5), SMALL, 64)
+    assert 2 * position_bias_macs(SMALL.embed_dim, {"image": 16, "text": 3}, 5) == counted_flops(
+        biases
+    )
+    counted = trace_flops(
+        Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, (1,) * 5, 5, (1,) * 5),
+        SMALL,
+        64,
+    )
     assert counted.position_bias == counted_flops(biases)
-    parts = (counted.resnet, counted.image_proj, counted.encoder, counted.cross_kv, counted.decoder, counted.head, counted.rule)
+    parts = (
+        counted.resnet,
+        counted.image_proj,
+        counted.encoder,
+        counted.cross_kv,
+        counted.decoder,
+        counted.head,
+        counted.rule,
+    )
     assert counted.total == sum(parts)
 
 
 class SlowDecoder:
-    """Decoding by hand for one image: every module call spelt out; what words skipped is made up for when a later word needs it."""
+    """Decoding by hand for one image: every module call spelt out; what words skipped is made up
+    for when a later word needs it.
+    """
 
-    def __init__(self, model: OFA, encoded: Tensor, num_positions: int, policy: SkippedPolicy) -> None:
-        self.decoder, self.encoded, self.num_positions, self.policy = model.decoder, encoded, num_positions, policy
+    def __init__(
+        self, model: OFA, encoded: Tensor, num_positions: int, policy: SkippedPolicy
+    ) -> None:
+        self.decoder, self.encoded, self.num_positions, self.policy = (
+            model.decoder,
+            encoded,
+            num_positions,
+            policy,
+        )
         self.cross: dict[int, tuple[Tensor, Tensor]] = {}
-        self.known: dict[int, list[tuple[Tensor, Tensor]]] = {i: [] for i in range(len(model.decoder.layers))}
+        self.known: dict[int, list[tuple[Tensor, Tensor]]] = {
+            i: [] for i in range(len(model.decoder.layers))
+        }
         self.states: list[Tensor] = []
 
     def step(self, depth: int, hypotheses: int) -> None:
@@ -191,18 +260,32 @@ class SlowDecoder:
             for word in missing:
                 self.make_up(i, word, hypotheses)
             own = len(self.states)
-            x = layer(x, lambda k, v, i=i, own=own: self.remember(i, own, k, v), self.cross_part(i), None, None, hypotheses)
+            x = layer(
+                x,
+                lambda k, v, i=i, own=own: self.remember(i, own, k, v),
+                self.cross_part(i),
+                None,
+                None,
+                hypotheses,
+            )
             if self.policy == "recompute" and i + 1 < len(self.decoder.layers):
                 for word in missing:
                     again = self.states[word][:hypotheses].reshape(1, hypotheses, -1)
                     self.states[word] = layer(
-                        again, lambda k, v, i=i, word=word: self.remember(i, word, k, v), self.cross_part(i), None, None, hypotheses
+                        again,
+                        lambda k, v, i=i, word=word: self.remember(i, word, k, v),
+                        self.cross_part(i),
+                        None,
+                        None,
+                        hypotheses,
                     ).transpose(0, 1)
         self.states.append(x.unflatten(1, (hypotheses, -1)).flatten(0, 1))
         self.decoder.logits(x.unflatten(1, (hypotheses, -1))[:, :, -1])
 
     def make_up(self, i: int, word: int, hypotheses: int) -> None:
-        """Give a word keys and values in layer i; when it is to run through the layer, they are made there."""
+        """Give a word keys and values in layer i; when it is to run through the layer, they are
+        made there.
+        """
         if self.policy == "copy":
             self.known[i].append(self.known[i - 1][word])
         elif self.policy == "project" or i + 1 == len(self.decoder.layers):
@@ -215,7 +298,9 @@ class SlowDecoder:
 
     def remember(self, i: int, word: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         self.known[i][word : word + 1] = [(keys, values)]
-        return torch.cat([k[: len(keys)] for k, _ in self.known[i]], 2), torch.cat([v[: len(keys)] for _, v in self.known[i]], 2)
+        return torch.cat([k[: len(keys)] for k, _ in self.known[i]], 2), torch.cat(
+            [v[: len(keys)] for _, v in self.known[i]], 2
+        )
 
     def cross_part(self, i: int) -> list[tuple[slice, Tensor, Tensor]]:
         return [(slice(None), *self.cross[i])]
@@ -234,7 +319,11 @@ class SlowDecoder:
     ],
 )
 def test_decoder_matches_pytorchs_counter(
-    model: OFA, exits: tuple[int, ...], hypotheses: tuple[int, ...], num_positions: int, policy: SkippedPolicy
+    model: OFA,
+    exits: tuple[int, ...],
+    hypotheses: tuple[int, ...],
+    num_positions: int,
+    policy: SkippedPolicy,
 ) -> None:
     source = 19
     slow = SlowDecoder(model, torch.randn(1, source, SMALL.embed_dim), num_positions, policy)
@@ -244,7 +333,15 @@ def test_decoder_matches_pytorchs_counter(
             slow.step(depth, rows)
 
     real = counted_flops(decode)
-    trace = Trace("a", {"image": 1, "text": 1}, {"image": 16, "text": 3}, exits, len(exits), hypotheses, num_positions)
+    trace = Trace(
+        "a",
+        {"image": 1, "text": 1},
+        {"image": 16, "text": 3},
+        exits,
+        len(exits),
+        hypotheses,
+        num_positions,
+    )
     counted = trace_flops(trace, SMALL, 64, skipped_layers=policy)
     assert counted.cross_kv + counted.decoder + counted.head == real
 
@@ -266,7 +363,9 @@ SCRIPT = Scripted((1, 2, 1, 4, 2, 3))
 
 
 def inputs() -> tuple[Tensor, Tensor]:
-    return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)), torch.tensor([[0, 5, 6, 7, 8, 9, 2]])
+    return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)), torch.tensor(
+        [[0, 5, 6, 7, 8, 9, 2]]
+    )
 
 
 @pytest.mark.parametrize("policy", get_args(SkippedPolicy))
@@ -274,22 +373,33 @@ def inputs() -> tuple[Tensor, Tensor]:
     ("method", "beam"),
     [
         (full(True), 1),
-        (Method("scripted", True, {"image": StaticRule(2), "text": StaticRule(1), "decoder": SCRIPT}), 1),
+        (
+            Method(
+                "scripted", True, {"image": StaticRule(2), "text": StaticRule(1), "decoder": SCRIPT}
+            ),
+            1,
+        ),
         (Method("scripted", False, {"joint": StaticRule(2), "decoder": SCRIPT}), 2),
         (mue({"image": -1.0, "text": -1.0, "decoder": -1.0}, True, None), 2),
     ],
     ids=["full", "streams", "joint-beam", "similarity"],
 )
-def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Method, beam: int, policy: SkippedPolicy) -> None:
+def test_generating_a_caption_costs_what_its_trace_says(
+    model: OFA, method: Method, beam: int, policy: SkippedPolicy
+) -> None:
     tables, traces, method = PositionTables(model), [], replace(method, skipped_layers=policy)
 
     def caption() -> None:
         encoded = encode(model, tables, method, *inputs())
-        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5))[0]
+        result = generate(
+            model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5)
+        )[0]
         exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
         tokens = {stream: count[0] for stream, count in encoded.num_tokens.items()}
         steps = tuple(result.exit_layers)
-        traces.append(Trace("a", exits, tokens, steps, len(result.best.tokens), tuple(result.num_hypotheses)))
+        traces.append(
+            Trace("a", exits, tokens, steps, len(result.best.tokens), tuple(result.num_hypotheses))
+        )
 
     caption()  # builds the position tables
     real = counted_flops(caption)
@@ -302,9 +412,14 @@ def test_generating_a_caption_costs_what_its_trace_says(model: OFA, method: Meth
 @pytest.mark.parametrize("name", ["calm", "deebert", "pabee", "deecap"])
 @pytest.mark.parametrize("beam", [1, 2])
 def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) -> None:
-    """PyTorch's counter sees the products; a softmax, or for pabee the largest logit, of every layer comes on top."""
+    """PyTorch's counter sees the products; a softmax, or for pabee the largest logit, of every
+    layer comes on top.
+    """
     torch.manual_seed(0)
-    heads, imitation = LayerHeads(4, SMALL.embed_dim, SMALL.vocab_size), ImitationReadout(4, SMALL.embed_dim)
+    heads, imitation = (
+        LayerHeads(4, SMALL.embed_dim, SMALL.vocab_size),
+        ImitationReadout(4, SMALL.embed_dim),
+    )
     method = {
         "calm": methods.calm(0.2, True, Decay(1.0, 0.0)),
         "deebert": methods.deebert(0.3, heads, True),
@@ -315,63 +430,107 @@ def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) ->
 
     def caption() -> None:
         encoded = encode(model, tables, method, *inputs())
-        result = generate(model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5))[0]
-        exits, tokens = {"image": 3, "text": 3}, {stream: count[0] for stream, count in encoded.num_tokens.items()}
-        traces.append(Trace("a", exits, tokens, tuple(result.exit_layers), 6, tuple(result.num_hypotheses)))
+        result = generate(
+            model, tables, method, encoded, SearchSection(beam=beam, max_tokens=5, min_tokens=5)
+        )[0]
+        exits, tokens = (
+            {"image": 3, "text": 3},
+            {stream: count[0] for stream, count in encoded.num_tokens.items()},
+        )
+        traces.append(
+            Trace("a", exits, tokens, tuple(result.exit_layers), 6, tuple(result.num_hypotheses))
+        )
 
     caption()  # builds the position tables
     real = counted_flops(caption)
     trace = traces[-1]
     counted = trace_flops(trace, SMALL, 64, reading=method_reading(method, SMALL))
-    asked = sum(hyps * min(layer, 3) for layer, hyps in zip(trace.decoder_exits, trace.num_hypotheses, strict=True))
+    asked = sum(
+        hyps * min(layer, 3)
+        for layer, hyps in zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
+    )
     per_class = 1 if name == "pabee" else SOFTMAX_FLOPS_PER_CLASS
     assert counted.total - per_class * SMALL.vocab_size * asked == real
     assert counted.rule > 0
 
 
 def test_steps_that_are_never_cut_short_cost_no_rule(model: OFA) -> None:
-    """Three words at layer 4 of 4, the first two unasked: one comparison per layer but the last, or three readings and their softmax."""
+    """Three words at layer 4 of 4, the first two unasked: one comparison per layer but the last, or
+    three readings and their softmax.
+    """
     trace = Trace("a", {"image": 3, "text": 3}, {"image": 16, "text": 3}, (4, 4, 4), 3, (1, 1, 1))
     for method, of_one_word in (
         (mue({"decoder": 0.5}, True, Decay(full_depth_steps=2)), 3 * 6 * SMALL.embed_dim),
-        (methods.calm(0.5, True, Decay(full_depth_steps=2)), 3 * (2 * SMALL.embed_dim * 50 + SOFTMAX_FLOPS_PER_CLASS * 50)),
+        (
+            methods.calm(0.5, True, Decay(full_depth_steps=2)),
+            3 * (2 * SMALL.embed_dim * 50 + SOFTMAX_FLOPS_PER_CLASS * 50),
+        ),
     ):
         reading = method_reading(method, SMALL)
         assert method.unasked_steps == 2
-        counted = trace_flops(trace, SMALL, 64, method.asked("states"), reading=reading, unasked_steps=method.unasked_steps)
+        counted = trace_flops(
+            trace,
+            SMALL,
+            64,
+            method.asked("states"),
+            reading=reading,
+            unasked_steps=method.unasked_steps,
+        )
         assert counted.rule == of_one_word
 
 
-@pytest.mark.parametrize("method", [full(True), static({"image": 1, "text": 3, "decoder": 2}, True)], ids=["full", "static"])
+@pytest.mark.parametrize(
+    "method",
+    [full(True), static({"image": 1, "text": 3, "decoder": 2}, True)],
+    ids=["full", "static"],
+)
 def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None:
     tables, traces = PositionTables(model), []
 
     def reply() -> None:
         encoded = encode(model, tables, method, *inputs())
-        result = answer(model, tables, method, encoded, torch.tensor([[0, 5, 6, 7, 8]]), [10, 11, 12])[0]
+        result = answer(
+            model, tables, method, encoded, torch.tensor([[0, 5, 6, 7, 8]]), [10, 11, 12]
+        )[0]
         exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
         tokens = {stream: count[0] for stream, count in encoded.num_tokens.items()}
-        traces.append(Trace("a", exits, tokens, (result.exit_layer,), 1, (1,), result.num_positions))
+        traces.append(
+            Trace("a", exits, tokens, (result.exit_layer,), 1, (1,), result.num_positions)
+        )
 
     reply()
-    assert trace_flops(traces[-1], SMALL, 64, reading=model_head(SMALL, 3)).total == counted_flops(reply)
+    assert trace_flops(traces[-1], SMALL, 64, reading=model_head(SMALL, 3)).total == counted_flops(
+        reply
+    )
     assert traces[-1].num_positions == 5
 
 
 def test_skipped_layers_cost_only_when_a_later_step_enters_them() -> None:
-    """Two words, 2 of 4 layers: the first leaves after one, and the second needs its second layer; or the other way round."""
+    """Two words, 2 of 4 layers: the first leaves after one, and the second needs its second layer;
+    or the other way round.
+    """
     trace = Trace("a", {"joint": 1}, {"joint": 19}, (2, 2), 2, (1, 1))
-    first, second, projection = decoder_layer_macs(SMALL, 1, 1, 19), decoder_layer_macs(SMALL, 1, 2, 19), 2 * SMALL.embed_dim**2
+    first, second, projection = (
+        decoder_layer_macs(SMALL, 1, 1, 19),
+        decoder_layer_macs(SMALL, 1, 2, 19),
+        2 * SMALL.embed_dim**2,
+    )
     for policy, filling in (("project", projection), ("recompute", second), ("copy", 0)):
-        assert decoder_flops((1, 2), policy) - decoder_flops((1, 1), policy) == 2 * (second + filling)
+        assert decoder_flops((1, 2), policy) - decoder_flops((1, 1), policy) == 2 * (
+            second + filling
+        )
         assert decoder_flops((2, 1), policy) == decoder_flops((2, 2), policy) - 2 * second
     assert trace_flops(trace, SMALL, 64).decoder == 2 * 2 * (first + second)
 
 
 def test_of_the_last_layer_a_skipped_word_needs_keys_and_values_alone() -> None:
-    """Second word through all 4 layers, first word out after 1: layers 2 and 3 in full, of layer 4 the projection."""
+    """Second word through all 4 layers, first word out after 1: layers 2 and 3 in full, of layer 4
+    the projection.
+    """
     second, projection = decoder_layer_macs(SMALL, 1, 2, 19), 2 * SMALL.embed_dim**2
-    assert decoder_flops((1, 4), "recompute") - decoder_flops((1, 4), "copy") == 2 * (2 * second + projection)
+    assert decoder_flops((1, 4), "recompute") - decoder_flops((1, 4), "copy") == 2 * (
+        2 * second + projection
+    )
     assert decoder_flops((1, 4), "project") - decoder_flops((1, 4), "copy") == 2 * 3 * projection
 
 
@@ -385,8 +544,11 @@ def test_rule_costs_six_operations_per_value_and_none_where_nobody_asks() -> Non
     dim = SMALL.embed_dim
     assert trace_flops(trace, SMALL, 64).rule == 0
     assert trace_flops(trace, SMALL, 64, asked=["image"]).rule == 6 * dim * 16 * 2
-    # text ran all 3 layers: after the last there is nothing to ask. Decoder: one layer of 5 hypotheses, then three of 3.
-    assert trace_flops(trace, SMALL, 64, asked=["text", "decoder"]).rule == 6 * dim * (7 * 2 + 5 * 1 + 3 * 3)
+    # text ran all 3 layers: after the last there is nothing to ask. Decoder: one layer of 5
+    # hypotheses, then three of 3.
+    assert trace_flops(trace, SMALL, 64, asked=["text", "decoder"]).rule == 6 * dim * (
+        7 * 2 + 5 * 1 + 3 * 3
+    )
     assert trace_flops(trace, SMALL, 64, asked=["joint"]).rule == 0
 
 
@@ -424,9 +586,13 @@ def test_no_traces_no_reduction() -> None:
 def test_exits_never_cost_more_than_full_depth_without_the_rule(
     steps: list[tuple[int, int]], image: int, text: int, policy: SkippedPolicy
 ) -> None:
-    """But for one case: a word skipped by one hypothesis and run later for every hypothesis of the beam that follows it."""
+    """But for one case: a word skipped by one hypothesis and run later for every hypothesis of the
+    beam that follows it.
+    """
     exits, hypotheses = zip(*steps, strict=True)
     assume(policy != "recompute" or list(hypotheses) == sorted(hypotheses, reverse=True))
-    trace = Trace("a", {"image": image, "text": text}, {"image": 16, "text": 7}, exits, len(exits), hypotheses)
+    trace = Trace(
+        "a", {"image": image, "text": text}, {"image": 16, "text": 7}, exits, len(exits), hypotheses
+    )
     result = flops_reduction([trace], SMALL, 64, skipped_layers=policy)
     assert -1e-12 <= result.reduction < 1

@@ -36,13 +36,21 @@ def test_medians_quartiles_and_reduction_by_hand() -> None:
     assert pair.a.quartiles_ms == pytest.approx((2.0, 4.0))
     assert pair.b.median_ms == pytest.approx(6.0)
     assert pair.reduction == pytest.approx(0.5)
-    assert pair.turns == pytest.approx((1 - 4 / 6, 0.5, 1 - 2 / 6))  # turns: 1/6, 2/6, 3/6, 4/6 and 100/6 of b's time
+    assert pair.turns == pytest.approx(
+        (1 - 4 / 6, 0.5, 1 - 2 / 6)
+    )  # turns: 1/6, 2/6, 3/6, 4/6 and 100/6 of b's time
 
 
 def test_programs_take_turns_and_swap_who_goes_first_after_a_warm_up() -> None:
     clock = Clock()
     calls: list[str] = []
-    interleaved(program(clock, "a", [1.0] * 5, calls), program(clock, "b", [1.0] * 5, calls), repeats=3, warmup=2, clock=clock)
+    interleaved(
+        program(clock, "a", [1.0] * 5, calls),
+        program(clock, "b", [1.0] * 5, calls),
+        repeats=3,
+        warmup=2,
+        clock=clock,
+    )
     assert "".join(calls) == "abab" + "ab" + "ba" + "ab"
 
 
@@ -66,7 +74,12 @@ def test_the_device_is_waited_for_before_every_reading_of_the_clock() -> None:
         return clock()
 
     interleaved(
-        lambda: log.append("run"), lambda: log.append("run"), 1, warmup=0, synchronize=lambda: log.append("wait"), clock=_moving(reading)
+        lambda: log.append("run"),
+        lambda: log.append("run"),
+        1,
+        warmup=0,
+        synchronize=lambda: log.append("wait"),
+        clock=_moving(reading),
     )
     assert log == ["wait", "read", "run", "wait", "read"] * 2
 
@@ -77,7 +90,8 @@ def _moving(clock: Callable[[], float]) -> Callable[[], float]:
 
 
 def test_over_samples_a_hiccup_is_dropped_and_long_samples_weigh_more() -> None:
-    # sample 10 ms: a takes 5, 5 and once 500 (a hiccup), b 10. sample 90 ms: a takes 45, b 90. Sums of medians: 50 against 100.
+    # sample 10 ms: a takes 5, 5 and once 500 (a hiccup), b 10. sample 90 ms: a takes 45, b 90. Sums
+    # of medians: 50 against 100.
     clock = Clock()
     hiccup = iter([0.0, 0.0, 0.495, 0.0] + [0.0] * 4)
 
@@ -88,7 +102,14 @@ def test_over_samples_a_hiccup_is_dropped_and_long_samples_weigh_more() -> None:
         clock.now += sample
 
     seen: list[tuple[int, int]] = []
-    pair = interleaved_samples([0.010, 0.090], a, b, repeats=3, clock=clock, progress=lambda done, total: seen.append((done, total)))
+    pair = interleaved_samples(
+        [0.010, 0.090],
+        a,
+        b,
+        repeats=3,
+        clock=clock,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert pair.a.total_ms == pytest.approx(50.0)
     assert pair.b.total_ms == pytest.approx(100.0)
     assert pair.reduction == pytest.approx(0.5)
@@ -115,7 +136,12 @@ def test_over_samples_the_first_turn_alternates_from_sample_to_sample() -> None:
 
 def test_a_slower_program_has_a_negative_reduction() -> None:
     clock = Clock()
-    pair = interleaved(program(clock, "a", [3.0] * 2, []), program(clock, "b", [2.0] * 2, []), repeats=1, clock=clock)
+    pair = interleaved(
+        program(clock, "a", [3.0] * 2, []),
+        program(clock, "b", [2.0] * 2, []),
+        repeats=1,
+        clock=clock,
+    )
     assert pair.reduction == pytest.approx(-0.5)
     assert pair.a.quartiles_ms == pytest.approx((3000.0, 3000.0))
 

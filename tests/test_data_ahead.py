@@ -34,7 +34,9 @@ def test_only_a_little_is_taken_ahead_also_of_what_has_no_end() -> None:
 
 def test_work_goes_on_while_the_taker_is_busy() -> None:
     done = threading.Event()
-    results = ahead(lambda number: done.set() if number == 1 else None, range(3), window=2, workers=1)
+    results = ahead(
+        lambda number: done.set() if number == 1 else None, range(3), window=2, workers=1
+    )
     next(results)
     assert done.wait(5)
     results.close()

@@ -24,7 +24,9 @@ class Letters:
 
 
 def example(name="x", source=" q", target="ab", references=("Ab.",)):
-    return Example(name, f"image-{name}", Image.new("RGB", (4, 6), "white"), source, target, references)
+    return Example(
+        name, f"image-{name}", Image.new("RGB", (4, 6), "white"), source, target, references
+    )
 
 
 def caption_batch(*examples, **limits):
@@ -43,7 +45,9 @@ def test_answer_is_asked_only_after_the_prompt():
         def encode(self, text):
             return [99] if text == " yes" else super().encode(text)
 
-    batch = collate([example(target="yes"), example(source=" qqq", target="yes")], Whole(), 4, ENTAILMENT)
+    batch = collate(
+        [example(target="yes"), example(source=" qqq", target="yes")], Whole(), 4, ENTAILMENT
+    )
     assert batch.source_tokens.tolist() == [[0, 9, 26, 2, 1, 1], [0, 9, 26, 26, 26, 2]]
     assert batch.decoder_tokens.tolist() == [[0, 9, 26, 1, 1], [0, 9, 26, 26, 26]]
     assert batch.target_tokens.tolist() == [[1, 1, 99, 1, 1], [1, 1, 1, 1, 99]]
@@ -55,7 +59,9 @@ def test_answer_of_several_tokens_is_refused():
 
 
 def test_long_texts_are_cut_and_still_end_in_eos():
-    batch = caption_batch(example(source=" abcdef", target="abcdef"), max_source_tokens=3, max_target_tokens=2)
+    batch = caption_batch(
+        example(source=" abcdef", target="abcdef"), max_source_tokens=3, max_target_tokens=2
+    )
     assert batch.source_tokens.tolist() == [[0, 9, 10, 11, 2]]
     assert batch.target_tokens.tolist() == [[9, 10, 2]]
 
@@ -71,7 +77,9 @@ def test_images_and_names_come_along():
 
 def test_tokens_are_int64():
     batch = caption_batch(example())
-    assert {batch.source_tokens.dtype, batch.decoder_tokens.dtype, batch.target_tokens.dtype} == {torch.int64}
+    assert {batch.source_tokens.dtype, batch.decoder_tokens.dtype, batch.target_tokens.dtype} == {
+        torch.int64
+    }
 
 
 def test_empty_batch_is_refused():
@@ -113,11 +121,18 @@ def test_seed_decides_the_order():
 def test_evaluation_keeps_the_order_and_the_rest():
     examples = [example(str(i)) for i in range(5)]
     make_batch = partial(collate, tokenizer=Letters(), image_size=2, task=CAPTION)
-    assert [batch.sample_ids for batch in evaluation_batches(examples, make_batch, 2)] == [("0", "1"), ("2", "3"), ("4",)]
+    assert [batch.sample_ids for batch in evaluation_batches(examples, make_batch, 2)] == [
+        ("0", "1"),
+        ("2", "3"),
+        ("4",),
+    ]
 
 
 def test_evaluation_takes_another_order():
     examples = [example(str(i)) for i in range(5)]
     make_batch = partial(collate, tokenizer=Letters(), image_size=2, task=CAPTION)
-    found = [batch.sample_ids for batch in evaluation_batches(examples, make_batch, 2, order=[4, 0, 3, 1, 2])]
+    found = [
+        batch.sample_ids
+        for batch in evaluation_batches(examples, make_batch, 2, order=[4, 0, 3, 1, 2])
+    ]
     assert found == [("4", "0"), ("3", "1"), ("2",)]

@@ -5,11 +5,19 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prepared_data import fill_folder, picture, problems_in, write_karpathy, write_tar, write_texts, write_zip
+from prepared_data import (
+    fill_folder,
+    picture,
+    problems_in,
+    write_karpathy,
+    write_tar,
+    write_texts,
+    write_zip,
+)
 
-from mue_cli.data import coco
-from mue_cli.data.coco import hash_split, image_id_of_file, prepare_coco
-from mue_cli.data.prepared import PreparedData
+from mue_cli.data.sources import coco
+from mue_cli.data.sources.coco import hash_split, image_id_of_file, prepare_coco
+from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION
 from mue_cli.errors import DataError
 
@@ -17,7 +25,14 @@ from mue_cli.errors import DataError
 def write_captions(path, captions):
     """captions: (image id, caption) pairs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": [], "annotations": [{"image_id": i, "caption": text} for i, text in captions]}))
+    path.write_text(
+        json.dumps(
+            {
+                "images": [],
+                "annotations": [{"image_id": i, "caption": text} for i, text in captions],
+            }
+        )
+    )
 
 
 def pictures(prefix, numbers):
@@ -26,7 +41,10 @@ def pictures(prefix, numbers):
 
 def image_ids(root):
     data = PreparedData.open(root)
-    return {split: [example.image_id for example in data.examples(CAPTION, split)] for split in data.splits(CAPTION)}
+    return {
+        split: [example.image_id for example in data.examples(CAPTION, split)]
+        for split in data.splits(CAPTION)
+    }
 
 
 @pytest.mark.parametrize("name", ["COCO_val2014_000000000042.jpg", "000000000042.jpg", "42.png"])
@@ -39,30 +57,47 @@ def test_file_without_a_number_has_no_image_id():
 
 
 def test_karpathys_splits_are_used_where_they_are(tmp_path):
-    source = fill_folder(tmp_path / "coco", {f"val2014/{name}": data for name, data in pictures("COCO_val2014_", [1, 2, 3, 4]).items()})
+    source = fill_folder(
+        tmp_path / "coco",
+        {f"val2014/{name}": data for name, data in pictures("COCO_val2014_", [1, 2, 3, 4]).items()},
+    )
     splits = {1: "train", 2: "restval", 3: "val", 4: "test"}
-    entries = [{"cocoid": i, "split": split, "sentences": [{"raw": f"Number {i}."}], "filename": "x"} for i, split in splits.items()]
+    entries = [
+        {"cocoid": i, "split": split, "sentences": [{"raw": f"Number {i}."}], "filename": "x"}
+        for i, split in splits.items()
+    ]
     write_karpathy(source / "dataset_coco.json", entries)
     write_captions(source / "annotations" / "captions_val2014.json", [(1, "ignored")])
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     assert image_ids(tmp_path / "out") == {"train": ["1", "2"], "val": ["3"], "test": ["4"]}
     assert manifest.notes == ("Karpathy's splits; restval counts as train",)
-    assert PreparedData.open(tmp_path / "out").examples(CAPTION, "test")[0].references == ("Number 4.",)
+    assert PreparedData.open(tmp_path / "out").examples(CAPTION, "test")[0].references == (
+        "Number 4.",
+    )
 
 
 @pytest.mark.parametrize("year", ["2014", "2017"])
 def test_official_val_is_halved_into_val_and_test(tmp_path, year):
     source = tmp_path / "coco"
-    write_captions(source / "annotations" / f"captions_train{year}.json", [(1, "One."), (1, "The one.")])
+    write_captions(
+        source / "annotations" / f"captions_train{year}.json", [(1, "One."), (1, "The one.")]
+    )
     write_captions(source / f"captions_val{year}.json", [(i, f"Number {i}.") for i in range(2, 22)])
-    write_zip(source / f"train{year}.zip", {f"train{year}/{name}": data for name, data in pictures("", [1]).items()})
+    write_zip(
+        source / f"train{year}.zip",
+        {f"train{year}/{name}": data for name, data in pictures("", [1]).items()},
+    )
     write_tar(source / f"val{year}.tar", pictures("", range(2, 22)))
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     found = image_ids(tmp_path / "out")
     assert found["train"] == ["1"]
     assert sorted(map(int, found["val"] + found["test"])) == list(range(2, 22))
-    assert all(hash_split(image_id, (("val", 50), ("test", 50))) == "val" for image_id in found["val"])
-    assert manifest.notes == (f"captions_val{year}.json halved into val and test by a hash of the image id",)
+    assert all(
+        hash_split(image_id, (("val", 50), ("test", 50))) == "val" for image_id in found["val"]
+    )
+    assert manifest.notes == (
+        f"captions_val{year}.json halved into val and test by a hash of the image id",
+    )
     assert manifest.counts["caption"]["train"] == {"images": 1, "captions": 2}
 
 
@@ -81,7 +116,10 @@ def test_hash_split_follows_the_shares():
     splits = [hash_split(str(i), cuts) for i in range(5000)]
     assert splits.count("train") / 5000 == pytest.approx(0.8, abs=0.02)
     assert splits.count("test") / 5000 == pytest.approx(0.1, abs=0.02)
-    assert [hash_split("42", cuts), hash_split("43", cuts)] == [hash_split("42", cuts), hash_split("43", cuts)]
+    assert [hash_split("42", cuts), hash_split("43", cuts)] == [
+        hash_split("42", cuts),
+        hash_split("43", cuts),
+    ]
 
 
 def test_malformed_annotations_are_listed_and_left_out(tmp_path):
@@ -113,12 +151,19 @@ def test_malformed_annotations_are_listed_and_left_out(tmp_path):
 def test_captions_of_an_image_come_together_from_all_over_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(coco, "ROWS_PER_BATCH", 4)
     source = tmp_path / "coco"
-    write_captions(source / "captions_train2017.json", [(3, "c"), (1, "a"), (3, "d"), (2, "."), (1, "b"), (2, "!"), (3, "e"), (4, "f")])
+    write_captions(
+        source / "captions_train2017.json",
+        [(3, "c"), (1, "a"), (3, "d"), (2, "."), (1, "b"), (2, "!"), (3, "e"), (4, "f")],
+    )
     write_captions(source / "captions_val2017.json", [])
     write_tar(source / "train2017.tar", pictures("", [1, 2, 3, 4]))
     prepare_coco(source, tmp_path / "out", write_texts)
     examples = PreparedData.open(tmp_path / "out").examples(CAPTION, "train")
-    assert [(each.image_id, each.references) for each in examples] == [("3", ("c", "d", "e")), ("1", ("a", "b")), ("4", ("f",))]
+    assert [(each.image_id, each.references) for each in examples] == [
+        ("3", ("c", "d", "e")),
+        ("1", ("a", "b")),
+        ("4", ("f",)),
+    ]
     assert problems_in(tmp_path / "out") == [("2", "no usable caption")]
 
 
@@ -130,14 +175,30 @@ def test_manifest_says_what_the_data_was_made_of(tmp_path):
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     captions = source / "captions_val2017.json"
     sha256 = hashlib.sha256(captions.read_bytes()).hexdigest()
-    assert manifest.sources["captions"] == [{"path": str(captions), "bytes": captions.stat().st_size, "sha256": sha256}]
+    assert manifest.sources["captions"] == [
+        {"path": str(captions), "bytes": captions.stat().st_size, "sha256": sha256}
+    ]
     tar, folder = manifest.sources["images"]
-    assert (folder["path"], folder["files"], folder["bytes"]) == (str(source / "images" / "val2014"), 2, 5)
+    assert (folder["path"], folder["files"], folder["bytes"]) == (
+        str(source / "images" / "val2014"),
+        2,
+        5,
+    )
     assert (tar["path"], tar["bytes"]) == (str(archive), archive.stat().st_size)
-    assert datetime.fromisoformat(tar["modified"]).timestamp() == pytest.approx(archive.stat().st_mtime, abs=1e-5)
+    assert datetime.fromisoformat(tar["modified"]).timestamp() == pytest.approx(
+        archive.stat().st_mtime, abs=1e-5
+    )
     assert datetime.now(UTC) - datetime.fromisoformat(manifest.prepared) < timedelta(minutes=5)
-    files = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("*.*") if path.name != "manifest.json"}
-    assert manifest.checksums == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()}
+    files = {
+        str(path.relative_to(tmp_path / "out")): path
+        for path in (tmp_path / "out").rglob("*.*")
+        if path.name != "manifest.json"
+    }
+    assert manifest.checksums == {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if path.is_file()
+    }
 
 
 def test_missing_images_are_listed_and_never_fatal(tmp_path):
@@ -152,7 +213,10 @@ def test_missing_images_are_listed_and_never_fatal(tmp_path):
 def test_without_captions_the_error_says_what_to_download(tmp_path):
     with pytest.raises(DataError, match="no captions found") as caught:
         prepare_coco(tmp_path, tmp_path / "out", write_texts)
-    assert "http://images.cocodataset.org/annotations/annotations_trainval2014.zip" in caught.value.hint
+    assert (
+        "http://images.cocodataset.org/annotations/annotations_trainval2014.zip"
+        in caught.value.hint
+    )
     assert "mue prepare coco --source" in caught.value.hint
 
 
@@ -163,7 +227,10 @@ def test_without_images_the_error_says_what_to_download(tmp_path):
     assert "http://images.cocodataset.org/zips/" in caught.value.hint
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "cannot read"), ("[]", "holds a list"), ("{}", "no list 'annotations'")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "cannot read"), ("[]", "holds a list"), ("{}", "no list 'annotations'")],
+)
 def test_file_that_is_no_annotation_file_is_a_data_error(tmp_path, content, message):
     (tmp_path / "captions_val2017.json").write_text(content)
     with pytest.raises(DataError, match=message):

@@ -19,10 +19,10 @@ from urllib.error import URLError
 import pytest
 from web_site import Fault, Site, serving
 
-from mue_cli.data import download as engine
-from mue_cli.data.addresses import RemoteFile
-from mue_cli.data.download import download, is_finished
-from mue_cli.data.http import Redirects
+from mue_cli.data.fetch import download as engine
+from mue_cli.data.fetch.addresses import RemoteFile
+from mue_cli.data.fetch.download import download, is_finished
+from mue_cli.data.fetch.http import Redirects
 from mue_cli.errors import DataError
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -66,7 +66,11 @@ def cut_short(site, folder, at=1_000_000):
 
 def test_whole_file_gets_its_name_and_nothing_else_is_left(site, tmp_path):
     told = []
-    download([remote(site, size=len(CONTENT), checksum=sha256(CONTENT))], tmp_path / "new", lambda *what: told.append(what))
+    download(
+        [remote(site, size=len(CONTENT), checksum=sha256(CONTENT))],
+        tmp_path / "new",
+        lambda *what: told.append(what),
+    )
     assert (tmp_path / "new" / "x.zip").read_bytes() == CONTENT
     assert names(tmp_path / "new") == ["x.zip"]
     assert {total for _, total, _ in told} == {3}
@@ -77,7 +81,12 @@ def test_three_broken_connections_cost_no_byte_twice(site, tmp_path, pauses):
     site.faults = [Fault(cut=700_000), Fault(cut=900_000), Fault(cut=1)]
     download([remote(site, checksum=sha256(CONTENT))], tmp_path)
     assert (tmp_path / "x.zip").read_bytes() == CONTENT
-    assert [request.range for request in site.requests] == [None, "bytes=700000-", "bytes=1600000-", "bytes=1600001-"]
+    assert [request.range for request in site.requests] == [
+        None,
+        "bytes=700000-",
+        "bytes=1600000-",
+        "bytes=1600001-",
+    ]
     assert [request.if_range for request in site.requests] == [None, '"one"', '"one"', '"one"']
     assert site.sent == len(CONTENT)
     assert len(pauses) == 3
@@ -156,7 +165,9 @@ def test_other_file_under_the_name_is_an_error_and_stays(tmp_path):
 def test_wrong_checksum_names_both_and_removes_the_file(site, tmp_path, algorithm):
     expected = f"{algorithm}:{hashlib.new(algorithm, b'other').hexdigest()}"
     found = f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest()}"
-    with pytest.raises(DataError, match=f"x.zip has {found}, expected {expected}; what came was removed") as caught:
+    with pytest.raises(
+        DataError, match=f"x.zip has {found}, expected {expected}; what came was removed"
+    ) as caught:
         download([remote(site, checksum=expected)], tmp_path)
     assert "--mirror" in caught.value.hint
     assert names(tmp_path) == []
@@ -188,7 +199,10 @@ def test_server_errors_are_retried_ever_more_slowly(site, tmp_path, pauses):
 
 
 def test_the_wait_that_a_server_asks_for_is_kept(site, tmp_path, pauses):
-    site.faults = [Fault(status=429, headers={"Retry-After": wait}) for wait in ("120", formatdate(usegmt=True), "soon", "99999999")]
+    site.faults = [
+        Fault(status=429, headers={"Retry-After": wait})
+        for wait in ("120", formatdate(usegmt=True), "soon", "99999999")
+    ]
     download([remote(site)], tmp_path)
     assert pauses[0] == 120
     assert all(wait <= 8 for wait in pauses[1:3])
@@ -205,7 +219,9 @@ def test_waiting_is_told(site, tmp_path, monkeypatch):
 
 def test_server_that_keeps_failing_is_given_up(site, tmp_path):
     site.faults = [Fault(status=500)] * 20
-    with pytest.raises(DataError, match=r"gave up on http.*x\.zip after 8 attempts: 500 Internal Server Error") as caught:
+    with pytest.raises(
+        DataError, match=r"gave up on http.*x\.zip after 8 attempts: 500 Internal Server Error"
+    ) as caught:
         download([remote(site)], tmp_path)
     assert "goes on where it stopped" in caught.value.hint
     assert len(site.requests) == 8
@@ -223,7 +239,10 @@ def test_server_without_ranges_that_always_breaks_off_is_given_up(site, tmp_path
         download([remote(site)], tmp_path)
 
 
-@pytest.mark.parametrize(("status", "answer"), [(404, "404 Not Found"), (403, "403 Forbidden"), (401, "401 Unauthorized")])
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(404, "404 Not Found"), (403, "403 Forbidden"), (401, "401 Unauthorized")],
+)
 def test_refusals_are_not_retried(site, tmp_path, status, answer):
     site.faults = [Fault(status=status)]
     with pytest.raises(DataError, match=f"x.zip answers {answer}") as caught:
@@ -254,7 +273,9 @@ def test_server_without_a_valid_certificate_is_refused_at_once(tmp_path, monkeyp
         raise URLError(error)
 
     monkeypatch.setattr(engine, "opener", lambda: SimpleNamespace(open=refuse))
-    with pytest.raises(DataError, match=r"https://a/x\.zip has no valid certificate: certificate has expired"):
+    with pytest.raises(
+        DataError, match=r"https://a/x\.zip has no valid certificate: certificate has expired"
+    ):
         download([RemoteFile("https://a/x.zip")], tmp_path)
 
 
@@ -292,7 +313,10 @@ def test_date_serves_where_the_etag_is_weak(site, tmp_path):
     site.etags["/x.zip"], site.last_modified = 'W/"one"', "Tue, 10 Jul 2018 00:00:00 GMT"
     site.faults = [Fault(cut=1000)]
     download([remote(site, checksum=sha256(CONTENT))], tmp_path)
-    assert [(request.range, request.if_range) for request in site.requests] == [(None, None), ("bytes=1000-", site.last_modified)]
+    assert [(request.range, request.if_range) for request in site.requests] == [
+        (None, None),
+        ("bytes=1000-", site.last_modified),
+    ]
 
 
 def test_part_that_cannot_be_told_from_another_files_is_not_used(site, tmp_path):
@@ -331,7 +355,10 @@ def test_redirect_to_another_http_address_is_followed_with_its_range(site, tmp_p
     site.files["/y"] = CONTENT
     site.faults = [Fault(status=302, headers={"Location": f"{site.url}/y"})]
     download([remote(site, checksum=sha256(CONTENT))], tmp_path)
-    assert [(request.path, request.range) for request in site.requests] == [("/x.zip", "bytes=1000000-"), ("/y", "bytes=1000000-")]
+    assert [(request.path, request.range) for request in site.requests] == [
+        ("/x.zip", "bytes=1000000-"),
+        ("/y", "bytes=1000000-"),
+    ]
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x.zip", "data:,x"])
@@ -344,7 +371,9 @@ def test_redirects_to_anything_but_http_are_refused(site, tmp_path, target):
 
 def test_redirects_go_up_to_https_and_never_down():
     def follow(before, after):
-        return Redirects().redirect_request(urllib.request.Request(before), None, 302, "", {}, after)
+        return Redirects().redirect_request(
+            urllib.request.Request(before), None, 302, "", {}, after
+        )
 
     assert follow("http://a/x", "https://b/x").full_url == "https://b/x"
     assert follow("https://a/x", "https://b/x").full_url == "https://b/x"
@@ -361,7 +390,9 @@ def test_addresses_that_are_not_http_are_refused(tmp_path, url):
 def test_disk_that_is_too_small_is_told_before_anything_is_fetched(site, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=25 * 10**9))
     file = remote(site, size=20 * 10**9, extra_room=10**9)
-    with pytest.raises(DataError, match=r"a and .*b will need 41\.0 GB, and 25\.0 GB are free on that disk") as caught:
+    with pytest.raises(
+        DataError, match=r"a and .*b will need 41\.0 GB, and 25\.0 GB are free on that disk"
+    ) as caught:
         download([file], tmp_path / "a", room={tmp_path / "b": 20 * 10**9})
     assert "--source" in caught.value.hint
     assert site.requests == []
@@ -391,13 +422,20 @@ def parts_opened_by(monkeypatch, open_part):
     plain = Path.open
     with monkeypatch.context() as patch:
         patch.setattr(
-            Path, "open", lambda path, mode="r", **rest: open_part(path, mode) if path.suffix == ".part" else plain(path, mode, **rest)
+            Path,
+            "open",
+            lambda path, mode="r", **rest: (
+                open_part(path, mode) if path.suffix == ".part" else plain(path, mode, **rest)
+            ),
         )
         yield
 
 
 def test_disk_that_fills_up_is_one_line_and_keeps_the_part(site, tmp_path, monkeypatch):
-    with parts_opened_by(monkeypatch, FullDisk), pytest.raises(DataError, match=r"the disk is full: .*x\.zip\.part") as caught:
+    with (
+        parts_opened_by(monkeypatch, FullDisk),
+        pytest.raises(DataError, match=r"the disk is full: .*x\.zip\.part") as caught,
+    ):
         download([remote(site)], tmp_path)
     assert "goes on where it stopped" in caught.value.hint
     have = (tmp_path / "x.zip.part").stat().st_size
@@ -408,5 +446,8 @@ def test_disk_that_fills_up_is_one_line_and_keeps_the_part(site, tmp_path, monke
 
 
 def test_file_that_cannot_be_written_is_an_error(site, tmp_path, monkeypatch):
-    with parts_opened_by(monkeypatch, refuse), pytest.raises(DataError, match=r"cannot write .*x\.zip\.part: Permission denied"):
+    with (
+        parts_opened_by(monkeypatch, refuse),
+        pytest.raises(DataError, match=r"cannot write .*x\.zip\.part: Permission denied"),
+    ):
         download([remote(site)], tmp_path)

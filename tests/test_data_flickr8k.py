@@ -3,14 +3,18 @@
 import pytest
 from prepared_data import fill_folder, picture, problems_in, write_karpathy, write_tar, write_texts
 
-from mue_cli.data.flickr8k import prepare_flickr8k
-from mue_cli.data.prepared import PreparedData
+from mue_cli.data.sources.flickr8k import prepare_flickr8k
+from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION
 from mue_cli.errors import DataError
 
 
 def entry(name, split="train", captions=("A dog .",)):
-    return {"filename": f"{name}.jpg", "split": split, "sentences": [{"raw": caption} for caption in captions]}
+    return {
+        "filename": f"{name}.jpg",
+        "split": split,
+        "sentences": [{"raw": caption} for caption in captions],
+    }
 
 
 @pytest.fixture
@@ -22,11 +26,22 @@ def source(tmp_path):
 
 def test_captions_and_splits_come_from_karpathys_file(source, tmp_path):
     write_karpathy(
-        source / "dataset_flickr8k.json", [entry("1_a", captions=("A dog .", "Two  dogs")), entry("2_b", "test"), entry("3_c", "restval")]
+        source / "dataset_flickr8k.json",
+        [
+            entry("1_a", captions=("A dog .", "Two  dogs")),
+            entry("2_b", "test"),
+            entry("3_c", "restval"),
+        ],
     )
-    write_tar(source / "images.tar", {f"{name}.jpg": picture(form="JPEG") for name in ("1_a", "2_b", "3_c", "4_d")})
+    write_tar(
+        source / "images.tar",
+        {f"{name}.jpg": picture(form="JPEG") for name in ("1_a", "2_b", "3_c", "4_d")},
+    )
     manifest = prepare_flickr8k(source, tmp_path / "out", write_texts)
-    assert manifest.counts["caption"] == {"train": {"images": 2, "captions": 3}, "test": {"images": 1, "captions": 1}}
+    assert manifest.counts["caption"] == {
+        "train": {"images": 2, "captions": 3},
+        "test": {"images": 1, "captions": 1},
+    }
     assert manifest.problems == {}
     first = PreparedData.open(tmp_path / "out").examples(CAPTION, "train")[0]
     assert (first.image_id, first.references) == ("1_a", ("A dog .", "Two dogs"))

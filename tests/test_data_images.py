@@ -43,7 +43,9 @@ def test_black_is_minus_one_and_white_is_one():
 
 
 def test_channels_are_red_green_blue():
-    assert preprocess([Image.new("RGB", (2, 2), (255, 0, 51))], 2)[0, :, 0, 0].tolist() == pytest.approx([1.0, -1.0, -0.6])
+    assert preprocess([Image.new("RGB", (2, 2), (255, 0, 51))], 2)[
+        0, :, 0, 0
+    ].tolist() == pytest.approx([1.0, -1.0, -0.6])
 
 
 def test_picture_of_the_right_size_is_left_alone():
@@ -89,7 +91,9 @@ FILES = {
     "grey-alpha png": encoded(with_alpha(NOISE.convert("L"))),
     "palette png": encoded(NOISE.quantize(16)),
     "palette png with a transparent colour": encoded(NOISE.quantize(16), transparency=3),
-    "palette png with an alpha for each colour": encoded(NOISE.quantize(16), transparency=bytes(range(0, 256, 16))),
+    "palette png with an alpha for each colour": encoded(
+        NOISE.quantize(16), transparency=bytes(range(0, 256, 16))
+    ),
     "rgb png with a transparent colour": encoded(NOISE, transparency=(1, 2, 3)),
     "bilevel tiff": encoded(NOISE.convert("1"), "TIFF", compression="group4"),
     "gif": encoded(NOISE, "GIF", transparency=0),
@@ -102,7 +106,10 @@ FILES = {
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 @pytest.mark.parametrize("name", FILES)
 def test_pixels_are_those_of_plain_pillow_as_in_ofa(name):
-    assert np.array_equal(np.asarray(decode_image(FILES[name])), np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB")))
+    assert np.array_equal(
+        np.asarray(decode_image(FILES[name])),
+        np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB")),
+    )
 
 
 @pytest.mark.filterwarnings("error")
@@ -115,7 +122,9 @@ def test_pictures_that_can_be_read_are_read_without_a_warning(name):
 def test_cmyk_jpegs_are_inverted_as_adobe_has_them(adobe):
     data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG")
     start = data.index(b"\xff\xee\x00\x0eAdobe")
-    red, green, blue = decode_image(data if adobe else data[:start] + data[start + 16 :]).getpixel((8, 8))
+    red, green, blue = decode_image(data if adobe else data[:start] + data[start + 16 :]).getpixel(
+        (8, 8)
+    )
     assert red > 240
     assert max(green, blue) < 15
 
@@ -123,14 +132,32 @@ def test_cmyk_jpegs_are_inverted_as_adobe_has_them(adobe):
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_not_clipped(form):
     ramp = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
-    assert np.array_equal(np.asarray(decode_image(encoded(Image.fromarray(ramp), form)))[..., 0], ramp >> 8)
+    assert np.array_equal(
+        np.asarray(decode_image(encoded(Image.fromarray(ramp), form)))[..., 0], ramp >> 8
+    )
 
 
 def test_big_endian_tiff_of_sixteen_bits_is_read():
     """A whole TIFF by hand: Pillow writes little-endian ones."""
-    fields = [(256, 4, 2), (257, 4, 1), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16), (273, 4, 8), (278, 4, 1), (279, 4, 4)]
+    fields = [
+        (256, 4, 2),
+        (257, 4, 1),
+        (258, 3, 16 << 16),
+        (259, 3, 1 << 16),
+        (262, 3, 1 << 16),
+        (273, 4, 8),
+        (278, 4, 1),
+        (279, 4, 4),
+    ]
     entries = b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in fields)
-    data = b"MM\0*" + struct.pack(">I", 12) + b"\x12\x34\xff\x00" + struct.pack(">H", len(fields)) + entries + bytes(4)
+    data = (
+        b"MM\0*"
+        + struct.pack(">I", 12)
+        + b"\x12\x34\xff\x00"
+        + struct.pack(">H", len(fields))
+        + entries
+        + bytes(4)
+    )
     assert [decode_image(data).getpixel((x, 0)) for x in (0, 1)] == [(0x12,) * 3, (0xFF,) * 3]
 
 
@@ -173,19 +200,31 @@ def test_what_is_no_image_is_said_without_a_memory_address():
 
 
 def test_a_program_is_never_run_on_a_file(monkeypatch):
-    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("ran Ghostscript"))
+    monkeypatch.setattr(
+        EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("ran Ghostscript")
+    )
     with pytest.raises(DataError, match="no format that is known"):
         decode_image(encoded(Image.new("RGB", (8, 8)), "EPS"))
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def png_of(width: int, height: int) -> bytes:
     """A PNG that says it is this large."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + png_chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -225,10 +264,17 @@ def test_damage_anywhere_gives_a_picture_or_a_data_error(name):
         for _ in range(rng.choice((1, 3, 20))):
             data[rng.randrange(min(len(data), rng.choice((64, 10_000))))] = rng.randrange(256)
         with contextlib.suppress(DataError):
-            assert decode_image(bytes(data[: rng.randrange(len(data) * 2)]), shrink_to=rng.choice((None, 8))).mode == "RGB"
+            assert (
+                decode_image(
+                    bytes(data[: rng.randrange(len(data) * 2)]), shrink_to=rng.choice((None, 8))
+                ).mode
+                == "RGB"
+            )
 
 
-@pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff\xe0junk"])
+@pytest.mark.parametrize(
+    "data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff\xe0junk"]
+)
 def test_damaged_file_is_a_data_error(data):
     with pytest.raises(DataError, match="cannot decode image"):
         decode_image(data)

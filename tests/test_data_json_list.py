@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mue_cli.data import json_list
-from mue_cli.data.json_list import read_list
+from mue_cli.data.sources import json_list
+from mue_cli.data.sources.json_list import read_list
 from mue_cli.errors import DataError
 
 JSON = st.recursive(
@@ -18,11 +18,19 @@ JSON = st.recursive(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(entries=st.lists(JSON), beside=st.dictionaries(st.text().filter(lambda key: key != "wanted"), JSON, max_size=4), data=st.data())
+@given(
+    entries=st.lists(JSON),
+    beside=st.dictionaries(st.text().filter(lambda key: key != "wanted"), JSON, max_size=4),
+    data=st.data(),
+)
 def test_entries_are_those_that_json_itself_reads(tmp_path, entries, beside, data):
     keys = data.draw(st.permutations([*beside, "wanted"]))
     content = {key: entries if key == "wanted" else beside[key] for key in keys}
-    text = json.dumps(content, ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 0, 3])))
+    text = json.dumps(
+        content,
+        ensure_ascii=data.draw(st.booleans()),
+        indent=data.draw(st.sampled_from([None, 0, 3])),
+    )
     path = tmp_path / "file.json"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,7 +47,9 @@ def test_entries_are_those_that_json_itself_reads(tmp_path, entries, beside, dat
 def test_only_a_window_of_the_file_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(json_list, "CHUNK_CHARACTERS", 100)
     path = tmp_path / "file.json"
-    path.write_text(json.dumps({"images": list(range(5000)), "annotations": [{"text": "x" * 20}] * 1000}))
+    path.write_text(
+        json.dumps({"images": list(range(5000)), "annotations": [{"text": "x" * 20}] * 1000})
+    )
     held = []
     scan = json_list._Scanner._more
 

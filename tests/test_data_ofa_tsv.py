@@ -6,12 +6,18 @@ import tracemalloc
 import pytest
 from prepared_data import picture, problems_in, write_texts
 
-from mue_cli.data import ofa_tsv
-from mue_cli.data.coco import prepare_coco
-from mue_cli.data.ofa_tsv import CAPTION_FILES, find_files, read_captions, read_images, read_pairs
-from mue_cli.data.prepared import PreparedData
 from mue_cli.data.rows import Problems
-from mue_cli.data.snli_ve import prepare_snli_ve
+from mue_cli.data.sources import ofa_tsv
+from mue_cli.data.sources.coco import prepare_coco
+from mue_cli.data.sources.ofa_tsv import (
+    CAPTION_FILES,
+    find_files,
+    read_captions,
+    read_images,
+    read_pairs,
+)
+from mue_cli.data.sources.snli_ve import prepare_snli_ve
+from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.errors import DataError
 
@@ -48,13 +54,21 @@ def test_stage_1_has_a_caption_a_line_and_each_picture_is_stored_once(tmp_path):
     write_lines(source / "caption_val.tsv", caption("12", "Three.&&Four.", BLUE))
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     data = PreparedData.open(tmp_path / "out")
-    assert [(row.image_id, row.references) for row in data.examples(CAPTION, "train")] == [("7", ("One.", "Two.")), ("9", ("Another.",))]
+    assert [(row.image_id, row.references) for row in data.examples(CAPTION, "train")] == [
+        ("7", ("One.", "Two.")),
+        ("9", ("Another.",)),
+    ]
     assert [row.references for row in data.examples(CAPTION, "val")] == [("Three.", "Four.")]
-    assert [row.image.getpixel((0, 0)) for row in data.examples(CAPTION, "train")] == [(255, 0, 0), (0, 0, 255)]
+    assert [row.image.getpixel((0, 0)) for row in data.examples(CAPTION, "train")] == [
+        (255, 0, 0),
+        (0, 0, 255),
+    ]
     assert manifest.num_images == 3
     assert manifest.problems == {}
     assert manifest.notes == ("OFA's own files",)
-    assert [file["path"] for file in manifest.sources["tsv"]] == [str(source / f"caption_{part}.tsv") for part in ("stage1_train", "val")]
+    assert [file["path"] for file in manifest.sources["tsv"]] == [
+        str(source / f"caption_{part}.tsv") for part in ("stage1_train", "val")
+    ]
 
 
 def test_stage_2_goes_before_stage_1(tmp_path):
@@ -66,21 +80,39 @@ def test_stage_2_goes_before_stage_1(tmp_path):
 
 def test_snli_ve_lines_become_pairs(tmp_path):
     source = tmp_path / "snli_ve_data"
-    write_lines(source / "snli_ve_train.tsv", pair("5", "It is red.", pair_id="5.jpg#1r1n"), pair("5", "It is blue.", "contradiction", "b"))
-    write_lines(source / "snli_ve_dev.tsv", pair("6", "Who knows.", "neutral", premise="", image=BLUE))
+    write_lines(
+        source / "snli_ve_train.tsv",
+        pair("5", "It is red.", pair_id="5.jpg#1r1n"),
+        pair("5", "It is blue.", "contradiction", "b"),
+    )
+    write_lines(
+        source / "snli_ve_dev.tsv", pair("6", "Who knows.", "neutral", premise="", image=BLUE)
+    )
     prepare_snli_ve(source, tmp_path / "out", write_texts)
     data = PreparedData.open(tmp_path / "out")
-    assert [(row.sample_id, row.target) for row in data.examples(ENTAILMENT, "train")] == [("5.jpg#1r1n", "yes"), ("b", "no")]
-    assert [row.source for row in data.examples(ENTAILMENT, "val")] == [' does the image describe " who knows. "?']
+    assert [(row.sample_id, row.target) for row in data.examples(ENTAILMENT, "train")] == [
+        ("5.jpg#1r1n", "yes"),
+        ("b", "no"),
+    ]
+    assert [row.source for row in data.examples(ENTAILMENT, "val")] == [
+        ' does the image describe " who knows. "?'
+    ]
     assert "a premise." in data.examples(ENTAILMENT, "train")[0].source
 
 
 @pytest.mark.parametrize(
-    "text", [encoded(b"\xfb\xff\xfe?"), encoded(b"\xfb\xff\xfe?", url_safe=True), encoded(b"\xfb\xff\xfe?").rstrip("=")]
+    "text",
+    [
+        encoded(b"\xfb\xff\xfe?"),
+        encoded(b"\xfb\xff\xfe?", url_safe=True),
+        encoded(b"\xfb\xff\xfe?").rstrip("="),
+    ],
 )
 def test_base64_is_read_in_both_alphabets_with_and_without_padding(tmp_path, text):
     problems = Problems()
-    data = read_captions({"val": write_lines(tmp_path / "x.tsv", caption("1", "Text.", text))}, problems)
+    data = read_captions(
+        {"val": write_lines(tmp_path / "x.tsv", caption("1", "Text.", text))}, problems
+    )
     assert list(read_images(data.places, problems)) == [("1", b"\xfb\xff\xfe?")]
 
 
@@ -95,7 +127,13 @@ def test_lines_that_cannot_be_used_are_problems(tmp_path):
         caption("1", "Another picture.", BLUE),
     )
     with path.open("ab") as file:
-        file.write(b"0\t3\t\xff\xfe\t-\t" + RED.encode() + b"\r\n" + "\t".join(caption("4", "Windows.")).encode() + b"\r\n")
+        file.write(
+            b"0\t3\t\xff\xfe\t-\t"
+            + RED.encode()
+            + b"\r\n"
+            + "\t".join(caption("4", "Windows.")).encode()
+            + b"\r\n"
+        )
         file.write("\t".join(caption("5", "No line end.")).encode())
     problems = Problems()
     data = read_captions({"val": path}, problems)
@@ -115,16 +153,29 @@ def test_lines_that_cannot_be_used_are_problems(tmp_path):
 
 
 def test_pairs_that_cannot_be_used_are_problems_and_ids_are_unique(tmp_path):
-    rows = [pair("1", "A.", pair_id="p"), pair("1", "B.", pair_id="p"), pair("1", "C.", pair_id=""), pair("1", ""), pair("1", "D.", "yes")]
+    rows = [
+        pair("1", "A.", pair_id="p"),
+        pair("1", "B.", pair_id="p"),
+        pair("1", "C.", pair_id=""),
+        pair("1", ""),
+        pair("1", "D.", "yes"),
+    ]
     problems = Problems()
     data = read_pairs({"test": write_lines(tmp_path / "x.tsv", *rows)}, problems)
     assert [row.pair_id for row in data.pairs["test"]] == ["p", "p-x-2", "x-3"]
-    assert listed(problems) == [("x.tsv", "line 4", "no hypothesis"), ("x.tsv", "line 5", "unknown label")]
+    assert listed(problems) == [
+        ("x.tsv", "line 4", "no hypothesis"),
+        ("x.tsv", "line 5", "unknown label"),
+    ]
 
 
 def test_pictures_that_are_none_are_problems_and_their_rows_are_left_out(tmp_path):
     source = tmp_path / "data"
-    rows = [caption("1", "Fine."), caption("2", "No base64.", "***"), caption("3", "No picture.", encoded(b"junk"))]
+    rows = [
+        caption("1", "Fine."),
+        caption("2", "No base64.", "***"),
+        caption("3", "No picture.", encoded(b"junk")),
+    ]
     write_lines(source / "caption_val.tsv", *rows)
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     assert manifest.num_images == 1
@@ -138,11 +189,18 @@ def test_pictures_that_are_none_are_problems_and_their_rows_are_left_out(tmp_pat
 
 def test_lines_too_long_are_refused_and_the_next_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(ofa_tsv, "MAX_LINE_BYTES", 2000)
-    rows = [caption("1", "Fine."), caption("2", "Long.", "A" * 10_000), caption("3", "Fine too.", BLUE)]
+    rows = [
+        caption("1", "Fine."),
+        caption("2", "Long.", "A" * 10_000),
+        caption("3", "Fine too.", BLUE),
+    ]
     problems = Problems()
     data = read_captions({"val": write_lines(tmp_path / "x.tsv", *rows)}, problems)
     assert listed(problems) == [("x.tsv", "line 2", "line too long")]
-    assert [(image_id, image) for image_id, image in read_images(data.places, problems)] == [("1", picture("red")), ("3", picture("blue"))]
+    assert [(image_id, image) for image_id, image in read_images(data.places, problems)] == [
+        ("1", picture("red")),
+        ("3", picture("blue")),
+    ]
 
 
 def test_nothing_usable_is_an_error(tmp_path):
@@ -153,7 +211,9 @@ def test_nothing_usable_is_an_error(tmp_path):
 
 def test_pictures_are_never_all_in_memory(tmp_path):
     image = encoded(bytes(300_000))
-    path = write_lines(tmp_path / "x.tsv", *(caption(str(number), "Text.", image) for number in range(60)))
+    path = write_lines(
+        tmp_path / "x.tsv", *(caption(str(number), "Text.", image) for number in range(60))
+    )
     problems = Problems()
     tracemalloc.start()
     data = read_captions({"train": path}, problems)

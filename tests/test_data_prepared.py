@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from prepared_data import given, picture, problems_in, write_texts
 
-from mue_cli.data import prepared as prepared_module
-from mue_cli.data.manifest import Manifest, read_manifest
-from mue_cli.data.prepared import PreparedData
 from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems
-from mue_cli.data.storage import write_prepared
+from mue_cli.data.store import prepared as prepared_module
+from mue_cli.data.store.manifest import Manifest, read_manifest
+from mue_cli.data.store.prepared import PreparedData
+from mue_cli.data.store.storage import write_prepared
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.errors import DataError, MissingStepError
 
@@ -32,9 +32,13 @@ PAIRS = {
 }
 
 
-def write(root, images=None, captions=CAPTIONS, entailment=PAIRS, train_tokenizer=write_texts, **options):
+def write(
+    root, images=None, captions=CAPTIONS, entailment=PAIRS, train_tokenizer=write_texts, **options
+):
     images = PICTURES if images is None else images
-    return write_prepared(root, "test", given(images), len(images), train_tokenizer, captions, entailment, **options)
+    return write_prepared(
+        root, "test", given(images), len(images), train_tokenizer, captions, entailment, **options
+    )
 
 
 @pytest.fixture
@@ -58,7 +62,11 @@ def test_one_example_per_image_has_all_references(data):
     examples = data.examples(CAPTION, "val")
     assert len(examples) == 1
     only = examples[0]
-    assert (only.sample_id, only.image_id, only.source) == ("b", "b", " what does the image describe?")
+    assert (only.sample_id, only.image_id, only.source) == (
+        "b",
+        "b",
+        " what does the image describe?",
+    )
     assert only.target == "a blue one"
     assert only.references == ("A blue one.", "Blue.", "Not red.")
     assert only.image.getpixel((0, 0)) == (0, 0, 255)
@@ -89,7 +97,11 @@ def test_bare_pairs_are_the_sentences_alone(data):
 
 
 def test_slices_are_lazy(data, monkeypatch):
-    monkeypatch.setattr(prepared_module, "decode_image", lambda data: pytest.fail("decoded an image nobody asked for"))
+    monkeypatch.setattr(
+        prepared_module,
+        "decode_image",
+        lambda data: pytest.fail("decoded an image nobody asked for"),
+    )
     part = data.examples(CAPTION, "train", per_caption=True)[1:]
     assert len(part) == 2
     assert len(part[::-1]) == 2
@@ -142,7 +154,11 @@ def test_vocabulary_is_trained_on_training_texts_alone(data):
 
 def test_without_a_train_split_the_vocabulary_is_trained_on_all(tmp_path):
     write(tmp_path / "data", captions={"val": CAPTIONS["val"]}, entailment={})
-    assert json.loads((tmp_path / "data" / "tokenizer.json").read_text())[1:] == [" a blue one", " blue", " not red"]
+    assert json.loads((tmp_path / "data" / "tokenizer.json").read_text())[1:] == [
+        " a blue one",
+        " blue",
+        " not red",
+    ]
 
 
 def test_images_in_several_splits_are_counted(data):
@@ -162,10 +178,19 @@ def test_manifest_names_the_libraries_and_comes_back_as_it_was(tmp_path):
 
 
 def test_broken_image_takes_its_rows_along_and_is_listed(tmp_path):
-    manifest = write(tmp_path / "data", images={**PICTURES, "g": b"junk"}, problems=(problems := Problems()))
-    assert manifest.problems == {"image broken": 1, "row without a readable image": 1} == problems.counts()
+    manifest = write(
+        tmp_path / "data", images={**PICTURES, "g": b"junk"}, problems=(problems := Problems())
+    )
+    assert (
+        manifest.problems
+        == {"image broken": 1, "row without a readable image": 1}
+        == problems.counts()
+    )
     assert manifest.counts["caption"]["train"] == {"images": 1, "captions": 2}
-    assert problems_in(tmp_path / "data") == [("g", "image broken"), ("g", "row without a readable image")]
+    assert problems_in(tmp_path / "data") == [
+        ("g", "image broken"),
+        ("g", "row without a readable image"),
+    ]
 
 
 @pytest.mark.filterwarnings("error")
@@ -250,14 +275,19 @@ def test_progress_counts_images(tmp_path):
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize(("name", "command"), [("shapes", "mue prepare shapes"), ("mine", "mue prepare <dataset>")])
+@pytest.mark.parametrize(
+    ("name", "command"), [("shapes", "mue prepare shapes"), ("mine", "mue prepare <dataset>")]
+)
 def test_missing_folder_names_the_command(tmp_path, name, command):
     with pytest.raises(MissingStepError, match="no prepared data") as caught:
         PreparedData.open(tmp_path / name)
     assert caught.value.hint == f"run: {command}"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "tasks": [], "notes": [], "other": 2}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"format": 1}', '{"format": 1, "tasks": [], "notes": [], "other": 2}'],
+)
 def test_damaged_manifest_is_a_data_error(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(DataError, match="not a manifest"):

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from prepared_data import contents, given, picture, problems_in, write_texts, write_zip
 
-from mue_cli.data import image_shards
-from mue_cli.data.coco import prepare_coco
-from mue_cli.data.partial import count_kept
-from mue_cli.data.prepared import PreparedData
 from mue_cli.data.rows import CaptionRow
-from mue_cli.data.storage import write_prepared
+from mue_cli.data.sources.coco import prepare_coco
+from mue_cli.data.store import image_shards
+from mue_cli.data.store.partial import count_kept
+from mue_cli.data.store.prepared import PreparedData
+from mue_cli.data.store.storage import write_prepared
 from mue_cli.data.tasks import CAPTION
 from mue_cli.errors import DataError, MissingStepError
 
@@ -35,10 +35,16 @@ def small_shards(monkeypatch):
 def source(tmp_path_factory):
     """A COCO of 23 pictures: some broken, some damaged in the archive, one missing."""
     folder = tmp_path_factory.mktemp("coco")
-    annotations = [{"image_id": i, "caption": f"Number {i}, {word}."} for word in ("once", "twice") for i in range(NUM_IMAGES + 1)]
+    annotations = [
+        {"image_id": i, "caption": f"Number {i}, {word}."}
+        for word in ("once", "twice")
+        for i in range(NUM_IMAGES + 1)
+    ]
     (folder / "captions_val2017.json").write_text(json.dumps({"annotations": annotations}))
     images = {f"{i:012d}.jpg": picture((i, 0, 0), form="JPEG") for i in range(NUM_IMAGES)}
-    images |= {f"{i:012d}.jpg": b"junk" for i in BROKEN} | {f"{i:012d}.jpg": f"damage {i:02d}".encode() for i in UNREADABLE}
+    images |= {f"{i:012d}.jpg": b"junk" for i in BROKEN} | {
+        f"{i:012d}.jpg": f"damage {i:02d}".encode() for i in UNREADABLE
+    }
     archive = write_zip(folder / "val2017.zip", images)
     archive.write_bytes(archive.read_bytes().replace(b"damage ", b"DAMAGE "))
     return folder
@@ -52,8 +58,12 @@ def expected(source, tmp_path_factory):
         patch.setattr(image_shards, "BATCH_ROWS", 2)
         root = tmp_path_factory.mktemp("whole") / "data"
         prepare_coco(source, root, write_texts)
-    assert [path.name for path in sorted((root / "images").iterdir())] == [f"data-0000{i}.arrow" for i in range(4)]
-    assert len(problems_in(root)) == len(UNREADABLE) + len(BROKEN) + len(UNREADABLE) + len(BROKEN) + 1
+    assert [path.name for path in sorted((root / "images").iterdir())] == [
+        f"data-0000{i}.arrow" for i in range(4)
+    ]
+    assert (
+        len(problems_in(root)) == len(UNREADABLE) + len(BROKEN) + len(UNREADABLE) + len(BROKEN) + 1
+    )
     return contents(root)
 
 
@@ -61,7 +71,9 @@ CHANGES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 
 
 def prepare_until(source: Path, root: Path, moment: int, num_workers: int) -> None:
-    """Prepare in this process, which is killed before the moment-th time that it reaches for a file beside or in `root`."""
+    """Prepare in this process, which is killed before the moment-th time that it reaches for a file
+    beside or in `root`.
+    """
     image_shards.SHARD_ROWS, image_shards.BATCH_ROWS = 5, 2
     reached = 0
 
@@ -79,7 +91,7 @@ def prepare_until(source: Path, root: Path, moment: int, num_workers: int) -> No
 def prepare_in_child(source: Path, root: Path, moment: int, num_workers: int = 0) -> bool:
     """Return whether the child came to the end."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mue_cli.data.coco"])
+    context.set_forkserver_preload(["mue_cli.data.sources.coco"])
     child = context.Process(target=prepare_until, args=(source, root, moment, num_workers))
     child.start()
     child.join(60)
@@ -89,7 +101,9 @@ def prepare_in_child(source: Path, root: Path, moment: int, num_workers: int = 0
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_run_killed_at_any_moment_goes_on_to_the_same_data(source, expected, tmp_path, num_workers):
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_data(
+    source, expected, tmp_path, num_workers
+):
     moment, kept = 0, set()
     while True:
         moment += 1 if num_workers == 0 else 5
@@ -97,7 +111,9 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_data(source, expected, t
         root.parent.mkdir()
         if prepare_in_child(source, root, moment, num_workers):
             break
-        assert not root.exists() or expected.items() <= contents(root).items()  # whole or absent; its plan may not be tidied up yet
+        assert (
+            not root.exists() or expected.items() <= contents(root).items()
+        )  # whole or absent; its plan may not be tidied up yet
         kept.add(count_kept(root))
         prepare_coco(source, root, write_texts, num_workers=num_workers)
         assert contents(root) == expected, f"killed at moment {moment}"
@@ -136,14 +152,22 @@ def stop_after(count: int):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_ctrl_c_keeps_whole_shards_and_the_next_run_says_so(source, expected, tmp_path, num_workers):
+def test_ctrl_c_keeps_whole_shards_and_the_next_run_says_so(
+    source, expected, tmp_path, num_workers
+):
     root = tmp_path / "data"
     with pytest.raises(KeyboardInterrupt):
         prepare_coco(source, root, write_texts, stop_after(16), num_workers)
     assert not root.exists()
     assert count_kept(root) == 10
     said = []
-    prepare_coco(source, root, write_texts, lambda done, total, note: said.append((done, total, note)), num_workers)
+    prepare_coco(
+        source,
+        root,
+        write_texts,
+        lambda done, total, note: said.append((done, total, note)),
+        num_workers,
+    )
     assert said[0] == (13, NUM_IMAGES + 1, "going on after 13")  # three of which are broken
     assert said[-1] == (21, NUM_IMAGES + 1, "going on after 13")
     assert contents(root) == expected
@@ -156,7 +180,9 @@ def test_ctrl_c_before_the_first_shard_leaves_nothing(source, tmp_path):
 
 
 @pytest.mark.parametrize("call", [1, 3, 4])  # a shard, the next one's, and a line of the journal
-def test_a_full_disk_is_said_and_the_next_run_goes_on(source, expected, tmp_path, monkeypatch, call):
+def test_a_full_disk_is_said_and_the_next_run_goes_on(
+    source, expected, tmp_path, monkeypatch, call
+):
     calls = 0
 
     def fsync(handle):
@@ -168,7 +194,10 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(source, expected, tmp_path
     monkeypatch.setattr(image_shards.os, "fsync", fsync)
     with pytest.raises(DataError, match="the disk is full") as caught:
         prepare_coco(source, tmp_path / "data", write_texts)
-    assert caught.value.hint == "free some space; then run the same command again: it goes on where it stopped"
+    assert (
+        caught.value.hint
+        == "free some space; then run the same command again: it goes on where it stopped"
+    )
     prepare_coco(source, tmp_path / "data", write_texts)
     assert contents(tmp_path / "data") == expected
 
@@ -194,20 +223,35 @@ def test_other_sources_start_anew_and_say_so(source, tmp_path):
 def test_pictures_that_changed_in_their_folder_are_other_sources(tmp_path):
     source, root = tmp_path / "coco", tmp_path / "data"
     (source / "val2017").mkdir(parents=True)
-    (source / "captions_val2017.json").write_text(json.dumps({"annotations": [{"image_id": i, "caption": "One."} for i in range(20)]}))
+    (source / "captions_val2017.json").write_text(
+        json.dumps({"annotations": [{"image_id": i, "caption": "One."} for i in range(20)]})
+    )
     for i in range(20):
         (source / "val2017" / f"{i}.jpg").write_bytes(picture("red", form="JPEG"))
     interrupted(source, root)
     (source / "val2017" / "3.jpg").write_bytes(picture("blue", form="JPEG"))
     prepare_coco(source, root, write_texts)
-    shown = {each.image_id: each.image.getpixel((0, 0)) for each in PreparedData.open(root).examples(CAPTION, "train")}
+    shown = {
+        each.image_id: each.image.getpixel((0, 0))
+        for each in PreparedData.open(root).examples(CAPTION, "train")
+    }
     assert {image_id for image_id, pixel in shown.items() if pixel[2] > 200} <= {"3"}
     data = contents(root)
     prepare_coco(source, tmp_path / "fresh", write_texts)
     assert data == contents(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("damage", ["cut shard", "lost shard", "scrambled shard", "cut journal", "lost journal", "foreign journal"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut shard",
+        "lost shard",
+        "scrambled shard",
+        "cut journal",
+        "lost journal",
+        "foreign journal",
+    ],
+)
 def test_what_is_not_whole_is_made_again(source, expected, tmp_path, damage):
     root = tmp_path / "data"
     partial = interrupted(source, root)
@@ -253,7 +297,14 @@ def test_data_put_aside_comes_back_when_the_run_that_did_it_was_killed(source, e
 def test_big_pictures_end_a_shard_early(tmp_path, monkeypatch):
     images = {str(i): picture("red", size=(50 + i, 50)) for i in range(6)}
     monkeypatch.setattr(image_shards, "SHARD_BYTES", 2 * len(images["0"]))
-    write_prepared(tmp_path / "data", "test", given(images), 6, write_texts, {"train": [CaptionRow(i, ("One.",)) for i in images]})
+    write_prepared(
+        tmp_path / "data",
+        "test",
+        given(images),
+        6,
+        write_texts,
+        {"train": [CaptionRow(i, ("One.",)) for i in images]},
+    )
     assert len(list((tmp_path / "data" / "images").iterdir())) == 3
     examples = PreparedData.open(tmp_path / "data").examples(CAPTION, "train")
     assert [example.image.size[0] for example in examples] == [50, 51, 52, 53, 54, 55]
@@ -270,10 +321,28 @@ def test_lost_shard_of_finished_data_is_an_error_not_other_pictures(source, tmp_
 def test_one_table_of_images_as_earlier_versions_wrote_it_is_read(tmp_path):
     images = {"a": picture("red"), "b": picture("blue")}
     root = tmp_path / "data"
-    write_prepared(root, "test", given(images), 2, write_texts, {"train": [CaptionRow(i, ("One.",)) for i in images]})
+    write_prepared(
+        root,
+        "test",
+        given(images),
+        2,
+        write_texts,
+        {"train": [CaptionRow(i, ("One.",)) for i in images]},
+    )
     (root / "images" / "data-00000.arrow").rename(root / "images" / "data.arrow")
     manifest = json.loads((root / "manifest.json").read_text())
     (root / "manifest.json").write_text(
-        json.dumps({**{name: value for name, value in manifest.items() if name not in ("prepared", "checksums")}, "format": 1})
+        json.dumps(
+            {
+                **{
+                    name: value
+                    for name, value in manifest.items()
+                    if name not in ("prepared", "checksums")
+                },
+                "format": 1,
+            }
+        )
     )
-    assert [each.image.getpixel((0, 0)) for each in PreparedData.open(root).examples(CAPTION, "train")] == [(255, 0, 0), (0, 0, 255)]
+    assert [
+        each.image.getpixel((0, 0)) for each in PreparedData.open(root).examples(CAPTION, "train")
+    ] == [(255, 0, 0), (0, 0, 255)]

@@ -14,8 +14,13 @@ def small_batches(monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 2, 3, 8])
 def test_rows_come_back_as_they_were_in_their_order(count):
-    captions = [CaptionRow(str(i), tuple(f"Größe {j} 🙂" for j in range(i % 3))) for i in range(count)]
-    pairs = [EntailmentRow(str(i), f"p{i}", None if i % 2 else "", "It is.", "neutral") for i in range(count)]
+    captions = [
+        CaptionRow(str(i), tuple(f"Größe {j} 🙂" for j in range(i % 3))) for i in range(count)
+    ]
+    pairs = [
+        EntailmentRow(str(i), f"p{i}", None if i % 2 else "", "It is.", "neutral")
+        for i in range(count)
+    ]
     for kind, expected in ((CaptionRow, captions), (EntailmentRow, pairs)):
         rows = Rows(kind, expected)
         assert len(rows) == count
@@ -35,6 +40,9 @@ def test_rows_take_little_more_than_their_letters(monkeypatch):
     assert module._POOL.bytes_allocated() - before < 10_000 * 1.2 * (12 + sum(map(len, captions)))
 
 
-@pytest.mark.parametrize(("value", "expected"), [("", True), ("Größe 🙂", True), ("\ud83d", False), (None, False), (3, False)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", True), ("Größe 🙂", True), ("\ud83d", False), (None, False), (3, False)],
+)
 def test_half_a_character_is_no_text(value, expected):
     assert is_text(value) is expected

@@ -8,7 +8,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mue_cli.data.scenes import CELL_CENTRES, COLOURS, SHAPES, SIDES, Scene, Thing, draw_kind, draw_scene, place, sample_kinds
+from mue_cli.data.sources.scenes import (
+    CELL_CENTRES,
+    COLOURS,
+    SHAPES,
+    SIDES,
+    Scene,
+    Thing,
+    draw_kind,
+    draw_scene,
+    place,
+    sample_kinds,
+)
 
 CURTAINS = (None, *SIDES)
 
@@ -86,14 +97,18 @@ def test_thing_is_drawn_in_its_colour_around_its_cells_centre(shape, colour):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sizes_can_be_told_apart(shape):
-    huge, big, small = (coloured_area(pixels(one(shape, size=size)), "red") for size in ("huge", "big", "small"))
+    huge, big, small = (
+        coloured_area(pixels(one(shape, size=size)), "red") for size in ("huge", "big", "small")
+    )
     assert huge > 3 * big
     assert big > 1.5 * small
 
 
 def test_huge_things_are_alone():
     for scene in scenes(300) + scenes(300, "left"):
-        assert len(scene.things) == 1 or all(thing.size in ("big", "small") for thing in scene.things)
+        assert len(scene.things) == 1 or all(
+            thing.size in ("big", "small") for thing in scene.things
+        )
 
 
 @pytest.mark.parametrize("curtain", SIDES)
@@ -124,7 +139,12 @@ def test_edges_are_anti_aliased():
 @pytest.mark.parametrize("curtain", SIDES)
 def test_curtain_covers_its_side_in_white(curtain):
     picture = pixels(Scene((Thing("circle", "red", "big", 1, 1),), curtain))
-    strip = {"left": picture[:, :18], "right": picture[:, -18:], "top": picture[:18], "bottom": picture[-18:]}[curtain]
+    strip = {
+        "left": picture[:, :18],
+        "right": picture[:, -18:],
+        "top": picture[:18],
+        "bottom": picture[-18:],
+    }[curtain]
     assert (strip.max(axis=2) - strip.min(axis=2)).max() == 0
     assert 200 < strip.min() <= strip.max() <= 250
 

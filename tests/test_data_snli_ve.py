@@ -5,19 +5,33 @@ import json
 import pytest
 from prepared_data import fill_folder, picture, problems_in, write_tar, write_texts
 
-from mue_cli.data.prepared import PreparedData
-from mue_cli.data.snli_ve import leading_digits, prepare_snli_ve
+from mue_cli.data.sources.snli_ve import leading_digits, prepare_snli_ve
+from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.errors import DataError
 
 
-def pair(photograph="11", label="entailment", pair_id="11.jpg#0r1e", premise="A man.", hypothesis="A person."):
-    return {"Flickr30K_ID": photograph, "pairID": pair_id, "sentence1": premise, "sentence2": hypothesis, "gold_label": label}
+def pair(
+    photograph="11",
+    label="entailment",
+    pair_id="11.jpg#0r1e",
+    premise="A man.",
+    hypothesis="A person.",
+):
+    return {
+        "Flickr30K_ID": photograph,
+        "pairID": pair_id,
+        "sentence1": premise,
+        "sentence2": hypothesis,
+        "gold_label": label,
+    }
 
 
 def write_pairs(path, pairs):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in pairs))
+    path.write_text(
+        "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in pairs)
+    )
 
 
 @pytest.fixture
@@ -29,11 +43,20 @@ def source(tmp_path):
     return folder
 
 
-PHOTOGRAPHS = {"11_abc.jpg": picture(form="JPEG"), "22.jpg": picture(form="JPEG"), "33_def.jpg": picture(form="JPEG")}
+PHOTOGRAPHS = {
+    "11_abc.jpg": picture(form="JPEG"),
+    "22.jpg": picture(form="JPEG"),
+    "33_def.jpg": picture(form="JPEG"),
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "digits"), [("2181846120_3744ca3942.jpg", "2181846120"), ("4705552913.jpg#2", "4705552913"), ("x1.jpg", None)]
+    ("name", "digits"),
+    [
+        ("2181846120_3744ca3942.jpg", "2181846120"),
+        ("4705552913.jpg#2", "4705552913"),
+        ("x1.jpg", None),
+    ],
 )
 def test_photograph_is_known_by_its_leading_digits(name, digits):
     assert leading_digits(name) == digits
@@ -72,7 +95,9 @@ def test_photographs_may_lie_elsewhere(source, tmp_path, layout):
 def test_missing_split_is_noted(source, tmp_path):
     (source / "snli_ve_test.jsonl").unlink()
     fill_folder(source / "images", PHOTOGRAPHS)
-    assert prepare_snli_ve(source, tmp_path / "out", write_texts).notes == ("no snli_ve_test.jsonl: no test split",)
+    assert prepare_snli_ve(source, tmp_path / "out", write_texts).notes == (
+        "no snli_ve_test.jsonl: no test split",
+    )
 
 
 def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
@@ -111,11 +136,18 @@ def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
 
 
 def test_absent_and_repeated_pair_ids_are_made_unique(source, tmp_path):
-    write_pairs(source / "snli_ve_train.jsonl", [pair(pair_id=None), pair(pair_id="same"), pair(pair_id="same")])
+    write_pairs(
+        source / "snli_ve_train.jsonl",
+        [pair(pair_id=None), pair(pair_id="same"), pair(pair_id="same")],
+    )
     fill_folder(source / "images", PHOTOGRAPHS)
     prepare_snli_ve(source, tmp_path / "out", write_texts)
     examples = PreparedData.open(tmp_path / "out").examples(ENTAILMENT, "train")
-    assert [example.sample_id for example in examples] == ["snli_ve_train-1", "same", "same-snli_ve_train-3"]
+    assert [example.sample_id for example in examples] == [
+        "snli_ve_train-1",
+        "same",
+        "same-snli_ve_train-3",
+    ]
 
 
 def test_without_files_the_error_says_what_to_download(tmp_path, source):

@@ -19,20 +19,32 @@ def test_caption_prompt_is_ofas():
 
 
 def test_entailment_asks_about_premise_and_hypothesis():
-    assert entailment_source("A man sleeps.", "Someone rests.") == ' can image and text1 " a man sleeps. " imply text2 " someone rests. "?'
+    assert (
+        entailment_source("A man sleeps.", "Someone rests.")
+        == ' can image and text1 " a man sleeps. " imply text2 " someone rests. "?'
+    )
 
 
 def test_entailment_without_premise_asks_about_the_image():
-    assert entailment_source(None, "There is a red circle") == ' does the image describe " there is a red circle "?'
+    assert (
+        entailment_source(None, "There is a red circle")
+        == ' does the image describe " there is a red circle "?'
+    )
 
 
 def test_bare_entailment_is_the_sentences_alone():
-    assert entailment_source("A man sleeps.", "Someone rests.", bare=True) == " a man sleeps. someone rests."
+    assert (
+        entailment_source("A man sleeps.", "Someone rests.", bare=True)
+        == " a man sleeps. someone rests."
+    )
     assert entailment_source(None, "There is a red circle", bare=True) == " there is a red circle"
 
 
 def test_question_text_is_normalised():
-    assert entailment_source(None, "?!A well-lit  room/hall\n") == ' does the image describe " a well lit room hall "?'
+    assert (
+        entailment_source(None, "?!A well-lit  room/hall\n")
+        == ' does the image describe " a well lit room hall "?'
+    )
 
 
 def test_question_text_ends_after_eighty_words():
@@ -49,7 +61,10 @@ def test_answers_follow_the_labels():
 def test_only_entailment_has_a_closed_set_of_answers():
     assert CAPTION.answers == ()
     assert ENTAILMENT.answers == ANSWERS
-    assert {name: task.metric for name, task in TASKS.items()} == {"caption": "CIDEr", "entailment": "accuracy"}
+    assert {name: task.metric for name, task in TASKS.items()} == {
+        "caption": "CIDEr",
+        "entailment": "accuracy",
+    }
 
 
 def test_caption_target_loses_punctuation_and_case():

@@ -7,13 +7,13 @@ from typing import get_args
 import pytest
 import torch
 
-from mue_cli import build
 from mue_cli.exits.decay import Decay, decayed_threshold
 from mue_cli.exits.methods import SkippedPolicy, full, mue, static
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.similarity import similarity, similarity_rule
 from mue_cli.exits.static import NeverRule, StaticRule
-from mue_cli.recipe import ExitsSection, Recipe, SkippedLayers
+from mue_cli.experiment import build
+from mue_cli.recipe.recipe import ExitsSection, Recipe, SkippedLayers
 
 
 def states(*rows: list[list[float]]) -> torch.Tensor:
@@ -63,7 +63,10 @@ def test_a_threshold_above_one_never_fires_even_when_it_decays_below():
 
 def test_full_depth_steps_are_never_cut_short():
     rule = similarity_rule(-1.0, Decay(full_depth_steps=2))
-    fires = [rule(Observation(1, BEFORE, AFTER, step=step, num_steps=5)).any().item() for step in (1, 2, 3)]
+    fires = [
+        rule(Observation(1, BEFORE, AFTER, step=step, num_steps=5)).any().item()
+        for step in (1, 2, 3)
+    ]
     assert fires == [False, False, True]
 
 
@@ -72,14 +75,21 @@ def test_outside_generation_the_threshold_does_not_decay():
 
 
 def test_static_leaves_at_its_layer_and_never_never_does():
-    assert [StaticRule(2)(Observation(layer, BEFORE, AFTER)).tolist() for layer in (1, 2)] == [[False, False], [True, True]]
+    assert [StaticRule(2)(Observation(layer, BEFORE, AFTER)).tolist() for layer in (1, 2)] == [
+        [False, False],
+        [True, True],
+    ]
     assert not NeverRule().can_fire
     assert NeverRule()(Observation(1, BEFORE, AFTER)).tolist() == [False, False]
 
 
 def test_only_the_decoder_of_mue_decays():
     method = mue({"image": 0.9, "text": 0.8, "decoder": 0.7}, True, Decay())
-    assert [method.rule(stream).decay for stream in ("image", "text", "decoder")] == [None, None, Decay()]
+    assert [method.rule(stream).decay for stream in ("image", "text", "decoder")] == [
+        None,
+        None,
+        Decay(),
+    ]
 
 
 @pytest.mark.parametrize("policy", get_args(SkippedLayers))
@@ -87,7 +97,10 @@ def test_the_recipe_says_what_becomes_of_skipped_layers(policy):
     recipe = Recipe("mine", "caption", exits=ExitsSection(skipped_layers=policy))
     for name in ("static", "mue"):
         assert build.method(recipe, name, {"decoder": 1}).skipped_layers == policy
-    assert build.method(replace(recipe, task="entailment"), "mue", {"decoder": 1}).skipped_layers == "project"
+    assert (
+        build.method(replace(recipe, task="entailment"), "mue", {"decoder": 1}).skipped_layers
+        == "project"
+    )
 
 
 def test_recipes_and_methods_know_the_same_policies_for_skipped_layers():

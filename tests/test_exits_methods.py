@@ -12,23 +12,25 @@ from mue_cli.exits import methods
 from mue_cli.exits.confidence import confidence, confidence_rule, margin, margin_rule
 from mue_cli.exits.decay import Decay
 from mue_cli.exits.entropy import certainty, entropy_rule
+from mue_cli.exits.heads import Head, ImitationReadout, LayerHeads, SharedHead
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.patience import PatienceRule
-from mue_cli.exits.readouts import Head, ImitationReadout, LayerHeads, SharedHead
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 LN2, LN4 = math.log(2), math.log(4)
 ANYTHING = torch.zeros(2, 1, 3)
 
 
 def seen(logits: Tensor, layer: int = 1, memory: dict[str, Tensor] | None = None) -> Observation:
-    return Observation(layer, ANYTHING, ANYTHING, logits=lambda: logits, memory={} if memory is None else memory)
+    return Observation(
+        layer, ANYTHING, ANYTHING, logits=lambda: logits, memory={} if memory is None else memory
+    )
 
 
 def probabilities(*rows: list[list[float]]) -> Tensor:
@@ -40,7 +42,9 @@ LOGITS = probabilities([[0.5, 0.25, 0.125, 0.125]], [[0.25, 0.25, 0.25, 0.25]])
 
 
 def test_certainty_is_one_less_the_share_of_the_largest_entropy():
-    """Row 1: 0.5 ln 2 + 0.25 ln 4 + 2 * 0.125 ln 8 = 1.75 ln 2, of ln 4: 0.875. Row 2 is uniform: 1."""
+    """Row 1: 0.5 ln 2 + 0.25 ln 4 + 2 * 0.125 ln 8 = 1.75 ln 2, of ln 4: 0.875. Row 2 is uniform:
+    1.
+    """
     assert certainty(LOGITS).tolist() == pytest.approx([0.125, 0.0], abs=1e-6)
 
 
@@ -65,14 +69,18 @@ def test_hypotheses_of_a_beam_are_averaged():
 
 
 def test_calms_threshold_decays_with_the_step():
-    """theta 0.3, beta 0.9, tau 4, N 10: step 1 asks for 0.27 + 0.1 exp(-0.4) = 0.337, step 10 for 0.27 + 0.1 exp(-4) = 0.272."""
+    """theta 0.3, beta 0.9, tau 4, N 10: step 1 asks for 0.27 + 0.1 exp(-0.4) = 0.337, step 10 for
+    0.27 + 0.1 exp(-4) = 0.272.
+    """
     rule = margin_rule(0.3, Decay(0.9, 4.0))
     assert rule.threshold_at(1, 10) == pytest.approx(0.27 + 0.1 * math.exp(-0.4))
     assert rule.threshold_at(10, 10) == pytest.approx(0.27 + 0.1 * math.exp(-4.0))
 
 
 def answers_of(*layers: list[int]) -> list[Tensor]:
-    """Logits of one row per layer; each number is the class that every hypothesis of the row prefers, by layer."""
+    """Logits of one row per layer; each number is the class that every hypothesis of the row
+    prefers, by layer.
+    """
     return [torch.nn.functional.one_hot(torch.tensor([layer]), 4).float() for layer in layers]
 
 
@@ -122,7 +130,9 @@ def test_layer_heads_read_every_row_with_the_head_of_its_layer_and_the_last_with
 
 
 def test_imitation_adds_what_deeper_layers_would_say():
-    """Gate at one half: seen + sum of tanh(map(seen)); three layers, so layer 1 imitates two, layer 2 one, layer 3 none."""
+    """Gate at one half: seen + sum of tanh(map(seen)); three layers, so layer 1 imitates two, layer
+    2 one, layer 3 none.
+    """
     imitation = ImitationReadout(num_layers=3, embed_dim=3)
     with torch.no_grad():
         imitation.gate.weight.zero_()
@@ -138,7 +148,9 @@ def test_imitation_adds_what_deeper_layers_would_say():
 
 
 def test_readouts_say_what_they_cost():
-    """Embedding 3, 2 classes, 3 layers: a head is 6 products; imitation at layer 1 adds two maps and the gate, 9 each."""
+    """Embedding 3, 2 classes, 3 layers: a head is 6 products; imitation at layer 1 adds two maps
+    and the gate, 9 each.
+    """
     assert SharedHead().macs(1, 3, 2) == LayerHeads(3, 3, 2).macs(1, 3, 2) == 6
     imitation = ImitationReadout(3, 3)
     assert [imitation.macs(layer, 3, 2) for layer in (1, 2, 3)] == [6 + 27, 6 + 18, 6]
@@ -167,12 +179,19 @@ SEARCH = SearchSection(beam=3, max_tokens=6)
 
 
 @torch.inference_mode()
-def captions(model: OFA, method: Method, seed: int, rows: list[int]) -> list[tuple[tuple[int, ...], list[int]]]:
+def captions(
+    model: OFA, method: Method, seed: int, rows: list[int]
+) -> list[tuple[tuple[int, ...], list[int]]]:
     images, texts = small_inputs(seed, 4)
     tables = PositionTables(model)
     encoded = encode(model, tables, method, images[rows], pad([texts[row] for row in rows]))
-    search = replace(SEARCH, beam=1) if method.name == "pabee" else SEARCH  # three random hypotheses never agree at once
-    return [(result.best.tokens, result.exit_layers) for result in generate(model, tables, method, encoded, search)]
+    search = (
+        replace(SEARCH, beam=1) if method.name == "pabee" else SEARCH
+    )  # three random hypotheses never agree at once
+    return [
+        (result.best.tokens, result.exit_layers)
+        for result in generate(model, tables, method, encoded, search)
+    ]
 
 
 @torch.inference_mode()
@@ -180,7 +199,10 @@ def replies(model: OFA, method: Method, seed: int, rows: list[int]) -> list[tupl
     images, texts = small_inputs(seed, 4)
     tables, tokens = PositionTables(model), pad([texts[row] for row in rows])
     encoded = encode(model, tables, method, images[rows], tokens)
-    return [(found.choice, found.exit_layer) for found in answer(model, tables, method, encoded, tokens, [10, 11, 12])]
+    return [
+        (found.choice, found.exit_layer)
+        for found in answer(model, tables, method, encoded, tokens, [10, 11, 12])
+    ]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -190,9 +212,13 @@ def test_method_whose_rule_is_disabled_is_the_full_model_token_for_token(seed: i
     for threshold, patience in ((1.01, math.inf), (1.0, model.config.num_decoder_layers)):
         for method in all_methods(model, threshold, patience, 60):
             twin = replace(full, name=method.name)
-            assert captions(model, method, seed, [0, 1, 2, 3]) == captions(model, twin, seed, [0, 1, 2, 3]), method.name
+            assert captions(model, method, seed, [0, 1, 2, 3]) == captions(
+                model, twin, seed, [0, 1, 2, 3]
+            ), method.name
         for method in all_methods(model, threshold, patience, 3):
-            assert replies(model, method, seed, [0, 1, 2, 3]) == replies(model, full, seed, [0, 1, 2, 3]), method.name
+            assert replies(model, method, seed, [0, 1, 2, 3]) == replies(
+                model, full, seed, [0, 1, 2, 3]
+            ), method.name
 
 
 CAPTION_THRESHOLDS = {"mue": 0.35, "deebert": 0.03, "deecap": 0.12, "calm": 0.05}
@@ -201,7 +227,9 @@ REPLY_THRESHOLDS = {"mue": 0.45, "deebert": 0.02, "deecap": 0.5, "calm": 0.2}
 
 @pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])
 def test_batch_never_changes_what_a_sample_does(name: str):
-    """Rows leave at different layers of one batch, in captions and in answers to prompts of different lengths."""
+    """Rows leave at different layers of one batch, in captions and in answers to prompts of
+    different lengths.
+    """
     caption_exits, reply_exits = set(), set()
     for seed in range(6):
         model = small_model(seed)
@@ -210,7 +238,10 @@ def test_batch_never_changes_what_a_sample_does(name: str):
             (REPLY_THRESHOLDS, 3, replies, reply_exits),
         ):
             torch.manual_seed(seed)
-            every = {method.name: method for method in all_methods(model, thresholds.get(name, 0.0), 1, num_classes)}
+            every = {
+                method.name: method
+                for method in all_methods(model, thresholds.get(name, 0.0), 1, num_classes)
+            }
             together = run(model, every[name], seed, [0, 1, 2, 3])
             assert together == [run(model, every[name], seed, [row])[0] for row in range(4)]
             for _, layers in together:

@@ -7,7 +7,13 @@ from figure_reading import lines, texts
 from mue_cli.reports.exits import Exits
 from mue_cli.reports.figures.exits import exits, exits_figure
 
-CAPTIONS = Exits({"image": [2, 3, 3, 4], "text": [1, 1, 1, 1]}, [(1, 2), (3, 2, 4), (2,), (2, 2)], 4, 5, "mue on shapes test")
+CAPTIONS = Exits(
+    {"image": [2, 3, 3, 4], "text": [1, 1, 1, 1]},
+    [(1, 2), (3, 2, 4), (2,), (2, 2)],
+    4,
+    5,
+    "mue on shapes test",
+)
 ANSWERS = Exits({"joint": [2, 4]}, [(1,), (3,)], 4, 4, "mue on shapes test")
 
 
@@ -23,7 +29,10 @@ def test_shares_are_of_all_samples_and_of_all_words():
 def test_words_of_a_step_have_a_mean_and_a_95_percent_interval():
     first, second, third = CAPTIONS.positions()
     assert (first.step, first.num_words, first.mean) == (1, 4, 2.0)  # of 1, 3, 2, 2
-    assert (first.low, first.high) == (pytest.approx(2.0 - 1.96 * (2 / 3) ** 0.5 / 2), pytest.approx(2.0 + 1.96 * (2 / 3) ** 0.5 / 2))
+    assert (first.low, first.high) == (
+        pytest.approx(2.0 - 1.96 * (2 / 3) ** 0.5 / 2),
+        pytest.approx(2.0 + 1.96 * (2 / 3) ** 0.5 / 2),
+    )
     assert (second.num_words, second.mean, second.low, second.high) == (3, 2.0, 2.0, 2.0)
     assert (third.num_words, third.mean, third.low, third.high) == (1, 4.0, 4.0, 4.0)
 
@@ -32,7 +41,11 @@ def test_each_stream_has_a_bar_per_layer_its_mean_and_its_count():
     image, text, decoder, _ = exits_figure(CAPTIONS).axes
     assert bars(image) == [0.0, 25.0, 50.0, 25.0] and bars(text) == [100.0, 0.0, 0.0, 0.0]
     assert bars(decoder) == [12.5, 62.5, 12.5, 12.5, 0.0]
-    assert [axes.get_title() for axes in (image, text, decoder)] == ["image (4 samples)", "text (4 samples)", "decoder (8 words)"]
+    assert [axes.get_title() for axes in (image, text, decoder)] == [
+        "image (4 samples)",
+        "text (4 samples)",
+        "decoder (8 words)",
+    ]
     assert lines(image)["mean"] == [[3.0, 0.0], [3.0, 1.0]] and "mean 2.25" in texts(decoder.figure)
 
 
@@ -51,7 +64,10 @@ def test_the_exit_by_position_is_drawn_with_the_number_of_words():
 
 def test_answers_are_no_words_and_have_no_position():
     figure = exits_figure(ANSWERS)
-    assert [axes.get_title() for axes in figure.axes] == ["joint (2 samples)", "decoder (2 answers)"]
+    assert [axes.get_title() for axes in figure.axes] == [
+        "joint (2 samples)",
+        "decoder (2 answers)",
+    ]
     assert "position" not in texts(figure) and "mue on shapes test." in texts(figure)
 
 

@@ -9,12 +9,22 @@ from mue_cli.reports.figures.modality import modality, modality_figure
 from mue_cli.reports.modality import ModalityGrid
 
 SCORES = np.array([[10.0, 20.0, 30.0], [25.0, 50.0, 60.0], [30.0, 70.0, 80.0]])
-ABOUT = {"recipe": "shapes-caption", "dataset": "shapes", "split": "val", "settings": "beam 5, float32"}
+ABOUT = {
+    "recipe": "shapes-caption",
+    "dataset": "shapes",
+    "split": "val",
+    "settings": "beam 5, float32",
+}
 GRID = ModalityGrid(SCORES, "CIDEr", 1200, ABOUT)
 
 
 def test_layers_are_counted_from_1_and_the_image_comes_first():
-    assert (GRID.score(1, 3), GRID.score(2, 1), GRID.full_score, GRID.num_layers) == (30.0, 25.0, 80.0, 3)
+    assert (GRID.score(1, 3), GRID.score(2, 1), GRID.full_score, GRID.num_layers) == (
+        30.0,
+        25.0,
+        80.0,
+        3,
+    )
 
 
 def test_reduction_of_a_pair_is_eq_14_with_a_decoder_that_saves_nothing():
@@ -51,9 +61,19 @@ def test_grid_that_is_absent_or_another_file_is_an_error_with_its_name(tmp_path)
 def test_every_cell_has_its_score_and_its_reduction():
     figure = modality_figure(GRID)
     axes = figure.axes[0]
-    cells = {(round(text.get_position()[1]), round(text.get_position()[0]), text.get_text()) for text in axes.texts}
+    cells = {
+        (round(text.get_position()[1]), round(text.get_position()[0]), text.get_text())
+        for text in axes.texts
+    }
     assert len(cells) == 18
-    assert {(1, 3, "30.0"), (3, 1, "30.0"), (2, 1, "25.0"), (2, 1, "25.0 %"), (1, 1, "33.3 %"), (3, 3, "0.0 %")} <= cells
+    assert {
+        (1, 3, "30.0"),
+        (3, 1, "30.0"),
+        (2, 1, "25.0"),
+        (2, 1, "25.0 %"),
+        (1, 1, "33.3 %"),
+        (3, 3, "0.0 %"),
+    } <= cells
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("text layers", "image layers")
 
 
@@ -67,25 +87,41 @@ def test_a_cells_colour_is_that_of_its_score_and_its_text_can_be_read_on_it():
 
 
 def test_the_best_cells_are_framed():
-    frames = {(round(p.get_y() + p.get_height() / 2), round(p.get_x() + p.get_width() / 2)) for p in modality_figure(GRID).axes[0].patches}
+    frames = {
+        (round(p.get_y() + p.get_height() / 2), round(p.get_x() + p.get_width() / 2))
+        for p in modality_figure(GRID).axes[0].patches
+    }
     assert frames == set(GRID.best_pairs())
 
 
 def test_the_caption_says_data_samples_and_settings():
-    assert texts(modality_figure(ModalityGrid(SCORES, "accuracy", 3, {}))).startswith("Accuracy when the image leaves")
-    assert "shapes val, 1,200 samples" in texts(modality_figure(GRID)) and "(beam 5, float32)" in texts(modality_figure(GRID))
+    assert texts(modality_figure(ModalityGrid(SCORES, "accuracy", 3, {}))).startswith(
+        "Accuracy when the image leaves"
+    )
+    assert "shapes val, 1,200 samples" in texts(
+        modality_figure(GRID)
+    ) and "(beam 5, float32)" in texts(modality_figure(GRID))
 
 
 def test_scores_that_are_all_the_same_can_be_drawn():
     assert modality_figure(ModalityGrid(np.zeros((2, 2)), "accuracy", 1, {}))
 
 
-@pytest.mark.parametrize("scores", [SCORES, np.linspace(79.0, 81.0, 36).reshape(6, 6)], ids=["far apart", "close together"])
+@pytest.mark.parametrize(
+    "scores",
+    [SCORES, np.linspace(79.0, 81.0, 36).reshape(6, 6)],
+    ids=["far apart", "close together"],
+)
 def test_nothing_is_cut_off(scores):
     figure = modality_figure(ModalityGrid(scores, "accuracy", 1200, ABOUT))
     figure.canvas.draw()
     box = figure.get_tightbbox()
-    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
+    assert (
+        box.x0 >= 0
+        and box.y0 >= 0
+        and box.x1 <= figure.get_figwidth()
+        and box.y1 <= figure.get_figheight()
+    )
 
 
 def test_png_and_svg_are_written(tmp_path):

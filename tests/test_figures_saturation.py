@@ -9,7 +9,10 @@ from mue_cli.reports.figures.saturation import saturation_figure
 from mue_cli.reports.profile import SimilarityProfile
 
 PROFILE = SimilarityProfile(
-    {"decoder": np.array([[0.5, 0.9], [0.7, 1.0]]), "image": np.tile(np.linspace(0.2, 0.8, 11)[:, None], (1, 4))},
+    {
+        "decoder": np.array([[0.5, 0.9], [0.7, 1.0]]),
+        "image": np.tile(np.linspace(0.2, 0.8, 11)[:, None], (1, 4)),
+    },
     {"recipe": "shapes-caption", "split": "test"},
 )
 
@@ -20,7 +23,10 @@ def test_saturation_draws_the_mean_and_the_band_of_each_stream():
     assert lines(image)["image"] == [[layer, pytest.approx(0.5)] for layer in (1, 2, 3, 4)]
     band = image.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (pytest.approx(0.26), pytest.approx(0.74))
-    assert image.get_title() == "image (11 samples)" and decoder.get_title() == "decoder (2 decoding steps)"
+    assert (
+        image.get_title() == "image (11 samples)"
+        and decoder.get_title() == "decoder (2 decoding steps)"
+    )
     assert "recipe: shapes-caption." in texts(image.figure)
 
 

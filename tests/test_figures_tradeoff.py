@@ -14,35 +14,88 @@ from mue_cli.reports.figures.tradeoff import tradeoff, tradeoff_figure
 from mue_cli.reports.record import Record
 
 
-def record(method, score, expected, dataset="shapes", task="caption", metric="CIDEr", split="test", bounds=None, **costs):
+def record(
+    method,
+    score,
+    expected,
+    dataset="shapes",
+    task="caption",
+    metric="CIDEr",
+    split="test",
+    bounds=None,
+    **costs,
+):
     confidence = {metric: bounds} if bounds else {}
     return Record(
-        "r", task, dataset, split, method, 0, 500, metric, {metric: score}, {"expected": expected, **costs}, confidence=confidence
+        "r",
+        task,
+        dataset,
+        split,
+        method,
+        0,
+        500,
+        metric,
+        {metric: score},
+        {"expected": expected, **costs},
+        confidence=confidence,
     )
 
 
 def entry(row, score, expected, full_score=400.0, seed=0, swept=False, **rest):
-    return Entry(row, seed, expected if swept else None, record(row, score, expected, **rest), full_score)
+    return Entry(
+        row, seed, expected if swept else None, record(row, score, expected, **rest), full_score
+    )
 
 
-ENTRIES = [entry("full", 400.0, 0.0, bounds=(390.0, 410.0)), entry("mue", 390.0, 0.41, flops=0.36, measured=0.28)]
+ENTRIES = [
+    entry("full", 400.0, 0.0, bounds=(390.0, 410.0)),
+    entry("mue", 390.0, 0.41, flops=0.36, measured=0.28),
+]
 
 
 def study(seeds=(0, 1, 2)):
-    """Return a full study as `mue_cli.study.entries` would: full models of different worth, swept and calibrated settings."""
+    """Return a full study as `mue_cli.study.entries` would: full models of different worth, swept
+    and calibrated settings.
+    """
     found = []
     for seed in seeds:
         worth = 400.0 + 10.0 * seed
-        found += [entry("full", worth, 0.0, worth, seed), entry("small", 0.9 * worth, 0.33, worth, seed, flops=0.3, measured=0.25)]
+        found += [
+            entry("full", worth, 0.0, worth, seed),
+            entry("small", 0.9 * worth, 0.33, worth, seed, flops=0.3, measured=0.25),
+        ]
         for number, row in enumerate(("static", "deebert", "pabee", "deecap", "calm", "mue")):
             deepest = 0.4 + 0.03 * number
             for share in np.linspace(0.1, 1.0, 8):
                 e = share * deepest
-                found.append(entry(row, worth * (1.0 - 0.9 * share**4), e, worth, seed, swept=True, flops=0.8 * e))
+                found.append(
+                    entry(
+                        row,
+                        worth * (1.0 - 0.9 * share**4),
+                        e,
+                        worth,
+                        seed,
+                        swept=True,
+                        flops=0.8 * e,
+                    )
+                )
             e = 0.8 * deepest + 0.01 * seed
-            found.append(entry(row, worth * (0.6 - 0.01 * seed), e, worth, seed, flops=0.8 * e, measured=0.6 * e))
+            found.append(
+                entry(
+                    row,
+                    worth * (0.6 - 0.01 * seed),
+                    e,
+                    worth,
+                    seed,
+                    flops=0.8 * e,
+                    measured=0.6 * e,
+                )
+            )
         found.append(entry("oracle", worth, 0.6 + 0.01 * seed, worth, seed))
-        found += [entry("mue-joint", 0.5 * worth, 0.4, worth, seed), entry("mue-last", 0.1 * worth, 0.4, worth, seed)]
+        found += [
+            entry("mue-joint", 0.5 * worth, 0.4, worth, seed),
+            entry("mue-last", 0.1 * worth, 0.4, worth, seed),
+        ]
     return found
 
 
@@ -54,21 +107,33 @@ def test_other_data_than_the_papers_is_drawn_relative_to_each_full_model():
     assert drawn["MuE (paper)"] == [[pytest.approx(40.2), pytest.approx(100 * 137.0 / 146.7)]]
     assert "OFA-Base (paper)" not in drawn
     assert scores.get_ylabel() == "CIDEr (% of the full model's)"
-    assert "COCO (Karpathy test), other data and another model" in texts(scores.figure).replace("\u00a0", " ")
-    assert lines(costs)["MuE flops"] == [[41.0, 36.0]] and lines(costs)["MuE measured"] == [[41.0, pytest.approx(28.0)]]
+    assert "COCO (Karpathy test), other data and another model" in texts(scores.figure).replace(
+        "\u00a0", " "
+    )
+    assert lines(costs)["MuE flops"] == [[41.0, 36.0]] and lines(costs)["MuE measured"] == [
+        [41.0, pytest.approx(28.0)]
+    ]
 
 
 def test_the_papers_data_is_drawn_as_it_is():
     entries = [entry("mue", 88.0, 0.46, dataset="snli-ve", task="entailment", metric="accuracy")]
     (scores,) = tradeoff_figure(entries).axes
     drawn = lines(scores)
-    assert drawn["MuE"] == [[46.0, 88.0]] and drawn["MuE (paper)"] == [[50.0, 88.5]] and drawn["OFA-Base (paper)"] == [[0.0, 89.2]]
+    assert (
+        drawn["MuE"] == [[46.0, 88.0]]
+        and drawn["MuE (paper)"] == [[50.0, 88.5]]
+        and drawn["OFA-Base (paper)"] == [[0.0, 89.2]]
+    )
     assert scores.get_ylabel() == "accuracy (%)"
 
 
 def test_confidence_is_drawn_on_the_same_scale_as_the_score():
     scores = tradeoff_figure(ENTRIES).axes[0]
-    bars = [np.column_stack(line.get_data()).tolist() for line in scores.get_lines() if line.get_marker() == "_"]
+    bars = [
+        np.column_stack(line.get_data()).tolist()
+        for line in scores.get_lines()
+        if line.get_marker() == "_"
+    ]
     assert bars == [[[0.0, 97.5], [0.0, 102.5]]]
     assert "bootstrap" in texts(scores.figure)
 
@@ -82,9 +147,20 @@ def test_settings_of_a_search_are_dots_relative_to_the_full_model_on_the_same_sa
 
 def test_names_in_a_crowded_figure_do_not_overlap():
     crowd = [
-        entry(m, s, e, flops=e - 0.05, measured=e - 0.1) for m, s, e in (("deebert", 330, 0.18), ("pabee", 345, 0.2), ("calm", 390, 0.25))
+        entry(m, s, e, flops=e - 0.05, measured=e - 0.1)
+        for m, s, e in (("deebert", 330, 0.18), ("pabee", 345, 0.2), ("calm", 390, 0.25))
     ]
-    sweep = [entry("mue", 400 - 200 * e**2, e, flops=0.9 * e, measured=0.7 * e, bounds=(380 - 200 * e**2, 415.0)) for e in (0.2, 0.3, 0.4)]
+    sweep = [
+        entry(
+            "mue",
+            400 - 200 * e**2,
+            e,
+            flops=0.9 * e,
+            measured=0.7 * e,
+            bounds=(380 - 200 * e**2, 415.0),
+        )
+        for e in (0.2, 0.3, 0.4)
+    ]
     figure = tradeoff_figure([*ENTRIES, *sweep, *crowd])
     figure.canvas.draw()
     for axes in figure.axes:
@@ -114,7 +190,11 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         ([entry("mue-last", 1.0, 0.4)], MissingStepError, "there is no record to plot"),
         ([entry("mue", 1.0, 0.4, full_score=0.0)], MissingStepError, "no record of `full`"),
         ([entry("full", 0.0, 0.0, full_score=0.0)], DataError, "the full model scores 0"),
-        ([*ENTRIES, entry("mue", 1.0, 0.4, split="val")], DataError, "records of different splits cannot share a figure: test, val"),
+        (
+            [*ENTRIES, entry("mue", 1.0, 0.4, split="val")],
+            DataError,
+            "records of different splits cannot share a figure: test, val",
+        ),
     ],
 )
 def test_entries_that_cannot_be_drawn_are_an_error_that_says_why(entries, kind, message):
@@ -127,14 +207,20 @@ def test_a_sweep_is_a_line_by_rising_reduction_and_the_calibrated_setting_a_larg
     sweep = [entry("deebert", 100.0 * n, e, swept=True) for n, e in ((1, 0.5), (3, 0.2), (2, 0.3))]
     (scores,) = tradeoff_figure([ENTRIES[0], *sweep, entry("deebert", 240.0, 0.25)]).axes
     drawn = lines(scores)
-    assert drawn["DeeBERT line"] == drawn["DeeBERT swept"] == [[20.0, 75.0], [30.0, 50.0], [50.0, 25.0]]
+    assert (
+        drawn["DeeBERT line"]
+        == drawn["DeeBERT swept"]
+        == [[20.0, 75.0], [30.0, 50.0], [50.0, 25.0]]
+    )
     assert drawn["DeeBERT"] == [[25.0, 60.0]]
     sizes = {line.get_label(): line.get_markersize() for line in scores.get_lines()}
     assert sizes["DeeBERT"] > 1.8 * sizes["DeeBERT swept"]
 
 
 def test_several_settings_of_a_method_without_a_sweep_are_joined():
-    (scores,) = tradeoff_figure([ENTRIES[0], entry("mue", 300.0, 0.5), entry("mue", 380.0, 0.3)]).axes
+    (scores,) = tradeoff_figure(
+        [ENTRIES[0], entry("mue", 300.0, 0.5), entry("mue", 380.0, 0.3)]
+    ).axes
     assert lines(scores)["MuE line"] == lines(scores)["MuE"] == [[30.0, 95.0], [50.0, 75.0]]
 
 
@@ -144,7 +230,11 @@ def test_seeds_are_averaged_each_relative_to_its_own_full_model():
     (scores,) = tradeoff_figure(pairs).axes
     assert lines(scores)["full"] == [[0.0, 100.0]]
     assert lines(scores)["MuE"] == [[pytest.approx(42.0), pytest.approx(85.0)]]
-    bars = {line.get_marker(): np.column_stack(line.get_data()).tolist() for line in scores.get_lines() if line.get_marker() in "_|"}
+    bars = {
+        line.get_marker(): np.column_stack(line.get_data()).tolist()
+        for line in scores.get_lines()
+        if line.get_marker() in "_|"
+    }
     assert bars == {
         "|": [[40.0, pytest.approx(85.0)], [44.0, pytest.approx(85.0)]],
         "_": [[pytest.approx(42.0), 80.0], [pytest.approx(42.0), 90.0]],
@@ -153,28 +243,48 @@ def test_seeds_are_averaged_each_relative_to_its_own_full_model():
 
 
 def test_the_band_reaches_from_the_lowest_seed_to_the_highest_and_every_seeds_points_are_drawn():
-    sweep = [entry("calm", y, e, swept=True, seed=seed) for seed, y in ((0, 300.0), (1, 380.0)) for e in (0.1, 0.3)]
-    (scores,) = tradeoff_figure([*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]).axes
-    band = next(found.get_paths()[0].vertices for found in scores.collections if len(found.get_paths()))
+    sweep = [
+        entry("calm", y, e, swept=True, seed=seed)
+        for seed, y in ((0, 300.0), (1, 380.0))
+        for e in (0.1, 0.3)
+    ]
+    (scores,) = tradeoff_figure(
+        [*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]
+    ).axes
+    band = next(
+        found.get_paths()[0].vertices for found in scores.collections if len(found.get_paths())
+    )
     assert (band[:, 1].min(), band[:, 1].max()) == (75.0, 95.0)
     line = lines(scores)["CALM line"]
     assert (line[0], line[-1]) == ([10.0, pytest.approx(85.0)], [30.0, pytest.approx(85.0)])
     assert lines(scores)["CALM swept"] == [[10.0, 75.0], [10.0, 95.0], [30.0, 75.0], [30.0, 95.0]]
     found = texts(scores.figure)
-    assert "Line: a method's own threshold swept, the mean of the seeds at each reduction that all of them reach" in found
+    assert (
+        "Line: a method's own threshold swept, the mean of the seeds at each reduction that all of them reach"
+        in found
+    )
     assert "band: lowest to highest seed; small markers: every seed's points." in found
 
 
 def test_seeds_without_a_common_reduction_are_points_with_a_name():
-    sweep = [entry("calm", 400.0 - 100 * e, e, swept=True, seed=seed) for seed, es in ((0, (0.1, 0.2)), (1, (0.3, 0.4))) for e in es]
-    (scores,) = tradeoff_figure([*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]).axes
+    sweep = [
+        entry("calm", 400.0 - 100 * e, e, swept=True, seed=seed)
+        for seed, es in ((0, (0.1, 0.2)), (1, (0.3, 0.4)))
+        for e in es
+    ]
+    (scores,) = tradeoff_figure(
+        [*(entry("full", 400.0, 0.0, seed=seed) for seed in (0, 1)), *sweep]
+    ).axes
     assert "CALM line" not in lines(scores) and len(lines(scores)["CALM swept"]) == 4
     assert "CALM" in [text.get_text() for text in scores.texts]
 
 
 def test_the_caption_says_that_spread_is_no_standard_deviation():
     found = texts(tradeoff_figure(study()))
-    assert "Large marker: the setting that was calibrated, mean of the seeds; bars: lowest to highest seed." in found
+    assert (
+        "Large marker: the setting that was calibrated, mean of the seeds; bars: lowest to highest seed."
+        in found
+    )
     assert "Tables give the standard deviation instead." in found
     assert "Tables" not in texts(tradeoff_figure(ENTRIES))
 
@@ -184,19 +294,40 @@ def test_the_caption_says_that_a_curve_of_mue_is_a_search():
     assert clause in texts(tradeoff_figure(study()))
     calm = [entry("calm", y, e, swept=True) for y, e in ((390.0, 0.1), (380.0, 0.2))]
     found = texts(tradeoff_figure([*ENTRIES, *calm]))
-    assert "Line: a method's own threshold swept; small markers: its points." in found and "which has several" not in found
+    assert (
+        "Line: a method's own threshold swept; small markers: its points." in found
+        and "which has several" not in found
+    )
 
 
 def test_a_seed_without_a_full_model_is_left_out_and_the_caption_says_so():
-    figure = tradeoff_figure([*ENTRIES, entry("mue", 100.0, 0.7, full_score=0.0, seed=1), entry("mue", 100.0, 0.7, full_score=0.0, seed=2)])
+    figure = tradeoff_figure(
+        [
+            *ENTRIES,
+            entry("mue", 100.0, 0.7, full_score=0.0, seed=1),
+            entry("mue", 100.0, 0.7, full_score=0.0, seed=2),
+        ]
+    )
     assert lines(figure.axes[0])["MuE"] == [[41.0, pytest.approx(97.5)]]
     assert "Left out, because `full` was not evaluated: seeds 1, 2." in texts(figure)
     assert "Left out" not in texts(tradeoff_figure(ENTRIES))
 
 
 def test_on_the_papers_data_no_seed_needs_a_full_model():
-    entries = [entry("mue", 88.0, 0.46, full_score=0.0, dataset="snli-ve", task="entailment", metric="accuracy")]
-    entries.append(entry("full", 90.0, 0.0, 90.0, 1, dataset="snli-ve", task="entailment", metric="accuracy"))
+    entries = [
+        entry(
+            "mue",
+            88.0,
+            0.46,
+            full_score=0.0,
+            dataset="snli-ve",
+            task="entailment",
+            metric="accuracy",
+        )
+    ]
+    entries.append(
+        entry("full", 90.0, 0.0, 90.0, 1, dataset="snli-ve", task="entailment", metric="accuracy")
+    )
     figure = tradeoff_figure(entries)
     assert "MuE" in lines(figure.axes[0]) and "Left out" not in texts(figure)
 
@@ -217,9 +348,17 @@ def test_rows_for_a_table_alone_are_not_drawn_and_the_oracle_is_a_dashed_line_wi
 
 
 def test_every_row_of_a_study_has_its_own_colour_and_marker():
-    markers = {line.get_label(): (line.get_marker(), line.get_color()) for line in tradeoff_figure(study()).axes[0].get_lines()}
-    looks = [markers[name] for name in ("full", "small", "static", "DeeBERT", "PABEE", "DeeCap", "CALM", "MuE")]
-    assert len({marker for marker, _ in looks}) == len({colour for _, colour in looks}) == len(looks)
+    markers = {
+        line.get_label(): (line.get_marker(), line.get_color())
+        for line in tradeoff_figure(study()).axes[0].get_lines()
+    }
+    looks = [
+        markers[name]
+        for name in ("full", "small", "static", "DeeBERT", "PABEE", "DeeCap", "CALM", "MuE")
+    ]
+    assert (
+        len({marker for marker, _ in looks}) == len({colour for _, colour in looks}) == len(looks)
+    )
 
 
 def test_names_in_a_study_do_not_overlap_and_stay_inside_the_figure():
@@ -228,7 +367,10 @@ def test_names_in_a_study_do_not_overlap_and_stay_inside_the_figure():
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
-        assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+        assert all(
+            figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+            for box in boxes
+        )
 
 
 def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
@@ -236,31 +378,66 @@ def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
     scores, _ = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
     bottom = scores.get_ylim()[0]
     assert 40.0 < bottom < 100 * 102.1 / 146.7
-    assert f"Below {bottom:.0f} the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
+    assert (
+        f"Below {bottom:.0f} the figure is cut off; \u2193 gives the score of a point there."
+        in texts(scores.figure)
+    )
     assert "cut off" not in texts(tradeoff_figure(ENTRIES))
 
 
 def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their_differences_show():
-    close = [entry(row, score, 0.3) for row, score in (("mue", 400.0), ("calm", 397.0), ("deebert", 396.0))]
+    close = [
+        entry(row, score, 0.3)
+        for row, score in (("mue", 400.0), ("calm", 397.0), ("deebert", 396.0))
+    ]
     (scores,) = tradeoff_figure([ENTRIES[0], *close, entry("small", 340.0, 0.33)]).axes
     bottom, top = scores.get_ylim()
     assert bottom == pytest.approx(97.0) and top < 104.0
     names = [text.get_text() for text in scores.texts]
-    assert "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
-    (x, y), (paper_x, paper_y) = lines(scores)["small below"][0], lines(scores)["DeeBERT (paper) below"][0]
-    assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (top - bottom)
-    assert "Below 97 the figure is cut off; \u2193 gives the score of a point there." in texts(scores.figure)
+    assert (
+        "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
+    )
+    (x, y), (paper_x, paper_y) = (
+        lines(scores)["small below"][0],
+        lines(scores)["DeeBERT (paper) below"][0],
+    )
+    assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (
+        top - bottom
+    )
+    assert "Below 97 the figure is cut off; \u2193 gives the score of a point there." in texts(
+        scores.figure
+    )
 
 
 def test_the_names_of_points_below_the_figure_stand_beside_them_though_faint_points_are_there():
     found = study()
-    low = [entry("static", 0.955 * e.full_score, 0.2 + 0.01 * n, e.full_score, e.seed, swept=True) for n, e in enumerate(found) if e.swept]
-    close = [
-        dataclasses.replace(e, record=dataclasses.replace(e.record, scores={"CIDEr": (0.99 + e.seed / 200) * e.full_score})) for e in found
+    low = [
+        entry("static", 0.955 * e.full_score, 0.2 + 0.01 * n, e.full_score, e.seed, swept=True)
+        for n, e in enumerate(found)
+        if e.swept
     ]
-    scores = tradeoff_figure([*(e for e in close if not e.swept and e.row != "small"), *low]).axes[0]
-    names = {text.get_text().split(" \u2193")[0]: text for text in scores.texts if "\u2193" in text.get_text()}
-    marks = {name.removesuffix(" below"): points[0] for name, points in lines(scores).items() if name.endswith(" below")}
+    close = [
+        dataclasses.replace(
+            e,
+            record=dataclasses.replace(
+                e.record, scores={"CIDEr": (0.99 + e.seed / 200) * e.full_score}
+            ),
+        )
+        for e in found
+    ]
+    scores = tradeoff_figure([*(e for e in close if not e.swept and e.row != "small"), *low]).axes[
+        0
+    ]
+    names = {
+        text.get_text().split(" \u2193")[0]: text
+        for text in scores.texts
+        if "\u2193" in text.get_text()
+    }
+    marks = {
+        name.removesuffix(" below"): points[0]
+        for name, points in lines(scores).items()
+        if name.endswith(" below")
+    }
     assert set(names) == set(marks) and len(marks) >= 3
     for name, (x, y) in marks.items():
         _, up = scores.transData.transform((x, y))
@@ -269,7 +446,9 @@ def test_the_names_of_points_below_the_figure_stand_beside_them_though_faint_poi
 
 
 def test_an_oracle_has_no_interval_of_its_score():
-    (scores,) = tradeoff_figure([entry("full", 400.0, 0.0), entry("oracle", 400.0, 0.5, bounds=(390.0, 410.0))]).axes
+    (scores,) = tradeoff_figure(
+        [entry("full", 400.0, 0.0), entry("oracle", 400.0, 0.5, bounds=(390.0, 410.0))]
+    ).axes
     assert not any(line.get_marker() == "_" for line in scores.get_lines())
 
 
@@ -277,11 +456,16 @@ def test_an_oracle_is_a_line_across_the_figure_and_no_bound():
     pair = [entry("oracle", 400.0, 0.45 + 0.02 * seed, seed=seed) for seed in (0, 1)]
     (scores,) = tradeoff_figure([ENTRIES[0], *pair]).axes
     (line,) = [line for line in scores.get_lines() if line.get_label() == "oracle (same answers)"]
-    assert np.column_stack(line.get_data()).tolist() == [[46.0, 0.0], [46.0, 1.0]] and line.get_linestyle() == "--"
+    assert (
+        np.column_stack(line.get_data()).tolist() == [[46.0, 0.0], [46.0, 1.0]]
+        and line.get_linestyle() == "--"
+    )
     assert "oracle (same answers)" in [text.get_text() for text in scores.texts]
     expected = "Dashed: oracle (same answers), the exits that save most and leave every answer as it is; no rule can know them."
     assert expected in texts(scores.figure) and "bound" not in texts(scores.figure)
 
 
 def test_rows_of_unequally_many_seeds_are_counted_in_the_caption():
-    assert "500 samples, 1 to 2 seeds." in texts(tradeoff_figure([*ENTRIES, entry("full", 400.0, 0.0, seed=1)]))
+    assert "500 samples, 1 to 2 seeds." in texts(
+        tradeoff_figure([*ENTRIES, entry("full", 400.0, 0.0, seed=1)])
+    )

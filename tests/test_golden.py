@@ -8,7 +8,7 @@ from mue_cli.exits.methods import full
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 TOLERANCE = 2e-4
 SEARCHES = {
@@ -31,17 +31,24 @@ def difference(found: torch.Tensor, expected: torch.Tensor, padded: torch.Tensor
 @torch.inference_mode()
 def test_hidden_states_and_logits_equal_the_reference(case):
     model, golden = golden_model(case), golden_arrays(case)
-    encoded = model.encode(golden["in_patch_images"].float(), golden["in_src_tokens"], False, golden["in_patch_masks"])
+    encoded = model.encode(
+        golden["in_patch_images"].float(), golden["in_src_tokens"], False, golden["in_patch_masks"]
+    )
     source_padding = golden["out_encoder_padding_mask"]
     for layer, state in enumerate(encoded.states["joint"]):
         assert difference(state, golden[f"out_encoder_hidden_{layer}"], source_padding) < TOLERANCE
-    assert difference(encoded.hidden, golden["out_encoder_last_hidden_state"], source_padding) < TOLERANCE
+    assert (
+        difference(encoded.hidden, golden["out_encoder_last_hidden_state"], source_padding)
+        < TOLERANCE
+    )
     assert (encoded.positions - golden["out_position_embedding"][0]).abs().max() < TOLERANCE
     words = golden["in_prev_output_tokens"]
     states = model.decode(words, encoded)
     for layer, state in enumerate(states):
         assert difference(state, golden[f"out_decoder_hidden_{layer}"], words.eq(1)) < TOLERANCE
-    assert difference(model.decoder.logits(states[-1]), golden["out_logits"], words.eq(1)) < TOLERANCE
+    assert (
+        difference(model.decoder.logits(states[-1]), golden["out_logits"], words.eq(1)) < TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("case", ["g1_base_style", "g2_tiny_style", "g5_plain_flags"])
@@ -50,18 +57,39 @@ def test_a_masked_image_is_padding(case):
     model, golden = golden_model(case), golden_arrays(case)
     present = golden["in_patch_masks"].clone()
     present[-1] = False
-    encoded = model.encode(golden["in_patch_images"].float(), golden["in_src_tokens"], False, present)
+    encoded = model.encode(
+        golden["in_patch_images"].float(), golden["in_src_tokens"], False, present
+    )
     words = golden["in_prev_output_tokens"]
     logits = model.decoder.logits(model.decode(words, encoded)[-1])[-1]
-    assert difference(logits, golden["out_logits_last_sample_image_masked"], words[-1].eq(1)) < TOLERANCE
+    assert (
+        difference(logits, golden["out_logits_last_sample_image_masked"], words[-1].eq(1))
+        < TOLERANCE
+    )
 
 
-@pytest.mark.parametrize(("case", "name"), [(case, name) for case in CASES for name in SEARCHES if name in golden_result(case)])
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [(case, name) for case in CASES for name in SEARCHES if name in golden_result(case)],
+)
 @torch.inference_mode()
 def test_greedy_and_beam_search_equal_the_reference(case, name):
     model, golden = golden_model(case), golden_arrays(case)
     tables, method = PositionTables(model), full(decompose=False)
-    encoded = encode(model, tables, method, golden["in_patch_images"].float(), golden["in_src_tokens"], golden["in_patch_masks"])
-    for found, expected in zip(generate(model, tables, method, encoded, SEARCHES[name]), golden_result(case)[name], strict=True):
+    encoded = encode(
+        model,
+        tables,
+        method,
+        golden["in_patch_images"].float(),
+        golden["in_src_tokens"],
+        golden["in_patch_masks"],
+    )
+    for found, expected in zip(
+        generate(model, tables, method, encoded, SEARCHES[name]),
+        golden_result(case)[name],
+        strict=True,
+    ):
         assert [list(h.tokens) for h in found.hypotheses] == [h["tokens"] for h in expected]
-        assert [h.score for h in found.hypotheses] == pytest.approx([h["score"] for h in expected], abs=TOLERANCE)
+        assert [h.score for h in found.hypotheses] == pytest.approx(
+            [h["score"] for h in expected], abs=TOLERANCE
+        )

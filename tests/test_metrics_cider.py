@@ -16,7 +16,9 @@ from mue_cli.metrics.tokens import plain_tokenize
 
 def theirs(references: dict[str, list[str]], predictions: dict[str, str]) -> list[float]:
     """Return pycocoevalcap's score of each image."""
-    _, scores = pycocoevalcap.cider.cider.Cider().compute_score(references, {image: [line] for image, line in predictions.items()})
+    _, scores = pycocoevalcap.cider.cider.Cider().compute_score(
+        references, {image: [line] for image, line in predictions.items()}
+    )
     return [float(score) for score in scores]
 
 
@@ -43,7 +45,9 @@ def test_saved_frequencies_give_a_batch_the_scores_it_has_in_the_whole_set(tmp_p
     frequencies = DocumentFrequencies.load(tmp_path / "frequencies.json.gz")
     assert frequencies == DocumentFrequencies.of(lines)
     batch = list(lines)[100:116]
-    scores = CiderD({image: lines[image] for image in batch}, frequencies).per_image({image: said[image] for image in batch})
+    scores = CiderD({image: lines[image] for image in batch}, frequencies).per_image(
+        {image: said[image] for image in batch}
+    )
     assert list(scores.values()) == theirs(lines, said)[100:116]
 
 
@@ -79,12 +83,14 @@ def test_missing_frequencies_say_how_to_make_them(tmp_path):
 
 
 def test_hand_worked_score_of_one_shared_word():
-    # Two images, so a word seen in one weighs log 2 and a word seen in both weighs 0: "a" is free, the cosine of "a dog" and "a dog" is 1
+    # Two images, so a word seen in one weighs log 2 and a word seen in both weighs 0: "a" is free,
+    # the cosine of "a dog" and "a dog" is 1
     # for words and for pairs, and 0 for the absent triples and quadruples: 10 * (1 + 1) / 4.
     scorer = CiderD({"1": ["a dog"], "2": ["a cat"]})
     assert scorer.per_image({"1": "a dog"}) == pytest.approx({"1": 5.0})
     assert scorer.per_image({"1": "a cat"}) == {"1": 0.0}
-    # "dog a dog": the word is clipped, min(2, 1) * 1 / (2 * 1); pairs "dog a", "a dog": 1 / sqrt 2; one pair more than the reference.
+    # "dog a dog": the word is clipped, min(2, 1) * 1 / (2 * 1); pairs "dog a", "a dog": 1 / sqrt 2;
+    # one pair more than the reference.
     expected = 10 * (1 / 2 + 1 / math.sqrt(2)) / 4 * math.exp(-1 / 72)
     assert scorer.per_image({"1": "dog a dog"}) == pytest.approx({"1": expected})
 

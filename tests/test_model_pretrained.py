@@ -46,7 +46,9 @@ def test_a_folder_with_several_files_or_none_is_an_error(tmp_path):
         find_pretrained(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["nowhere.pt", "./nowhere/at/all", "../x/y", "", "~nobody-of-this-name/x"])
+@pytest.mark.parametrize(
+    "name", ["nowhere.pt", "./nowhere/at/all", "../x/y", "", "~nobody-of-this-name/x"]
+)
 def test_what_is_neither_a_path_nor_a_hub_id_is_an_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.safetensors").touch()  # of the folder that "" would mean
@@ -63,8 +65,21 @@ def on_the_hub(hub, folder, name, **variables):
     """Find weights in a process of its own: the hub library reads its address when it is imported."""
     code = "import sys; from mue_cli.model.pretrained import find_pretrained; print(find_pretrained(sys.argv[1]).weights)"
     code = f"from mue_cli.errors import MueError\ntry:\n    {code}\nexcept MueError as error:\n    print('error', error.message)"
-    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(folder), "HF_HUB_DISABLE_XET": "1", **variables}
-    done = subprocess.run([sys.executable, "-c", code, name], env=environment, capture_output=True, text=True, timeout=120, check=True)
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(folder),
+        "HF_HUB_DISABLE_XET": "1",
+        **variables,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout.strip()
 
 
@@ -82,8 +97,16 @@ def test_a_hub_model_is_fetched_once_and_goes_on_where_a_transfer_broke_off(hub,
     weights = Path(on_the_hub(hub, tmp_path / "cache", hub.repository))
     assert weights.read_bytes() == (hub.folder / "pytorch_model.bin").read_bytes()
     first, second = (wanted for name, wanted in hub.ranges if name == "pytorch_model.bin")
-    assert first == "" and int(second.removeprefix("bytes=").rstrip("-")) >= weights.stat().st_size // 2
-    assert {path.name for path in weights.parent.iterdir()} == {"config.json", "merges.txt", "pytorch_model.bin", "vocab.json"}
+    assert (
+        first == ""
+        and int(second.removeprefix("bytes=").rstrip("-")) >= weights.stat().st_size // 2
+    )
+    assert {path.name for path in weights.parent.iterdir()} == {
+        "config.json",
+        "merges.txt",
+        "pytorch_model.bin",
+        "vocab.json",
+    }
     fetched = len(hub.ranges)
     assert on_the_hub(hub, tmp_path / "cache", f"{hub.repository}@main") == str(weights)
     assert len(hub.ranges) == fetched
@@ -95,6 +118,8 @@ def test_a_hub_model_that_was_fetched_needs_no_network(hub, tmp_path):
 
 
 def test_an_unknown_hub_model_and_a_hub_out_of_reach_are_errors(hub, tmp_path):
-    assert "OFA-Sys/other is neither a path nor a model" in on_the_hub(hub, tmp_path / "cache", "OFA-Sys/other")
+    assert "OFA-Sys/other is neither a path nor a model" in on_the_hub(
+        hub, tmp_path / "cache", "OFA-Sys/other"
+    )
     answer = on_the_hub(hub, tmp_path / "cache", hub.repository, HF_HUB_OFFLINE="1")
     assert answer.startswith("error cannot reach the Hugging Face hub for OFA-Sys/ofa-small")

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.model.tokenizer import Tokenizer
 
-TEXTS = [" a red circle on the left", " a red square", " there are two stars", " yesterday is nothing"] * 3
+TEXTS = [
+    " a red circle on the left",
+    " a red square",
+    " there are two stars",
+    " yesterday is nothing",
+] * 3
 ANSWERS = (" yes", " no", " maybe")
 
 

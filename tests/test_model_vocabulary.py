@@ -1,4 +1,6 @@
-"""OFA's released vocabulary from both file sets. The real files are not part of the project: MUE_OFA_BPE names a folder that has them."""
+"""OFA's released vocabulary from both file sets. The real files are not part of the project:
+MUE_OFA_BPE names a folder that has them.
+"""
 
 import json
 import os
@@ -18,11 +20,21 @@ MERGES = [("Ġ", "a"), ("Ġ", "d"), ("Ġd", "o"), ("Ġdo", "g"), ("<", "b"), ("<
 
 
 def write_fairseq(folder: Path, change=lambda words: words) -> Path:
-    """Write a small vocabulary as fairseq has it: GPT-2's pieces with their numbers, and a dictionary in another order."""
+    """Write a small vocabulary as fairseq has it: GPT-2's pieces with their numbers, and a
+    dictionary in another order.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(left + right for left, right in MERGES), "<|endoftext|>"]
-    (folder / "encoder.json").write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
-    (folder / "vocab.bpe").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in MERGES)]) + "\n", encoding="utf-8")
+    pieces = [
+        *sorted(pre_tokenizers.ByteLevel.alphabet()),
+        *(left + right for left, right in MERGES),
+        "<|endoftext|>",
+    ]
+    (folder / "encoder.json").write_text(
+        json.dumps({piece: number for number, piece in enumerate(pieces)})
+    )
+    (folder / "vocab.bpe").write_text(
+        "\n".join(["#version: 0.2", *(" ".join(pair) for pair in MERGES)]) + "\n", encoding="utf-8"
+    )
     words = [str(number) for number in reversed(range(len(pieces)))] + ["madeupword0000"]
     (folder / "dict.txt").write_text("".join(f"{word} 7\n" for word in change(words)))
     return folder
@@ -39,7 +51,11 @@ def test_ids_follow_the_dictionarys_order_after_the_specials(small):
     assert small.id_of("<|endoftext|>") == 4 and small.id_of("<bin") == 5
     assert small.encode(" a dog") == [small.id_of("Ġa"), small.id_of("Ġdog")]
     first_code = 4 + pieces + 1 + 1
-    assert (small.id_of("<mask>"), small.id_of("<code_0>"), small.id_of("<bin_0>")) == (first_code - 1, first_code, first_code + NUM_CODES)
+    assert (small.id_of("<mask>"), small.id_of("<code_0>"), small.id_of("<bin_0>")) == (
+        first_code - 1,
+        first_code,
+        first_code + NUM_CODES,
+    )
     assert small.id_of("<bin_999>") == small.vocab_size - 1
     with pytest.raises(KeyError):
         small.id_of("<bin_1000>")
@@ -49,7 +65,12 @@ def test_symbols_written_in_a_text_are_text_and_ids_of_symbols_are_symbols(small
     ids = small.encode(" <bin_17> <s>")
     assert small.id_of("<bin_17>") not in ids and small.bos_id not in ids
     assert small.decode(ids) == " <bin_17> <s>"
-    assert small.decode([0, small.id_of("<bin_17>"), small.id_of("<mask>"), small.id_of("<code_8191>"), 2]) == "<bin_17><code_8191>"
+    assert (
+        small.decode(
+            [0, small.id_of("<bin_17>"), small.id_of("<mask>"), small.id_of("<code_8191>"), 2]
+        )
+        == "<bin_17><code_8191>"
+    )
 
 
 def test_both_file_sets_give_one_tokenizer(small, tmp_path):
@@ -76,7 +97,11 @@ def test_any_text_round_trips(small, text):
         ("encoder.json", "{", "cannot read .*encoder.json"),
         ("encoder.json", "[" * 100_000, "cannot read .*encoder.json"),
         ("encoder.json", "[1]", "does not map pieces to numbers"),
-        ("encoder.json", '{"other": 1}', "dict.txt and encoder.json in .* do not belong together|lacks"),
+        (
+            "encoder.json",
+            '{"other": 1}',
+            "dict.txt and encoder.json in .* do not belong together|lacks",
+        ),
         ("vocab.bpe", "#version: 0.2\na b c\n", "a line of 3 pieces, expected two"),
         ("vocab.bpe", "#version: 0.2\nq q\n", "lacks 'qq', which a merge makes"),
     ],
@@ -94,7 +119,10 @@ def test_a_dictionary_that_lacks_pieces_is_refused(tmp_path):
 
 def test_ids_with_gaps_and_other_specials_are_refused(tmp_path):
     (tmp_path / "merges.txt").write_text("")
-    for vocab, message in (({"<s>": 0, "<pad>": 2}, "ids are not 0, 1, 2"), ({"a": 0, "b": 1}, "does not start with <s> <pad>")):
+    for vocab, message in (
+        ({"<s>": 0, "<pad>": 2}, "ids are not 0, 1, 2"),
+        ({"a": 0, "b": 1}, "does not start with <s> <pad>"),
+    ):
         (tmp_path / "vocab.json").write_text(json.dumps(vocab))
         with pytest.raises(DataError, match=message):
             load_vocabulary(tmp_path)
@@ -103,7 +131,9 @@ def test_ids_with_gaps_and_other_specials_are_refused(tmp_path):
 def test_no_vocabulary_says_which_files_to_put_there(tmp_path):
     with pytest.raises(MissingStepError, match="no vocabulary beside the weights") as error:
         load_vocabulary(tmp_path)
-    assert "vocab.json and merges.txt there, or dict.txt, encoder.json, vocab.bpe" in error.value.hint
+    assert (
+        "vocab.json and merges.txt there, or dict.txt, encoder.json, vocab.bpe" in error.value.hint
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +148,9 @@ def test_the_released_vocabulary_equals_the_reference_in_every_case(released, tm
     released.save_bpe(tmp_path)
     for tokenizer in (released, load_vocabulary(tmp_path)):
         assert tokenizer.vocab_size == 59457
-        assert {symbol: tokenizer.id_of(symbol) for symbol in golden["specials"]} == golden["specials"]
+        assert {symbol: tokenizer.id_of(symbol) for symbol in golden["specials"]} == golden[
+            "specials"
+        ]
         for case in golden["cases"]:
             assert tokenizer.encode(case["text"]) == case["ofa_ids"]
             assert tokenizer.decode(case["ofa_ids"]) == case["text"]

@@ -5,15 +5,15 @@ import pytest
 import torch
 from small_ofa import Letters, small_batch, small_model
 
+from mue_cli.calibration.candidates import levels
 from mue_cli.data.tasks import ENTAILMENT
-from mue_cli.evaluation import Subject, predict_batch
+from mue_cli.evaluation.exit_scores import measure_profiles
+from mue_cli.evaluation.predict import Subject, predict_batch
 from mue_cli.exits import methods
+from mue_cli.exits.heads import ImitationReadout, LayerHeads
 from mue_cli.exits.methods import Method
-from mue_cli.exits.readouts import ImitationReadout, LayerHeads
 from mue_cli.inference.positions import PositionTables
-from mue_cli.ladder import levels
-from mue_cli.profiles import measure_profiles
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 LAYERS, DIM, ANSWERS = 4, 32, 3
 
@@ -22,7 +22,9 @@ def method_at(name: str, threshold: float) -> Method:
     torch.manual_seed(1)
     heads, imitation = LayerHeads(LAYERS, DIM, ANSWERS), ImitationReadout(LAYERS, DIM)
     return {
-        "mue": lambda: methods.mue({"image": threshold, "text": threshold, "decoder": threshold}, True, None),
+        "mue": lambda: methods.mue(
+            {"image": threshold, "text": threshold, "decoder": threshold}, True, None
+        ),
         "deebert": lambda: methods.deebert(threshold, heads, True),
         "pabee": lambda: methods.pabee(max(1, np.ceil(threshold * LAYERS)), heads, True),
         "deecap": lambda: methods.deecap(threshold, imitation, True),
@@ -32,7 +34,9 @@ def method_at(name: str, threshold: float) -> Method:
 
 @pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])
 def test_rows_leave_where_the_profile_says(name: str) -> None:
-    """Answers are one step, so the profile of the full model is exact: the first layer above the threshold, or the last one."""
+    """Answers are one step, so the profile of the full model is exact: the first layer above the
+    threshold, or the last one.
+    """
     batch, model = small_batch(0, 12), small_model(0)
     subject = Subject(model, Letters(), ENTAILMENT, SearchSection(), PositionTables(model))
     profiles = measure_profiles(subject, method_at(name, 0.5), [batch])
@@ -41,19 +45,31 @@ def test_rows_leave_where_the_profile_says(name: str) -> None:
     found = set()
     for threshold in levels(profile, 4).values():
         method = method_at(name, threshold)
-        only_decoder = Method(method.name, True, {"decoder": method.rules["decoder"]}, readout=method.readout)
-        exits = [prediction.trace.decoder_exits[0] for prediction in predict_batch(subject, only_decoder, batch)]
-        least = max(threshold, 0.0) if name == "pabee" else threshold  # at least one layer must agree
-        above = [[layer for layer, value in enumerate(row[:-1], start=1) if value > least] for row in profile]
+        only_decoder = Method(
+            method.name, True, {"decoder": method.rules["decoder"]}, readout=method.readout
+        )
+        exits = [
+            prediction.trace.decoder_exits[0]
+            for prediction in predict_batch(subject, only_decoder, batch)
+        ]
+        least = (
+            max(threshold, 0.0) if name == "pabee" else threshold
+        )  # at least one layer must agree
+        above = [
+            [layer for layer, value in enumerate(row[:-1], start=1) if value > least]
+            for row in profile
+        ]
         assert exits == [layers[0] if layers else LAYERS for layers in above], threshold
         found |= set(exits)
     assert len(found) > 1
 
 
 def test_levels_by_hand() -> None:
-    """Two rows of three layers; thresholds 0.5 and 0.3 of the ladder save 1/6 and 1/2 of the layers, at once 2/3.
+    """Two rows of three layers; thresholds 0.5 and 0.3 of the ladder save 1/6 and 1/2 of the
+    layers, at once 2/3.
 
-    Asked for a half and all of 2/3: 1/3 is as far from 1/6 as from 1/2, and the first of them counts.
+    Asked for a half and all of 2/3: 1/3 is as far from 1/6 as from 1/2, and the first of them
+    counts.
     """
     found = levels([[0.2, 0.6, 0.9], [0.4, 0.1, 0.3]], 2)
     assert list(found) == [0.5, 1.0]

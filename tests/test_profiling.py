@@ -8,8 +8,8 @@ from mue_cli.cost.flops import trace_flops
 from mue_cli.cost.traffic import ValueSizes, resnet_weights, trace_traffic
 from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
 from mue_cli.exits.trace import Trace
+from mue_cli.inference.cpu import packed
 from mue_cli.inference.encode import encode
-from mue_cli.inference.packed import packed
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
 from mue_cli.model.config import preset
@@ -19,7 +19,7 @@ from mue_cli.profiling.ceilings import Ceilings, measure_ceilings
 from mue_cli.profiling.parts import Part, Profile, Watched, profile, watch, watch_in_turn
 from mue_cli.profiling.stopwatch import Stopwatch
 from mue_cli.profiling.verdict import Measured, flops_reduction, parts_reduction, verdict
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 IMAGE_SIZE = 32
 SEARCH = SearchSection(beam=3, max_tokens=6, min_tokens=6)
@@ -48,11 +48,20 @@ class Subject:
 
     @torch.inference_mode()
     def run(self, method, probes) -> Trace:
-        encoded = encode(self.model, self._tables, method, self._images, self._tokens, probes=probes)
+        encoded = encode(
+            self.model, self._tables, method, self._images, self._tokens, probes=probes
+        )
         found = generate(self.model, self._tables, method, encoded, SEARCH, probes)[0]
         exits = {stream: layers[0] for stream, layers in encoded.exit_layers.items()}
         tokens = {stream: counts[0] for stream, counts in encoded.num_tokens.items()}
-        return Trace("a", exits, tokens, tuple(found.exit_layers), len(found.best.tokens), tuple(found.num_hypotheses))
+        return Trace(
+            "a",
+            exits,
+            tokens,
+            tuple(found.exit_layers),
+            len(found.best.tokens),
+            tuple(found.num_hypotheses),
+        )
 
 
 METHODS = {
@@ -69,7 +78,9 @@ def watched_run(name: str) -> tuple[Subject, Watched]:
 
 
 def make_profile(*parts: tuple[str, float, float, float], steps: float = 10.0) -> Profile:
-    return Profile(tuple(Part(name, calls, ms, flops, 0.0) for name, calls, ms, flops in parts), steps)
+    return Profile(
+        tuple(Part(name, calls, ms, flops, 0.0) for name, calls, ms, flops in parts), steps
+    )
 
 
 def test_time_inside_a_part_counts_there_and_not_outside() -> None:
@@ -128,7 +139,9 @@ def test_calls_are_those_of_the_trace(name: str) -> None:
     wanted = {f"encoder, {stream}": layer for stream, layer in trace.encoder_exits.items()}
     wanted |= {"ResNet": 1, "embedding": 1, "rest": 1, "head": len(trace.decoder_exits)}
     wanted |= {"decoder": sum(trace.decoder_exits), "cross K/V": max(trace.decoder_exits)}
-    assert {part: calls for part, calls in seen.calls.items() if part not in ("rule", "skipped K/V")} == wanted
+    assert {
+        part: calls for part, calls in seen.calls.items() if part not in ("rule", "skipped K/V")
+    } == wanted
     assert ("rule" in seen.calls) == bool(METHODS[name].rules)
 
 
@@ -150,13 +163,18 @@ def test_operations_of_the_parts_are_those_of_the_cost_model(name: str) -> None:
     counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, asked)
     assert found.flops == counted.total
     assert (found.part("ResNet").flops, found.part("head").flops) == (counted.resnet, counted.head)
-    assert sum(part.flops for part in found.parts if part.name.startswith("encoder, ")) == counted.encoder
+    assert (
+        sum(part.flops for part in found.parts if part.name.startswith("encoder, "))
+        == counted.encoder
+    )
     assert found.part("decoder").flops + found.part("skipped K/V").flops == counted.decoder
     assert (found.part("rule").flops > 0) == (name == "mue")
 
 
 @pytest.mark.parametrize("policy", ["project", "recompute", "copy"])
-def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_them(policy: SkippedPolicy) -> None:
+def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_them(
+    policy: SkippedPolicy,
+) -> None:
     subject = Subject()
     method = Method("static", True, {"decoder": _Alternating()}, policy)
     seen = watch(subject.model, method, subject.run, Stopwatch())
@@ -187,17 +205,30 @@ def test_of_repeated_runs_the_fastest_of_each_method_and_sample_is_kept() -> Non
 
     done: list[tuple[int, int]] = []
     methods = (METHODS["full"], METHODS["static"])
-    found = watch_in_turn(subject.model, methods, ["a", "b"], run, 2, progress=lambda *n: done.append(n))
-    assert order == [(sample, name) for sample in "ab" for _ in range(2) for name in ("full", "static")]
-    assert [[each.trace.encoder_exits["image"] for each in runs] for runs in found] == [[4, 4], [1, 1]]
+    found = watch_in_turn(
+        subject.model, methods, ["a", "b"], run, 2, progress=lambda *n: done.append(n)
+    )
+    assert order == [
+        (sample, name) for sample in "ab" for _ in range(2) for name in ("full", "static")
+    ]
+    assert [[each.trace.encoder_exits["image"] for each in runs] for runs in found] == [
+        [4, 4],
+        [1, 1],
+    ]
     assert done == [(1, 2), (2, 2)]
 
 
 def test_means_over_samples_weigh_samples_alike() -> None:
     trace = Trace("a", {"joint": 4}, {"joint": 9}, (4, 4), 2, (1, 3))
-    runs = [Watched(trace, {"head": 0.002, "rest": 0.001}, {"head": 2, "rest": 1}), Watched(trace, {"rest": 0.005}, {"rest": 1})]
+    runs = [
+        Watched(trace, {"head": 0.002, "rest": 0.001}, {"head": 2, "rest": 1}),
+        Watched(trace, {"rest": 0.005}, {"rest": 1}),
+    ]
     found = profile(runs, METHODS["full"], small_model(0).config, IMAGE_SIZE, ValueSizes())
-    assert [(part.name, part.calls, part.ms) for part in found.parts] == [("head", 1.0, 1.0), ("rest", 1.0, pytest.approx(3.0))]
+    assert [(part.name, part.calls, part.ms) for part in found.parts] == [
+        ("head", 1.0, 1.0),
+        ("rest", 1.0, pytest.approx(3.0)),
+    ]
     assert (found.num_steps, found.share("head"), found.share("decoder")) == (2.0, 0.25, 0.0)
 
 
@@ -208,7 +239,9 @@ def test_rates_are_operations_and_bytes_over_time() -> None:
 
 
 def test_traffic_by_hand() -> None:
-    """Two steps at depth 2 and 1 of a model with D 4, F 8, V 10: a layer's matrices are 4*16 + 2*32 and 6*16 + 2*32."""
+    """Two steps at depth 2 and 1 of a model with D 4, F 8, V 10: a layer's matrices are 4*16 + 2*32
+    and 6*16 + 2*32.
+    """
     config = preset("nano", vocab_size=10, embed_dim=4, ffn_dim=8, num_heads=1)
     trace = Trace("a", {"image": 3, "text": 1}, {"image": 5, "text": 2}, (2, 1), 2, (1, 3))
     found = trace_traffic(trace, config, ValueSizes(weight=1, value=4))
@@ -222,7 +255,9 @@ def test_traffic_by_hand() -> None:
 def test_resnet_weights_are_those_of_the_module(blocks: tuple[int, int, int], width: int) -> None:
     with torch.device("meta"):
         module = ResNet(blocks, width)
-    assert resnet_weights(blocks, width) == sum(p.numel() for p in module.parameters() if p.ndim == 4)
+    assert resnet_weights(blocks, width) == sum(
+        p.numel() for p in module.parameters() if p.ndim == 4
+    )
 
 
 def test_the_ceiling_is_the_slower_of_computing_and_reading() -> None:
@@ -232,12 +267,18 @@ def test_the_ceiling_is_the_slower_of_computing_and_reading() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_ceilings_are_measured_through_the_models_own_path(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceilings_are_measured_through_the_models_own_path(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("SECONDS", 0.0), ("BUFFER_BYTES", 2**20), ("ROWS", {"cpu": 8})):
         monkeypatch.setattr(ceilings, name, value)
     asked: list[str] = []
     at_precision = ceilings.at_precision
-    monkeypatch.setattr(ceilings, "at_precision", lambda model, name: asked.append(name) or at_precision(model, name))
+    monkeypatch.setattr(
+        ceilings,
+        "at_precision",
+        lambda model, name: asked.append(name) or at_precision(model, name),
+    )
     found = measure_ceilings(precision, torch.device("cpu"))
     assert asked == [precision]
     assert min(found.gflops_packed, found.gflops_mm, found.gbytes_read) > 0
@@ -246,14 +287,28 @@ def test_ceilings_are_measured_through_the_models_own_path(precision: str, monke
 
 def test_parts_promise_full_times_for_the_methods_calls() -> None:
     full_profile = make_profile(("ResNet", 1, 20, 40), ("decoder", 60, 60, 50), ("rest", 1, 20, 0))
-    other = make_profile(("ResNet", 1, 25, 40), ("decoder", 30, 50, 25), ("rule", 30, 3, 1), ("rest", 1, 40, 0), steps=5.0)
-    # 20 for the ResNet, 30 calls of 1 ms, 3 for the rule as measured, half of full's rest: 63 of 100.
+    other = make_profile(
+        ("ResNet", 1, 25, 40),
+        ("decoder", 30, 50, 25),
+        ("rule", 30, 3, 1),
+        ("rest", 1, 40, 0),
+        steps=5.0,
+    )
+    # 20 for the ResNet, 30 calls of 1 ms, 3 for the rule as measured, half of full's rest: 63 of
+    # 100.
     assert parts_reduction(full_profile, other) == pytest.approx(0.37)
     assert flops_reduction(full_profile, other) == pytest.approx(1 - 66 / 90)
 
 
-ENCODER_HEAVY = make_profile(("ResNet", 1, 20, 1), ("encoder, image", 6, 50, 1), ("encoder, text", 6, 5, 1), ("decoder", 60, 25, 1))
-RESNET_HEAVY = make_profile(("ResNet", 1, 44, 1), ("embedding", 1, 4, 1), ("decoder", 60, 40, 1), ("rest", 1, 12, 1))
+ENCODER_HEAVY = make_profile(
+    ("ResNet", 1, 20, 1),
+    ("encoder, image", 6, 50, 1),
+    ("encoder, text", 6, 5, 1),
+    ("decoder", 60, 25, 1),
+)
+RESNET_HEAVY = make_profile(
+    ("ResNet", 1, 44, 1), ("embedding", 1, 4, 1), ("decoder", 60, 40, 1), ("rest", 1, 12, 1)
+)
 
 
 @pytest.mark.parametrize(
@@ -297,5 +352,7 @@ RESNET_HEAVY = make_profile(("ResNet", 1, 44, 1), ("embedding", 1, 4, 1), ("deco
         ),
     ],
 )
-def test_the_sentence_says_what_the_numbers_say(measured: Measured, flops: float, profile_of_full: Profile, sentence: str) -> None:
+def test_the_sentence_says_what_the_numbers_say(
+    measured: Measured, flops: float, profile_of_full: Profile, sentence: str
+) -> None:
     assert verdict("mue", measured, flops, profile_of_full) == sentence

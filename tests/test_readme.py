@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mue_cli import recipe as recipes
 from mue_cli.commands.app import app
+from mue_cli.recipe import recipe as recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +18,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def code_lines(text: str) -> list[str]:
     """Return the lines of all bash blocks, continued lines joined, `$ ` and comments removed."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "".join(block for language, block in blocks if language == "bash").replace("\\\n", " ").splitlines()
+    lines = (
+        "".join(block for language, block in blocks if language == "bash")
+        .replace("\\\n", " ")
+        .splitlines()
+    )
     return [line.strip().removeprefix("$ ").split("  #")[0].strip() for line in lines]
 
 
@@ -31,9 +35,23 @@ def mue_lines() -> list[str]:
 
 def test_readme_shows_every_command() -> None:
     shown = {
-        " ".join(shlex.split(line)[1:3] if shlex.split(line)[1] in ("prepare", "plot") else shlex.split(line)[1:2]) for line in mue_lines()
+        " ".join(
+            shlex.split(line)[1:3]
+            if shlex.split(line)[1] in ("prepare", "plot")
+            else shlex.split(line)[1:2]
+        )
+        for line in mue_lines()
     }
-    assert shown >= {"demo", "finetune", "calibrate", "evaluate", "predict", "export", "plot saturation", "plot tradeoff"}
+    assert shown >= {
+        "demo",
+        "finetune",
+        "calibrate",
+        "evaluate",
+        "predict",
+        "export",
+        "plot saturation",
+        "plot tradeoff",
+    }
     assert shown >= {"prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve"}
 
 
@@ -44,7 +62,9 @@ def test_command_line_of_the_readme_is_understood(line: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("line", [line for line in mue_lines() if "--set" in line or "--recipe" in line])
+@pytest.mark.parametrize(
+    "line", [line for line in mue_lines() if "--set" in line or "--recipe" in line]
+)
 def test_recipes_and_overrides_of_the_readme_are_valid(line: str) -> None:
     words = shlex.split(line)
     following = list(itertools.pairwise(words))

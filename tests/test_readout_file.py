@@ -1,14 +1,16 @@
-"""Readouts and their files: what is written is read back; what is damaged or made for another model is refused in a line."""
+"""Readouts and their files: what is written is read back; what is damaged or made for another model
+is refused in a line.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from mue_cli import readout_file
 from mue_cli.errors import CheckpointError
+from mue_cli.experiment import exit_heads as readout_file
+from mue_cli.experiment.exit_heads import ReadoutSizes
 from mue_cli.model.tensor_file import write_tensors
-from mue_cli.readout_file import ReadoutSizes
 
 HEADS = ReadoutSizes("heads", 3, 8, 20)
 IMITATION = ReadoutSizes("imitation", 3, 8)
@@ -29,9 +31,15 @@ def refusal(path: Path, wanted: ReadoutSizes = HEADS) -> str:
 
 
 def rewrite(
-    path: Path, sizes: str = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}', **changes: torch.Tensor
+    path: Path,
+    sizes: str = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}',
+    **changes: torch.Tensor,
 ) -> None:
-    write_tensors(readout_file.make(HEADS).state_dict() | changes, path, {"format": readout_file.FORMAT, "sizes": sizes})
+    write_tensors(
+        readout_file.make(HEADS).state_dict() | changes,
+        path,
+        {"format": readout_file.FORMAT, "sizes": sizes},
+    )
 
 
 @pytest.mark.parametrize("sizes", [HEADS, IMITATION], ids=lambda sizes: sizes.kind)
@@ -40,12 +48,19 @@ def test_a_readout_is_read_back_to_the_bit(sizes: ReadoutSizes, tmp_path: Path) 
     readout_file.save(written, sizes, tmp_path / "a.safetensors")
     read = readout_file.load(tmp_path / "a.safetensors", sizes)
     assert type(read) is type(written) and not read.training
-    assert all(torch.equal(tensor, written.state_dict()[name]) for name, tensor in read.state_dict().items())
+    assert all(
+        torch.equal(tensor, written.state_dict()[name])
+        for name, tensor in read.state_dict().items()
+    )
 
 
-@pytest.mark.parametrize("wanted", [ReadoutSizes("heads", 4, 8, 20), ReadoutSizes("heads", 3, 8, 3), IMITATION], ids=str)
+@pytest.mark.parametrize(
+    "wanted", [ReadoutSizes("heads", 4, 8, 20), ReadoutSizes("heads", 3, 8, 3), IMITATION], ids=str
+)
 def test_a_readout_of_another_model_is_refused(path: Path, wanted: ReadoutSizes) -> None:
-    message = f"{path} holds heads for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
+    message = (
+        f"{path} holds heads for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
+    )
     assert refusal(path, wanted) == message
 
 
@@ -63,7 +78,10 @@ def test_weights_of_a_model_are_no_readout(path: Path) -> None:
     ("sizes", "said"),
     [
         ("{", "Expecting property name"),
-        ('{"kind": "heads", "num_layers": 0, "embed_dim": 8}', "expected a whole number, at least 1"),
+        (
+            '{"kind": "heads", "num_layers": 0, "embed_dim": 8}',
+            "expected a whole number, at least 1",
+        ),
         ('{"kind": "head", "num_layers": 3, "embed_dim": 8}', "expected one of heads, imitation"),
         ('{"kind": "heads"}', "num_layers"),
         ("[" * 100_000, "recursion"),
@@ -83,7 +101,10 @@ def test_values_that_are_not_finite_are_refused(path: Path) -> None:
 
 def test_tensors_that_do_not_fit_are_named(path: Path) -> None:
     rewrite(path, **{"norms.1.bias": torch.zeros(9), "more": torch.zeros(1)})
-    assert refusal(path) == f"{path} does not fit its own sizes: unknown more; norms.1.bias is (9,), expected (8,)"
+    assert (
+        refusal(path)
+        == f"{path} does not fit its own sizes: unknown more; norms.1.bias is (9,), expected (8,)"
+    )
 
 
 def test_a_missing_tensor_is_named(path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mue_cli import recipe as recipes
 from mue_cli.errors import RecipeError
-from mue_cli.recipe import Recipe
+from mue_cli.recipe import recipe as recipes
+from mue_cli.recipe.recipe import Recipe
 
 HEAD = "name: mine\ntask: caption\n"
 
@@ -37,7 +37,9 @@ def test_file_says_only_what_differs_from_the_defaults(write) -> None:
     assert recipe.exits == recipes.ExitsSection()
 
 
-def test_recipes_are_found_by_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_are_found_by_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert recipes.load("shapes-caption").task == "caption"
     assert recipes.load("shapes-entailment").task == "entailment"
@@ -51,7 +53,12 @@ def test_each_task_has_a_default_recipe() -> None:
 
 
 def test_dump_reads_back_as_the_same_recipe(write) -> None:
-    overrides = ["training.learning_rate=3e-5", "exits.image=0.97", "model.config.resnet_blocks=[1, 2, 3]", "data.root=some/folder"]
+    overrides = [
+        "training.learning_rate=3e-5",
+        "exits.image=0.97",
+        "model.config.resnet_blocks=[1, 2, 3]",
+        "data.root=some/folder",
+    ]
     recipe = recipes.load(write(HEAD), overrides)
     assert recipes.load(write(recipes.dump(recipe))) == recipe
 
@@ -60,29 +67,40 @@ def test_absent_values_are_dumped_as_null(write) -> None:
     assert "  image: null\n" in recipes.dump(recipes.load(write(HEAD)))
 
 
-@given(rate=st.floats(1e-12, 10.0), steps=st.integers(1, 10**9), threshold=st.none() | st.floats(-2, 2))
+@given(
+    rate=st.floats(1e-12, 10.0), steps=st.integers(1, 10**9), threshold=st.none() | st.floats(-2, 2)
+)
 def test_any_numbers_survive_the_round_trip(
     tmp_path_factory: pytest.TempPathFactory, rate: float, steps: int, threshold: float | None
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.yaml"
     recipe = Recipe(
-        "mine", "caption", training=recipes.TrainingSection(steps=steps, learning_rate=rate), exits=recipes.ExitsSection(image=threshold)
+        "mine",
+        "caption",
+        training=recipes.TrainingSection(steps=steps, learning_rate=rate),
+        exits=recipes.ExitsSection(image=threshold),
     )
     path.write_text(recipes.dump(recipe), encoding="utf-8")
     assert recipes.load(path) == recipe
 
 
 def test_overrides_replace_values_and_the_last_one_wins(write) -> None:
-    recipe = recipes.load(write(HEAD), ["exits.image=0.9", "exits.method=full", "exits.image=null", "seed=3"])
+    recipe = recipes.load(
+        write(HEAD), ["exits.image=0.9", "exits.method=full", "exits.image=null", "seed=3"]
+    )
     assert (recipe.exits.image, recipe.exits.method, recipe.seed) == (None, "full", 3)
 
 
 def test_override_reaches_single_fields_of_the_model(write) -> None:
-    assert recipes.load(write(HEAD), ["model.config.embed_dim=64"]).model.config == {"embed_dim": 64}
+    assert recipes.load(write(HEAD), ["model.config.embed_dim=64"]).model.config == {
+        "embed_dim": 64
+    }
 
 
 def test_short_scientific_numbers_are_numbers(write) -> None:
-    assert recipes.load(write(HEAD + "training: {learning_rate: 1e-4}")).training.learning_rate == 1e-4
+    assert (
+        recipes.load(write(HEAD + "training: {learning_rate: 1e-4}")).training.learning_rate == 1e-4
+    )
 
 
 def test_section_without_values_means_its_defaults(write) -> None:
@@ -108,7 +126,10 @@ def test_unknown_key_far_from_all_lists_the_known_ones(write) -> None:
 def test_wrong_choice_names_the_choices(write) -> None:
     path = write(HEAD + "exits: {method: mu}")
     choices = "full, static, mue, deebert, pabee, deecap, calm, oracle"
-    assert refusal(path) == (f'`exits.method` in `{path}` is "mu", expected one of {choices}', "did you mean `mue`?")
+    assert refusal(path) == (
+        f'`exits.method` in `{path}` is "mu", expected one of {choices}',
+        "did you mean `mue`?",
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,9 +151,14 @@ def test_wrong_choice_names_the_choices(write) -> None:
         ("search.min_tokens=30", "30", "at most `search.max_tokens`, which is 16"),
     ],
 )
-def test_wrong_value_says_what_was_found_and_what_was_expected(write, override: str, found: str, wanted: str) -> None:
+def test_wrong_value_says_what_was_found_and_what_was_expected(
+    write, override: str, found: str, wanted: str
+) -> None:
     key = override.split("=")[0]
-    assert refusal(write(HEAD), override)[0] == f"`{key}` in `--set {override}` is {found}, expected {wanted}"
+    assert (
+        refusal(write(HEAD), override)[0]
+        == f"`{key}` in `--set {override}` is {found}, expected {wanted}"
+    )
 
 
 def test_number_in_quotes_gets_a_hint(write) -> None:
@@ -141,12 +167,17 @@ def test_number_in_quotes_gets_a_hint(write) -> None:
 
 def test_dataset_must_fit_the_task(write) -> None:
     message, _ = refusal(write(HEAD), "data.dataset=snli-ve")
-    assert message.endswith('is "snli-ve", expected one of shapes, coco, flickr8k for the task caption')
+    assert message.endswith(
+        'is "snli-ve", expected one of shapes, coco, flickr8k for the task caption'
+    )
 
 
 def test_missing_key_is_named(write) -> None:
     path = write("name: mine\n")
-    assert refusal(path) == (f"missing key `task` in `{path}`", "it holds one of caption, entailment")
+    assert refusal(path) == (
+        f"missing key `task` in `{path}`",
+        "it holds one of caption, entailment",
+    )
 
 
 @pytest.mark.parametrize("override", ["training.steps", "=3", "training.=3", ".steps=3"])
@@ -160,24 +191,37 @@ def test_override_without_key_or_value_shows_how_to_write_it(write, override: st
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (HEAD + "exits:\n\tbeta: 1\n", "line 4, column 1: found character '\\t' that cannot start any token"),
+        (
+            HEAD + "exits:\n\tbeta: 1\n",
+            "line 4, column 1: found character '\\t' that cannot start any token",
+        ),
         (HEAD + "name: other\n", "line 3, column 1: the key `name` stands twice"),
-        (HEAD + "exits: {beta: 0.1, beta: 0.2}\n", "line 3, column 20: the key `beta` stands twice"),
-        (HEAD + "x: !!python/object:os.system 1\n", "could not determine a constructor for the tag"),
+        (
+            HEAD + "exits: {beta: 0.1, beta: 0.2}\n",
+            "line 3, column 20: the key `beta` stands twice",
+        ),
+        (
+            HEAD + "x: !!python/object:os.system 1\n",
+            "could not determine a constructor for the tag",
+        ),
         ("a: [1\n", "expected ',' or ']'"),
     ],
 )
 def test_broken_yaml_is_one_line_with_its_place(write, text: str, problem: str) -> None:
     path = write(text)
     message, _ = refusal(path)
-    assert message.startswith(f"cannot read `{path}`: ") and problem in message and "\n" not in message
+    assert (
+        message.startswith(f"cannot read `{path}`: ") and problem in message and "\n" not in message
+    )
 
 
 def test_tabs_get_a_hint(write) -> None:
     assert refusal(write(HEAD + "exits:\n\tbeta: 1\n"))[1] == "indent with spaces, never with tabs"
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "empty"), ("# only a comment\n", "empty"), ("- a\n", "not a mapping")])
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "empty"), ("# only a comment\n", "empty"), ("- a\n", "not a mapping")]
+)
 def test_file_that_is_no_mapping_is_refused(write, text: str, found: str) -> None:
     path = write(text)
     assert refusal(path)[0] == f"`{path}` is {found}, expected keys and values"
@@ -190,7 +234,10 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gets_the_nearest_one() -> None:
-    assert refusal("shape-caption") == ("no recipe named `shape-caption`", "did you mean `shapes-caption`?")
+    assert refusal("shape-caption") == (
+        "no recipe named `shape-caption`",
+        "did you mean `shapes-caption`?",
+    )
 
 
 def test_absent_file_lists_the_named_recipes() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mue_cli import recipe as recipes
+from mue_cli.recipe import recipe as recipes
 from mue_cli.study.file import load
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
@@ -54,7 +54,9 @@ def test_study_opens_with_a_comment_that_says_what_it_is(path: Path) -> None:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_method_of_a_study_begins_from_the_same_weights(path: Path) -> None:
     folders = load(path).folders
-    assert {folders[row.folder].start for name, row in load(path).rows.items() if name != "small"} == {"start"}
+    assert {
+        folders[row.folder].start for name, row in load(path).rows.items() if name != "small"
+    } == {"start"}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -63,7 +65,9 @@ def test_every_model_of_a_study_is_trained_for_as_many_steps(path: Path) -> None
 
     def steps(name: str) -> int:
         folder = study.folders[name]
-        return study.changed_recipe(folder.settings).training.steps + (steps(folder.start) if folder.start else 0)
+        return study.changed_recipe(folder.settings).training.steps + (
+            steps(folder.start) if folder.start else 0
+        )
 
     assert len({steps(row.folder) for row in study.rows.values()}) == 1
 
@@ -71,4 +75,6 @@ def test_every_model_of_a_study_is_trained_for_as_many_steps(path: Path) -> None
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_folder_of_a_study_is_evaluated_or_started_from(path: Path) -> None:
     study = load(path)
-    assert set(study.folders) == {row.folder for row in study.rows.values()} | {each.start for each in study.folders.values() if each.start}
+    assert set(study.folders) == {row.folder for row in study.rows.values()} | {
+        each.start for each in study.folders.values() if each.start
+    }

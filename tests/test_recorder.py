@@ -7,6 +7,7 @@ import torch
 import twins
 from small_ofa import pad, small_inputs, small_model
 
+from mue_cli.evaluation.explain import Recorder
 from mue_cli.exits.decay import Decay, decayed_threshold
 from mue_cli.exits.methods import Method, full, mue, static
 from mue_cli.exits.trace import Trace
@@ -15,8 +16,7 @@ from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
 from mue_cli.model.encoder import joint_stream, separate_streams
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import SearchSection
-from mue_cli.recorder import Recorder
+from mue_cli.recipe.recipe import SearchSection
 from mue_cli.reports.explanation import Explanation, Passage
 
 LAYERS = 4
@@ -43,21 +43,30 @@ def record(model: OFA, method: Method, seed: int, search: SearchSection) -> list
         )
         explanations.append(recorder.explain(row, trace, tokens))
         assert [passage.exit_layer for passage in explanations[-1].decoder] == result.exit_layers
-        assert {name: passage.exit_layer for name, passage in explanations[-1].encoder.items()} == trace.encoder_exits
+        assert {
+            name: passage.exit_layer for name, passage in explanations[-1].encoder.items()
+        } == trace.encoder_exits
     return explanations
 
 
 def middle(explanations: list[Explanation]) -> dict[str, float]:
-    """Return thresholds in the middle of what every stream showed, so that rows leave at different layers."""
+    """Return thresholds in the middle of what every stream showed, so that rows leave at different
+    layers.
+    """
     seen: dict[str, list[float]] = {}
     for explanation in explanations:
-        for name, passage in [*explanation.encoder.items(), *(("decoder", passage) for passage in explanation.decoder)]:
+        for name, passage in [
+            *explanation.encoder.items(),
+            *(("decoder", passage) for passage in explanation.decoder),
+        ]:
             seen.setdefault(name, []).extend(passage.similarities[:-1])
     return {name: statistics.median(values) + 1e-4 for name, values in seen.items()}
 
 
 class Watched(twins.Decoder):
-    """The slow decoder, keeping the state before and after every layer of every step, for all hypotheses."""
+    """The slow decoder, keeping the state before and after every layer of every step, for all
+    hypotheses.
+    """
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
@@ -70,17 +79,24 @@ class Watched(twins.Decoder):
 
     def similarities(self, step: int) -> list[float]:
         pairs = [self.seen[step, i] for i in range(LAYERS) if (step, i) in self.seen]
-        return [twins.cosine(*(torch.stack(states) for states in zip(*pair, strict=True))) for pair in pairs]
+        return [
+            twins.cosine(*(torch.stack(states) for states in zip(*pair, strict=True)))
+            for pair in pairs
+        ]
 
 
-def by_hand(model: OFA, image: torch.Tensor, tokens: list[int], decompose: bool, exits: dict[str, int]) -> dict[str, list[float]]:
+def by_hand(
+    model: OFA, image: torch.Tensor, tokens: list[int], decompose: bool, exits: dict[str, int]
+) -> dict[str, list[float]]:
     """Run each stream's layers up to its exit and compare neighbours."""
     parts = model.encoder.embed(image[None], torch.tensor([tokens]))
     found: dict[str, list[float]] = {}
     for stream in (separate_streams if decompose else joint_stream)(*parts):
         hidden, found[stream.name] = stream.hidden, []
         for i in range(exits[stream.name]):
-            bias = model.encoder.absolute_bias(stream.layout) + model.encoder.relative_bias(i, stream.layout)
+            bias = model.encoder.absolute_bias(stream.layout) + model.encoder.relative_bias(
+                i, stream.layout
+            )
             after = model.encoder.layers[i](hidden, bias[None])
             found[stream.name].append(twins.cosine(hidden, after))
             hidden = after
@@ -94,12 +110,30 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
     thresholds = middle(record(model, full(decompose), seed, search))
     explanations = record(model, mue(thresholds, decompose, Decay(beta=0.9, tau=1.0)), seed, search)
     images, texts = small_inputs(seed, ROWS)
-    assert any(passage.left_early for explanation in explanations for passage in explanation.decoder)
+    assert any(
+        passage.left_early for explanation in explanations for passage in explanation.decoder
+    )
     for row, explanation in enumerate(explanations):
         with torch.inference_mode():
-            hidden, layout, exits = twins.encode(model, images[row], texts[row], thresholds, decompose)
-            decoder = Watched(model, hidden, layout, thresholds["decoder"], Decay(beta=0.9, tau=1.0), search.max_tokens + 1)
-            twins.generate(decoder, search.beam, search.max_tokens, search.min_tokens, search.no_repeat_ngram, 1.0)
+            hidden, layout, exits = twins.encode(
+                model, images[row], texts[row], thresholds, decompose
+            )
+            decoder = Watched(
+                model,
+                hidden,
+                layout,
+                thresholds["decoder"],
+                Decay(beta=0.9, tau=1.0),
+                search.max_tokens + 1,
+            )
+            twins.generate(
+                decoder,
+                search.beam,
+                search.max_tokens,
+                search.min_tokens,
+                search.no_repeat_ngram,
+                1.0,
+            )
             streams = by_hand(model, images[row], texts[row], decompose, exits)
         assert set(explanation.encoder) == set(streams)
         for name, passage in explanation.encoder.items():
@@ -107,7 +141,9 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
             assert passage.threshold == thresholds[name]
         for step, passage in enumerate(explanation.decoder, start=1):
             assert list(passage.similarities) == pytest.approx(decoder.similarities(step), abs=1e-5)
-            assert passage.threshold == decayed_threshold(thresholds["decoder"], step, search.max_tokens + 1, 0.9, 1.0)
+            assert passage.threshold == decayed_threshold(
+                thresholds["decoder"], step, search.max_tokens + 1, 0.9, 1.0
+            )
 
 
 def test_a_row_leaves_at_the_first_similarity_above_its_threshold() -> None:
@@ -124,7 +160,11 @@ def test_a_row_leaves_at_the_first_similarity_above_its_threshold() -> None:
 def test_full_has_similarities_of_every_layer_and_no_threshold() -> None:
     for explanation in record(small_model(2), full(True), 2, SearchSection(beam=1, max_tokens=3)):
         for passage in (*explanation.encoder.values(), *explanation.decoder):
-            assert (passage.exit_layer, passage.threshold, passage.left_early) == (LAYERS, None, False)
+            assert (passage.exit_layer, passage.threshold, passage.left_early) == (
+                LAYERS,
+                None,
+                False,
+            )
         assert explanation.reduction == 0.0
 
 
@@ -133,19 +173,37 @@ def test_static_leaves_without_a_threshold() -> None:
     explanation = record(small_model(2), method, 2, SearchSection(beam=1, max_tokens=3))[0]
     assert [passage.exit_layer for passage in explanation.encoder.values()] == [1, 2]
     assert {passage.exit_layer for passage in explanation.decoder} == {3}
-    assert explanation.encoder["image"].threshold is None and explanation.encoder["image"].left_early
+    assert (
+        explanation.encoder["image"].threshold is None and explanation.encoder["image"].left_early
+    )
     assert explanation.reduction == pytest.approx(1 - (1.5 / 4 + 3 / 4) / 2)
 
 
 def test_steps_at_full_depth_and_thresholds_above_one_have_no_threshold() -> None:
     method = mue({"image": 1.5, "text": 0.9, "decoder": 0.9}, True, Decay(full_depth_steps=2))
-    explanation = record(small_model(2), method, 2, SearchSection(beam=1, max_tokens=4, min_tokens=4))[0]
+    explanation = record(
+        small_model(2), method, 2, SearchSection(beam=1, max_tokens=4, min_tokens=4)
+    )[0]
     assert explanation.encoder["image"].threshold is None
-    assert [passage.threshold is None for passage in explanation.decoder] == [True, True, False, False, False]
+    assert [passage.threshold is None for passage in explanation.decoder] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_labels_mark_what_continues_a_word_and_what_the_search_did_beside_the_answer() -> None:
     step = Passage((0.5,), 2, None)
-    explanation = Explanation("mue", {"image": step}, (" ska", "te", "\x1b", "</s>"), (step,) * 5, 0.5)
+    explanation = Explanation(
+        "mue", {"image": step}, (" ska", "te", "\x1b", "</s>"), (step,) * 5, 0.5
+    )
     assert explanation.labels() == ["ska", "+te", "+\ufffd", "</s>", "(beam)"]
-    assert [step["token"] for step in explanation.as_json()["steps"]] == [" ska", "te", "\x1b", "</s>", None]
+    assert [step["token"] for step in explanation.as_json()["steps"]] == [
+        " ska",
+        "te",
+        "\x1b",
+        "</s>",
+        None,
+    ]

@@ -12,7 +12,16 @@ from mue_cli.reports.record import Record
 
 
 def test_pareto_front_keeps_the_points_that_no_other_beats():
-    points = [(0.1, 90.0), (0.3, 95.0), (0.2, 95.0), (0.5, 80.0), (0.4, 80.0), (0.4, 70.0), (0.0, 100.0), (0.3, 95.0)]
+    points = [
+        (0.1, 90.0),
+        (0.3, 95.0),
+        (0.2, 95.0),
+        (0.5, 80.0),
+        (0.4, 80.0),
+        (0.4, 70.0),
+        (0.0, 100.0),
+        (0.3, 95.0),
+    ]
     assert pareto_front(points) == [(0.0, 100.0), (0.3, 95.0), (0.5, 80.0)]
     assert pareto_front([]) == []
 
@@ -53,16 +62,39 @@ def test_overlap_of_two_boxes_is_their_common_area():
 
 def test_a_place_costs_what_it_covers_of_every_obstacle():
     obstacles = [(Box(0, 0, 4, 4), 2.0), (Box(3, 1, 9, 2), 8.0), (Box(20, 20, 30, 30), 5.0)]
-    edges = np.array([(box.left, box.bottom, box.right, box.top, weight) for box, weight in obstacles])
+    edges = np.array(
+        [(box.left, box.bottom, box.right, box.top, weight) for box, weight in obstacles]
+    )
     place = Box(2, 0, 8, 3)
-    assert _covered(place, edges) == sum(weight * place.overlap(box) for box, weight in obstacles) == 2.0 * 6 + 8.0 * 5
+    assert (
+        _covered(place, edges)
+        == sum(weight * place.overlap(box) for box, weight in obstacles)
+        == 2.0 * 6 + 8.0 * 5
+    )
     assert _covered(place, edges[:0]) == 0.0
 
 
 def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
     """Return a sweep's entries: (expected reduction, score), relative to a full score of 100."""
     return [
-        Entry("calm", seed, x, Record("r", "caption", "shapes", "test", "calm", seed, 9, "CIDEr", {"CIDEr": y}, {"expected": x}), 100.0)
+        Entry(
+            "calm",
+            seed,
+            x,
+            Record(
+                "r",
+                "caption",
+                "shapes",
+                "test",
+                "calm",
+                seed,
+                9,
+                "CIDEr",
+                {"CIDEr": y},
+                {"expected": x},
+            ),
+            100.0,
+        )
         for x, y in points
     ]
 
@@ -73,7 +105,10 @@ def at(curve, reduction: float) -> Spread:
 
 
 def test_seeds_that_agree_where_both_were_run_have_no_spread_though_one_was_run_further():
-    short, long = swept(0, [(0.5, 50.0), (0.3, 80.0)]), swept(1, [(0.1, 100.0), (0.3, 80.0), (0.5, 50.0)])
+    short, long = (
+        swept(0, [(0.5, 50.0), (0.3, 80.0)]),
+        swept(1, [(0.1, 100.0), (0.3, 80.0), (0.5, 50.0)]),
+    )
     (curve,) = curves([*short, *long], score)
     assert (curve.line[0].x.mean, curve.line[-1].x.mean) == (30.0, 50.0)
     assert all(point.y.high - point.y.low == pytest.approx(0.0) for point in curve.line)
@@ -82,20 +117,27 @@ def test_seeds_that_agree_where_both_were_run_have_no_spread_though_one_was_run_
 
 
 def test_a_line_is_the_mean_of_seeds_at_the_same_reduction():
-    (curve,) = curves([*swept(0, [(0.2, 90.0), (0.4, 60.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score)
+    (curve,) = curves(
+        [*swept(0, [(0.2, 90.0), (0.4, 60.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score
+    )
     assert (curve.line[0].x.mean, curve.line[-1].x.mean) == (30.0, 40.0)
     assert at(curve, 30.0) == Spread(pytest.approx(77.5), pytest.approx(75.0), pytest.approx(80.0))
     assert at(curve, 40.0) == Spread(pytest.approx(60.0), pytest.approx(60.0), pytest.approx(60.0))
 
 
 def test_seeds_that_share_no_reduction_have_points_and_no_line():
-    (curve,) = curves([*swept(0, [(0.1, 99.0), (0.2, 90.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score)
+    (curve,) = curves(
+        [*swept(0, [(0.1, 99.0), (0.2, 90.0)]), *swept(1, [(0.3, 80.0), (0.5, 40.0)])], score
+    )
     assert not curve.line and len(curve.points) == 4
 
 
 def test_the_line_of_one_seed_goes_through_its_points_whatever_order_they_came_in():
     (curve,) = curves(swept(0, [(0.4, 60.0), (0.2, 90.0)]), score)
-    assert [(point.x.mean, point.y) for point in curve.line] == [(20.0, Spread(90.0, 90.0, 90.0)), (40.0, Spread(60.0, 60.0, 60.0))]
+    assert [(point.x.mean, point.y) for point in curve.line] == [
+        (20.0, Spread(90.0, 90.0, 90.0)),
+        (40.0, Spread(60.0, 60.0, 60.0)),
+    ]
     assert curve.points == [(20.0, 90.0), (40.0, 60.0)] and not curve.calibrated
 
 
@@ -105,8 +147,14 @@ def test_one_calibrated_setting_of_each_seed_is_averaged_and_several_stand_for_t
 
     (single,) = curves([*settings(0, [(0.2, 90.0)]), *settings(1, [(0.4, 80.0)])], score)
     assert single.calibrated == [CurvePoint(Spread(30.0, 20.0, 40.0), Spread(85.0, 80.0, 90.0))]
-    (several,) = curves([*settings(0, [(0.2, 90.0), (0.5, 60.0)]), *settings(1, [(0.4, 80.0)])], score)
-    assert [(point.x.mean, point.y.mean) for point in several.calibrated] == [(20.0, 90.0), (40.0, 80.0), (50.0, 60.0)]
+    (several,) = curves(
+        [*settings(0, [(0.2, 90.0), (0.5, 60.0)]), *settings(1, [(0.4, 80.0)])], score
+    )
+    assert [(point.x.mean, point.y.mean) for point in several.calibrated] == [
+        (20.0, 90.0),
+        (40.0, 80.0),
+        (50.0, 60.0),
+    ]
 
 
 def test_entries_without_the_value_make_no_curve():

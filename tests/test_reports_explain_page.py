@@ -1,4 +1,6 @@
-"""The page of `mue predict --explain`: whole numbers of cells, inert text, colours that can be read."""
+"""The page of `mue predict --explain`: whole numbers of cells, inert text, colours that can be
+read.
+"""
 
 from html.parser import HTMLParser
 
@@ -10,7 +12,10 @@ from mue_cli.reports.explanation import Explanation, Passage
 
 EXPLANATION = Explanation(
     "mue",
-    {"image": Passage((0.3, 0.75, 0.9823), 4, 0.98), "text": Passage((-0.2, 0.5, 0.6, 0.7), 4, None)},
+    {
+        "image": Passage((0.3, 0.75, 0.9823), 4, 0.98),
+        "text": Passage((-0.2, 0.5, 0.6, 0.7), 4, None),
+    },
     (" a", "</s>"),
     (Passage((0.25,), 3, 0.2), Passage((0.1, 0.2, 0.3), 3, 0.19), Passage((0.5, 0.9), 3, 0.18)),
     0.4321,
@@ -49,8 +54,18 @@ def one(name: str = "a.png", text: str = "a cat") -> str:
 
 def test_every_layer_has_a_row_and_skipped_ones_have_no_number() -> None:
     rows = Table(one()).rows
-    assert rows[:4] == [["layer 1", "", "0.3000"], ["layer 2", "", "0.7500"], ["layer 3, exit", "", "0.9823"], ["layer 4", "skipped", ""]]
-    assert rows[4:8] == [["layer 1", "", "-0.2000"], ["layer 2", "", "0.5000"], ["layer 3", "", "0.6000"], ["layer 4", "", "0.7000"]]
+    assert rows[:4] == [
+        ["layer 1", "", "0.3000"],
+        ["layer 2", "", "0.7500"],
+        ["layer 3, exit", "", "0.9823"],
+        ["layer 4", "skipped", ""],
+    ]
+    assert rows[4:8] == [
+        ["layer 1", "", "-0.2000"],
+        ["layer 2", "", "0.5000"],
+        ["layer 3", "", "0.6000"],
+        ["layer 4", "", "0.7000"],
+    ]
 
 
 def test_every_token_has_a_row_of_layers_with_its_exit_and_threshold() -> None:
@@ -75,7 +90,15 @@ def test_the_exit_is_marked_where_a_sample_left_and_not_after_the_last_layer() -
     assert len(marked) == 3  # the image stream, the first and the third step
 
 
-@pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "&lt;script&gt;"])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "' onload='alert(1)",
+        "&lt;script&gt;",
+    ],
+)
 def test_names_captions_and_notes_are_nothing_but_text(evil: str) -> None:
     plain = [tag for tag, _ in Table(one()).found]
     text = page(evil, [evil], [Explained(evil, evil, b"jpeg", EXPLANATION)])
@@ -86,7 +109,11 @@ def test_names_captions_and_notes_are_nothing_but_text(evil: str) -> None:
 
 
 def test_page_forbids_scripts_and_loading() -> None:
-    policies = [attrs["content"] for tag, attrs in Table(one()).found if attrs.get("http-equiv") == "Content-Security-Policy"]
+    policies = [
+        attrs["content"]
+        for tag, attrs in Table(one()).found
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policies == [POLICY] and "script" not in POLICY and "default-src 'none'" in POLICY
 
 
@@ -99,7 +126,9 @@ def test_an_answer_without_words_has_a_heading_all_the_same() -> None:
 
 
 def test_scale_is_by_angle() -> None:
-    assert [heat.place(cosine) for cosine in (1.0, 0.5, 0.0, -0.3)] == pytest.approx([1.0, 1 / 3, 0.0, 0.0])
+    assert [heat.place(cosine) for cosine in (1.0, 0.5, 0.0, -0.3)] == pytest.approx(
+        [1.0, 1 / 3, 0.0, 0.0]
+    )
     assert heat.colour(1.0) == (254, 232, 56) and heat.colour(-1.0) == (0, 34, 78)
 
 
@@ -107,7 +136,9 @@ def test_numbers_can_be_read_on_every_colour() -> None:
     """WCAG asks for a contrast of 4.5; the best of black and white gives 4.58 at worst."""
     for step in range(101):
         background = heat.colour(step / 100)
-        light, dark = sorted((heat._luminance(background), heat._luminance(heat.ink(background))), reverse=True)
+        light, dark = sorted(
+            (heat._luminance(background), heat._luminance(heat.ink(background))), reverse=True
+        )
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 

@@ -10,10 +10,27 @@ GRID = [[100.0 * image + text for text in range(1, 7)] for image in range(1, 7)]
 
 def test_text_of_the_grid_has_a_row_per_image_layer_and_a_column_per_text_layer():
     lines = to_text(layers_tables(GRID, "CIDEr", 1200, "shapes test")[0]).splitlines()
-    assert lines[0].split() == ["image", "layers", "text", "1", "text", "2", "text", "3", "text", "4", "text", "5", "text", "6"]
+    assert lines[0].split() == [
+        "image",
+        "layers",
+        "text",
+        "1",
+        "text",
+        "2",
+        "text",
+        "3",
+        "text",
+        "4",
+        "text",
+        "5",
+        "text",
+        "6",
+    ]
     assert lines[2].split() == ["1", "101.0", "102.0", "103.0", "104.0", "105.0", "106.0"]
     assert lines[7].split() == ["6", "601.0", "602.0", "603.0", "604.0", "605.0", "606.0"]
-    assert lines[8].startswith("CIDEr on shapes test, 1,200 samples, when every sample's image stream leaves after the layer of the row")
+    assert lines[8].startswith(
+        "CIDEr on shapes test, 1,200 samples, when every sample's image stream leaves after the layer of the row"
+    )
 
 
 def test_text_of_the_papers_combinations_stands_beside_the_nearest_layers_of_the_grid():
@@ -24,7 +41,10 @@ def test_text_of_the_papers_combinations_stands_beside_the_nearest_layers_of_the
         "    3     6  306.0    50.5%  |     3.1   6.0    33.1    27.4  112.2   20.7    78.0%",
         "    6     2  602.0    99.3%  |     6.0   2.0    42.0    31.2  143.6   25.1    99.8%",
     ]
-    assert lines[-1] == "Paper (MuE, CVPR 2023, Table 2): OFA-Base on COCO (Karpathy test), with 6 encoder layers."
+    assert (
+        lines[-1]
+        == "Paper (MuE, CVPR 2023, Table 2): OFA-Base on COCO (Karpathy test), with 6 encoder layers."
+    )
 
 
 def test_entailment_stands_beside_dev_and_test():
@@ -36,7 +56,12 @@ def test_entailment_stands_beside_dev_and_test():
 
 def test_another_depth_is_met_at_the_same_part_of_the_encoder():
     grid = [[1.0] * 12 for _ in range(12)]
-    assert [row[:2] for row in layers_tables(grid, "CIDEr", 10, "")[1].rows] == [(12, 12), (6, 4), (6, 12), (12, 4)]
+    assert [row[:2] for row in layers_tables(grid, "CIDEr", 10, "")[1].rows] == [
+        (12, 12),
+        (6, 4),
+        (6, 12),
+        (12, 4),
+    ]
     assert [row[:2] for row in layers_tables([[1.0]], "CIDEr", 10, "")[1].rows] == [(1, 1)] * 4
 
 

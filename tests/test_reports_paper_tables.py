@@ -7,17 +7,51 @@ import pytest
 
 from mue_cli.errors import DataError
 from mue_cli.reports.entries import Entry, check_alike
-from mue_cli.reports.paper_tables import ablation_table, estimate, missing_rows, models_table, tradeoff_table
+from mue_cli.reports.paper_tables import (
+    ablation_table,
+    estimate,
+    missing_rows,
+    models_table,
+    tradeoff_table,
+)
 from mue_cli.reports.record import Record
 from mue_cli.reports.tables import Estimate, Table, to_csv, to_text
 
 METRICS = {"caption": "CIDEr", "entailment": "accuracy"}
 
 
-def entry(row, score, expected, seed=0, point=None, task="caption", dataset="shapes", split="test", full=400.0, **more):
-    costs = {"expected": expected, "num_encoder_layers": 6, "num_decoder_layers": 6, **more.pop("costs", {})}
+def entry(
+    row,
+    score,
+    expected,
+    seed=0,
+    point=None,
+    task="caption",
+    dataset="shapes",
+    split="test",
+    full=400.0,
+    **more,
+):
+    costs = {
+        "expected": expected,
+        "num_encoder_layers": 6,
+        "num_decoder_layers": 6,
+        **more.pop("costs", {}),
+    }
     scores = {METRICS[task]: score, **more.pop("scores", {})}
-    record = Record("recipe", task, dataset, split, row, seed, more.pop("samples", 500), METRICS[task], scores, costs, **more)
+    record = Record(
+        "recipe",
+        task,
+        dataset,
+        split,
+        row,
+        seed,
+        more.pop("samples", 500),
+        METRICS[task],
+        scores,
+        costs,
+        **more,
+    )
     return Entry(row, seed, point, record, full)
 
 
@@ -27,7 +61,10 @@ def cells(table: Table) -> list[dict[str, str]]:
 
 
 FULL = [entry("full", score, 0.0, seed) for seed, score in enumerate((390.0, 400.0, 410.0))]
-MUE = [entry("mue", score, expected, seed) for seed, (score, expected) in enumerate([(381.0, 0.38), (384.0, 0.40), (387.0, 0.45)])]
+MUE = [
+    entry("mue", score, expected, seed)
+    for seed, (score, expected) in enumerate([(381.0, 0.38), (384.0, 0.40), (387.0, 0.45)])
+]
 
 
 def test_an_estimate_is_the_mean_and_the_sample_standard_deviation():
@@ -39,15 +76,51 @@ def test_an_estimate_is_the_mean_and_the_sample_standard_deviation():
 
 
 def test_models_are_in_the_papers_order_then_ours():
-    rows = ("oracle", "calm", "static", "mue", "deecap", "pabee", "deebert", "small", "full", "mue-joint")
+    rows = (
+        "oracle",
+        "calm",
+        "static",
+        "mue",
+        "deecap",
+        "pabee",
+        "deebert",
+        "small",
+        "full",
+        "mue-joint",
+    )
     table = models_table([entry(row, 300.0, 0.3) for row in rows])
-    names = ["full", "small", "DeeBERT", "PABEE", "DeeCap", "MuE", "static", "CALM", "oracle (same answers)"]
+    names = [
+        "full",
+        "small",
+        "DeeBERT",
+        "PABEE",
+        "DeeCap",
+        "MuE",
+        "static",
+        "CALM",
+        "oracle (same answers)",
+    ]
     assert [row["model"] for row in cells(table)] == names
-    assert [row["model (paper)"] for row in cells(table)] == ["OFA-Base", "OFA-Tiny", "DeeBERT", "PABEE", "DeeCap", "MuE", "", "", ""]
+    assert [row["model (paper)"] for row in cells(table)] == [
+        "OFA-Base",
+        "OFA-Tiny",
+        "DeeBERT",
+        "PABEE",
+        "DeeCap",
+        "MuE",
+        "",
+        "",
+        "",
+    ]
 
 
 def test_text_of_table_1_is_read_line_by_line():
-    small = entry("small", 360.0, 0.333, costs={"num_encoder_layers": 4, "num_decoder_layers": 4, "measured": -0.0001})
+    small = entry(
+        "small",
+        360.0,
+        0.333,
+        costs={"num_encoder_layers": 4, "num_decoder_layers": 4, "measured": -0.0001},
+    )
     lines = [line.split("|") for line in to_text(models_table([*FULL, *MUE, small])).splitlines()]
     assert [line[0].rstrip() for line in lines[:9]] == [
         "",
@@ -83,7 +156,12 @@ def test_of_full_is_left_out_without_a_full_model():
 
 def test_csv_has_full_precision():
     row = cells(models_table([*FULL, *MUE]))[5]
-    assert (row["model"], row["CIDEr"], row["CIDEr sd"], row["seeds"]) == ("MuE", "384.0", "3.0", "3")
+    assert (row["model"], row["CIDEr"], row["CIDEr sd"], row["seeds"]) == (
+        "MuE",
+        "384.0",
+        "3.0",
+        "3",
+    )
     assert float(row["expected"]) == pytest.approx(0.41)
     assert float(row["expected sd"]) == pytest.approx(0.0013**0.5)
     assert (row["CIDEr (paper)"], row["reduction (paper)"]) == ("137.0", "0.402")
@@ -98,7 +176,13 @@ def test_columns_that_only_the_paper_has_stay_on_its_side():
 
 def test_a_row_that_neither_side_has_is_left_out():
     entailment = models_table([entry("full", 80.0, 0.0, task="entailment", full=80.0)])
-    assert [row["model"] for row in cells(entailment)] == ["full", "small", "DeeBERT", "PABEE", "MuE"]
+    assert [row["model"] for row in cells(entailment)] == [
+        "full",
+        "small",
+        "DeeBERT",
+        "PABEE",
+        "MuE",
+    ]
 
 
 def test_entailment_has_the_papers_dev_and_test():
@@ -132,9 +216,18 @@ def test_interval_of_a_single_seed_is_in_csv_and_not_in_text():
 
 
 def test_tradeoff_goes_by_rising_reduction_with_settings_grouped_over_seeds():
-    swept = [entry("mue", 400.0 - 100 * cost + seed, cost, seed, point=cost) for seed in (0, 1) for cost in (0.6, 0.2)]
+    swept = [
+        entry("mue", 400.0 - 100 * cost + seed, cost, seed, point=cost)
+        for seed in (0, 1)
+        for cost in (0.6, 0.2)
+    ]
     rows = cells(tradeoff_table([*swept, *FULL, *MUE]))
-    assert [(row["model"], row["seeds"]) for row in rows[:4]] == [("full", "3"), ("MuE, swept", "2"), ("MuE", "3"), ("MuE, swept", "2")]
+    assert [(row["model"], row["seeds"]) for row in rows[:4]] == [
+        ("full", "3"),
+        ("MuE, swept", "2"),
+        ("MuE", "3"),
+        ("MuE, swept", "2"),
+    ]
     assert [float(row["expected"]) for row in rows[:4]] == pytest.approx([0.0, 0.2, 0.41, 0.6])
     assert [row["CIDEr"] for row in rows[:4]] == ["400.0", "380.5", "384.0", "340.5"]
     assert [row["reduction (paper)"] for row in rows] == ["0.0", "0.2", "0.289", "0.342", "0.45"]
@@ -144,7 +237,16 @@ def test_tradeoff_goes_by_rising_reduction_with_settings_grouped_over_seeds():
 def test_tradeoff_with_more_settings_than_the_paper_shows_them_all():
     swept = [entry("mue", 300.0, cost / 10, point=cost) for cost in range(1, 8)]
     rows = cells(tradeoff_table([*FULL, *swept]))
-    assert [row["model (paper)"] for row in rows] == ["OFA-Base", "MuE", "MuE", "MuE", "MuE", "", "", ""]
+    assert [row["model (paper)"] for row in rows] == [
+        "OFA-Base",
+        "MuE",
+        "MuE",
+        "MuE",
+        "MuE",
+        "",
+        "",
+        "",
+    ]
 
 
 def test_tradeoff_says_that_settings_in_one_line_are_not_the_same():
@@ -152,7 +254,11 @@ def test_tradeoff_says_that_settings_in_one_line_are_not_the_same():
 
 
 def test_ablation_is_three_rows_beside_the_papers():
-    rows = cells(ablation_table([*FULL, *MUE, entry("mue-joint", 250.0, 0.2), entry("mue-last", 300.0, 0.25)]))
+    rows = cells(
+        ablation_table(
+            [*FULL, *MUE, entry("mue-joint", 250.0, 0.2), entry("mue-last", 300.0, 0.25)]
+        )
+    )
     assert [row["model"] for row in rows] == ["MuE", "MuE, joint encoder", "MuE, last-layer loss"]
     assert [row["CIDEr"] for row in rows] == ["384.0", "250.0", "300.0"]
     assert [row["CIDEr (paper)"] for row in rows] == ["137.0", "117.5", "117.9"]
@@ -167,20 +273,39 @@ def test_ablation_of_nothing_run_yet_is_the_papers_alone():
 
 def test_caption_says_whose_numbers_they_are():
     ours, *_, paper = models_table([*FULL, *MUE]).caption
-    assert ours == "Ours: shapes test, 500 samples, seeds 0, 1, 2: mean ± sample standard deviation."
+    assert (
+        ours == "Ours: shapes test, 500 samples, seeds 0, 1, 2: mean ± sample standard deviation."
+    )
     start = "Paper (MuE, CVPR 2023, Table 1): OFA-Base on COCO (Karpathy test), reduction by Eq. 14"
-    assert paper == f"{start}: other data and another model than ours, so compare `of full`, not the scores."
-    one, *_, own = models_table([entry("mue", 1.0, 0.4, dataset="coco", samples=5000), entry("full", 1.0, 0.0, samples=20)]).caption
+    assert (
+        paper
+        == f"{start}: other data and another model than ours, so compare `of full`, not the scores."
+    )
+    one, *_, own = models_table(
+        [entry("mue", 1.0, 0.4, dataset="coco", samples=5000), entry("full", 1.0, 0.0, samples=20)]
+    ).caption
     assert one == "Ours: shapes test, 20 to 5,000 samples, seed 0."
     assert own.startswith(start)
 
 
 def test_caption_on_the_papers_own_data_makes_no_excuses():
-    assert models_table([entry("mue", 1.0, 0.4, dataset="coco")]).caption[-1].endswith("reduction by Eq. 14.")
+    assert (
+        models_table([entry("mue", 1.0, 0.4, dataset="coco")])
+        .caption[-1]
+        .endswith("reduction by Eq. 14.")
+    )
 
 
 def test_missing_rows_are_named_in_order():
-    assert missing_rows(1, [*FULL, *MUE]) == ["small", "deebert", "pabee", "deecap", "static", "calm", "oracle"]
+    assert missing_rows(1, [*FULL, *MUE]) == [
+        "small",
+        "deebert",
+        "pabee",
+        "deecap",
+        "static",
+        "calm",
+        "oracle",
+    ]
     assert missing_rows(3, FULL) == ["mue", "the curve of mue"]
     assert missing_rows(3, [*FULL, *MUE, entry("mue", 1.0, 0.5, point=0.5)]) == []
     assert missing_rows(4, MUE) == ["mue-joint", "mue-last"]
@@ -196,7 +321,9 @@ def test_missing_rows_are_named_in_order():
     ],
 )
 def test_entries_that_do_not_belong_together_are_refused(name, change, values):
-    with pytest.raises(DataError, match=f"records of different {name}s cannot share a table: {values}") as caught:
+    with pytest.raises(
+        DataError, match=f"records of different {name}s cannot share a table: {values}"
+    ) as caught:
         check_alike([*MUE, entry("calm", 1.0, 0.1, **change)], "table")
     assert caught.value.hint == "keep them in run folders of their own"
     check_alike(MUE, "table")
@@ -227,12 +354,25 @@ def test_points_of_a_curve_are_averaged_over_seeds_by_their_number():
     """The second seed did not reach the first point."""
     first = [entry("mue", 380.0, 0.21, 0, point=0.2), entry("mue", 300.0, 0.39, 0, point=0.4)]
     second = [entry("mue", 320.0, 0.41, 1, point=0.4), entry("mue", 200.0, 0.6, 1, point=0.6)]
-    rows = [row for row in cells(tradeoff_table([*FULL, *first, *second])) if row["model"] == "MuE, swept"]
-    assert [(row["CIDEr"], row["seeds"]) for row in rows] == [("380.0", "1"), ("310.0", "2"), ("200.0", "1")]
+    rows = [
+        row
+        for row in cells(tradeoff_table([*FULL, *first, *second]))
+        if row["model"] == "MuE, swept"
+    ]
+    assert [(row["CIDEr"], row["seeds"]) for row in rows] == [
+        ("380.0", "1"),
+        ("310.0", "2"),
+        ("200.0", "1"),
+    ]
 
 
 def test_row_that_no_table_knows_is_the_last_of_table_1():
-    names = [row["model"] for row in cells(models_table([entry("mine", 300.0, 0.3), *FULL, *MUE, entry("mue-joint", 1.0, 0.1)]))]
+    names = [
+        row["model"]
+        for row in cells(
+            models_table([entry("mine", 300.0, 0.3), *FULL, *MUE, entry("mue-joint", 1.0, 0.1)])
+        )
+    ]
     assert names[-1] == "mine" and names.count("mine") == 1
     assert "MuE, joint encoder" not in names
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from mue_cli.reports.published import TABLE_1, TABLE_2, TABLE_3, TABLE_4, published_full_score, published_points
+from mue_cli.reports.published import (
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    published_full_score,
+    published_points,
+)
 
 PRINTED_1 = """
 OFA-Base | 89.3 89.2 1      | 42.8 31.7 146.7 25.8 1
@@ -29,7 +36,13 @@ PRINTED_2 = {
     "entailment": "6/6 88.6 88.7; 2.03/2.9 76.1 75.6; 6/2.9 79.1 79.5; 2.03/6 88.4 88.6",
 }
 METRICS = {"caption": ["BLEU-4", "METEOR", "CIDEr", "SPICE"], "entailment": ["dev", "test"]}
-ROWS = {"OFA-Base": "full", "OFA-Tiny": "small", "MuE Full": "mue", "w/o Decom": "mue-joint", "w/o Task loss": "mue-last"}
+ROWS = {
+    "OFA-Base": "full",
+    "OFA-Tiny": "small",
+    "MuE Full": "mue",
+    "w/o Decom": "mue-joint",
+    "w/o Task loss": "mue-last",
+}
 
 
 def printed(text, task):
@@ -38,16 +51,30 @@ def printed(text, task):
         model, entailment, caption = (part.strip() for part in line.split("|"))
         *scores, time = (caption if task == "caption" else entailment).split() or [None]
         if time:
-            yield model, [float(score) for score in scores], 0.0 if time == "1" else -float(time.rstrip("%")) / 100
+            yield (
+                model,
+                [float(score) for score in scores],
+                0.0 if time == "1" else -float(time.rstrip("%")) / 100,
+            )
 
 
 @pytest.mark.parametrize("task", ["caption", "entailment"])
-@pytest.mark.parametrize(("table", "text"), [(TABLE_1, PRINTED_1), (TABLE_3, PRINTED_3), (TABLE_4, PRINTED_4)], ids=["1", "3", "4"])
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [(TABLE_1, PRINTED_1), (TABLE_3, PRINTED_3), (TABLE_4, PRINTED_4)],
+    ids=["1", "3", "4"],
+)
 def test_models_scores_and_times_are_as_printed(table, text, task):
     expected = list(printed(text, task))
-    assert [(row.model, list(row.scores.values())) for row in table[task]] == [(model, scores) for model, scores, _ in expected]
-    assert [row.reduction for row in table[task]] == pytest.approx([reduction for _, _, reduction in expected])
-    assert [row.row for row in table[task]] == [ROWS.get(model, model.lower()) for model, _, _ in expected]
+    assert [(row.model, list(row.scores.values())) for row in table[task]] == [
+        (model, scores) for model, scores, _ in expected
+    ]
+    assert [row.reduction for row in table[task]] == pytest.approx(
+        [reduction for _, _, reduction in expected]
+    )
+    assert [row.row for row in table[task]] == [
+        ROWS.get(model, model.lower()) for model, _, _ in expected
+    ]
 
 
 @pytest.mark.parametrize("task", ["caption", "entailment"])
@@ -58,15 +85,30 @@ def test_every_line_has_all_metrics_of_its_task(table, task):
 
 @pytest.mark.parametrize("task", ["caption", "entailment"])
 def test_layers_of_each_stream_are_as_printed(task):
-    found = [f"{line.image_layers:g}/{line.text_layers:g} {[*line.scores.values()]}" for line in TABLE_2[task]]
+    found = [
+        f"{line.image_layers:g}/{line.text_layers:g} {[*line.scores.values()]}"
+        for line in TABLE_2[task]
+    ]
     lines = [line.split() for line in PRINTED_2[task].split("; ")]
-    expected = [["{:g}/{:g}".format(*map(float, layers.split("/"))), [*map(float, scores)]] for layers, *scores in lines]
+    expected = [
+        ["{:g}/{:g}".format(*map(float, layers.split("/"))), [*map(float, scores)]]
+        for layers, *scores in lines
+    ]
     assert found == [f"{layers} {scores}" for layers, scores in expected]
 
 
 def test_figures_show_the_points_of_table_1():
-    points = {point.model: (point.method, point.score, point.reduction) for point in published_points("caption")}
+    points = {
+        point.model: (point.method, point.score, point.reduction)
+        for point in published_points("caption")
+    }
     assert points["MuE"] == ("mue", 137.0, 0.402)
     assert points["OFA-Tiny"] == ("", 128.7, 0.33)
-    assert [point.score for point in published_points("entailment")] == [89.2, 85.2, 78.8, 85.2, 88.5]
+    assert [point.score for point in published_points("entailment")] == [
+        89.2,
+        85.2,
+        78.8,
+        85.2,
+        88.5,
+    ]
     assert published_full_score("entailment") == 89.2

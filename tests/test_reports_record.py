@@ -63,7 +63,9 @@ def test_json_that_is_no_record_is_named_with_what_is_wrong(tmp_path, change, me
     path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
     with pytest.raises(DataError) as error:
         read_records(path)
-    assert f"{path}, line 1 is not a record" in error.value.message and message in error.value.message
+    assert (
+        f"{path}, line 1 is not a record" in error.value.message and message in error.value.message
+    )
 
 
 def test_absent_and_empty_files_name_the_command_that_writes_them(tmp_path):

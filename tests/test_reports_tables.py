@@ -5,17 +5,57 @@ import re
 import pytest
 
 from mue_cli.reports.record import Record
-from mue_cli.reports.tables import Column, Estimate, Table, compare, to_csv, to_document, to_latex, to_markdown, to_text
+from mue_cli.reports.tables import (
+    Column,
+    Estimate,
+    Table,
+    compare,
+    to_csv,
+    to_document,
+    to_latex,
+    to_markdown,
+    to_text,
+)
 
 DEPTHS = {"num_encoder_layers": 6, "num_decoder_layers": 6}
 
 
 def record(method, score, **costs):
-    return Record("shapes-caption", "caption", "shapes", "test", method, 0, 500, "CIDEr", {"CIDEr": score}, costs)
+    return Record(
+        "shapes-caption",
+        "caption",
+        "shapes",
+        "test",
+        method,
+        0,
+        500,
+        "CIDEr",
+        {"CIDEr": score},
+        costs,
+    )
 
 
-FULL = record("full", 420.04, expected=0.0, flops=0.0, image_layers=6.0, text_layers=6.0, decoder_layers=6.0, **DEPTHS)
-MUE = record("mue", 411.0, expected=0.4125, flops=0.36, measured=0.28, image_layers=2.5, text_layers=3.25, decoder_layers=3.0, **DEPTHS)
+FULL = record(
+    "full",
+    420.04,
+    expected=0.0,
+    flops=0.0,
+    image_layers=6.0,
+    text_layers=6.0,
+    decoder_layers=6.0,
+    **DEPTHS,
+)
+MUE = record(
+    "mue",
+    411.0,
+    expected=0.4125,
+    flops=0.36,
+    measured=0.28,
+    image_layers=2.5,
+    text_layers=3.25,
+    decoder_layers=3.0,
+    **DEPTHS,
+)
 
 
 def test_text_lines_up_words_to_the_left_and_numbers_to_the_right():
@@ -46,7 +86,13 @@ def test_columns_nobody_has_are_left_out():
 
 
 SEEDS = Table(
-    (Column("model"), Column("CIDEr", ".1f"), Column("expected", ".1%"), Column("CIDEr", ".1f", "paper"), Column("time", ".0%", "paper")),
+    (
+        Column("model"),
+        Column("CIDEr", ".1f"),
+        Column("expected", ".1%"),
+        Column("CIDEr", ".1f", "paper"),
+        Column("time", ".0%", "paper"),
+    ),
     (
         ("full", Estimate(381.25, 12.5), Estimate(0.0, None), 146.7, 0.0),
         ("mue_last", Estimate(99.0, None, (90.0, 105.5)), Estimate(0.4125, 0.01), None, -0.4),
@@ -79,7 +125,14 @@ def test_markdown_says_the_group_in_each_name_and_the_caption_below():
 
 
 @pytest.mark.parametrize(
-    ("cell", "shown"), [("a|b", r"a\|b"), ("a\\|b", r"a\\\|b"), ("<b>", r"\<b\>"), ("`x` [y]", r"\`x\` \[y\]"), ("a\nb", "a b")]
+    ("cell", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("a\\|b", r"a\\\|b"),
+        ("<b>", r"\<b\>"),
+        ("`x` [y]", r"\`x\` \[y\]"),
+        ("a\nb", "a b"),
+    ],
 )
 def test_nothing_in_a_cell_is_markdown(cell, shown):
     assert to_markdown(Table((Column("a"),), ((cell,),))).splitlines()[2] == f"| {shown} |"
@@ -120,7 +173,11 @@ def test_latex_is_a_float_of_booktabs_with_the_group_above_its_columns():
         r"\end{tabular}}",
         r"\caption{Ours: 50\% of it. Paper: {*}theirs{*}.}",
     ]
-    assert (lines[0], lines[1], lines[-1]) == (r"% \usepackage{booktabs,graphicx}", r"\begin{table*}", r"\end{table*}")
+    assert (lines[0], lines[1], lines[-1]) == (
+        r"% \usepackage{booktabs,graphicx}",
+        r"\begin{table*}",
+        r"\end{table*}",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,13 +199,24 @@ def test_nothing_in_a_cell_is_latex(cell, shown):
 
 
 def test_every_row_of_latex_has_as_many_cells_as_there_are_columns():
-    rows = [line for line in to_latex(SEEDS).splitlines() if line.endswith(r" \\") and "multicolumn" not in line]
+    rows = [
+        line
+        for line in to_latex(SEEDS).splitlines()
+        if line.endswith(r" \\") and "multicolumn" not in line
+    ]
     assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [4, 4, 4]
 
 
 def test_two_groups_have_a_line_and_a_name_each():
     table = Table(
-        (Column("a"), Column("b", "d", "one"), Column("c", "d", "two"), Column("d", "d", "two"), Column("e", "d")), (("x", 1, 2, 3, 4),)
+        (
+            Column("a"),
+            Column("b", "d", "one"),
+            Column("c", "d", "two"),
+            Column("d", "d", "two"),
+            Column("e", "d"),
+        ),
+        (("x", 1, 2, 3, 4),),
     )
     assert to_text(table).splitlines()[0:2] == ["   | (one)  | (two)", "a  |     b  |     c  d  e"]
     assert r" & \multicolumn{1}{c}{one} & \multicolumn{2}{c}{two} &  \\" in to_latex(table)

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from mue_cli import recipe as recipes
-from mue_cli import runs
 from mue_cli.errors import DataError, MissingStepError, RecipeError
 from mue_cli.exits.trace import Trace
+from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.run_folder import Run, Thresholds
 from mue_cli.files import replacing, write_text
-from mue_cli.recipe import Recipe
-from mue_cli.runs import Run, Thresholds
+from mue_cli.recipe import recipe as recipes
+from mue_cli.recipe.recipe import Recipe
 
-THRESHOLDS = Thresholds({"image": 0.97, "text": 0.5, "decoder": 0.9}, 0.4, 0.412, "CIDEr", 88.5, 90.1, "val", 200)
+THRESHOLDS = Thresholds(
+    {"image": 0.97, "text": 0.5, "decoder": 0.9}, 0.4, 0.412, "CIDEr", 88.5, 90.1, "val", 200
+)
 TRACE = Trace("7", {"image": 3, "text": 2}, {"image": 16, "text": 9}, (2, 6, 4), 3, (1, 5, 5))
 
 
@@ -35,7 +37,9 @@ def test_thresholds_are_read_back(run: Run) -> None:
 
 def test_thresholds_file_reads_like_a_report(run: Run) -> None:
     runs.write_thresholds(run, THRESHOLDS)
-    assert run.thresholds.read_text(encoding="utf-8").startswith("thresholds:\n  image: 0.97\n  text: 0.5\n  decoder: 0.9\ntarget: 0.4\n")
+    assert run.thresholds.read_text(encoding="utf-8").startswith(
+        "thresholds:\n  image: 0.97\n  text: 0.5\n  decoder: 0.9\ntarget: 0.4\n"
+    )
 
 
 def test_traces_are_read_back(run: Run) -> None:
@@ -51,7 +55,9 @@ def test_traces_are_read_back(run: Run) -> None:
         (runs.records, "records.jsonl", "evaluate"),
     ],
 )
-def test_missing_step_names_the_command_that_writes_the_file(run: Run, read, name: str, command: str) -> None:
+def test_missing_step_names_the_command_that_writes_the_file(
+    run: Run, read, name: str, command: str
+) -> None:
     with pytest.raises(MissingStepError) as caught:
         read(run)
     assert caught.value.message == f"no {name} in `{run.folder}`"
@@ -60,7 +66,10 @@ def test_missing_step_names_the_command_that_writes_the_file(run: Run, read, nam
 
 def test_thresholds_edited_into_nonsense_are_refused(run: Run) -> None:
     runs.write_thresholds(run, THRESHOLDS)
-    run.thresholds.write_text(run.thresholds.read_text(encoding="utf-8").replace("image: 0.97", "image: high"), encoding="utf-8")
+    run.thresholds.write_text(
+        run.thresholds.read_text(encoding="utf-8").replace("image: 0.97", "image: high"),
+        encoding="utf-8",
+    )
     with pytest.raises(RecipeError, match=r"`thresholds` in .* expected a mapping"):
         runs.read_thresholds(run)
 
@@ -74,7 +83,10 @@ def test_line_of_traces_that_was_cut_short_is_named(run: Run) -> None:
 
 def test_predictions_are_in_cocos_result_form(run: Run) -> None:
     runs.write_predictions(run, [{"image_id": 42, "caption": "ein Küken"}])
-    assert run.predictions.read_text(encoding="utf-8") == '[\n {\n  "image_id": 42,\n  "caption": "ein Küken"\n }\n]\n'
+    assert (
+        run.predictions.read_text(encoding="utf-8")
+        == '[\n {\n  "image_id": 42,\n  "caption": "ein Küken"\n }\n]\n'
+    )
 
 
 def test_clear_removes_what_an_earlier_training_left_and_keeps_the_figures(run: Run) -> None:

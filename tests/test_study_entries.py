@@ -8,14 +8,23 @@ from small_study import STUDY, evaluated, record, write_study
 
 from mue_cli.cost.reduction import costs_against
 from mue_cli.errors import MissingStepError
+from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import Record, append_record
-from mue_cli.runs import Run
 from mue_cli.study import entries, need
 from mue_cli.study.entries import evaluated as noted
 from mue_cli.study.file import journal, keep, load, trained_run
 
-SMALL = {"num_encoder_layers": 4.0, "num_decoder_layers": 4.0, "joint_layers": 4.0, "decoder_layers": 4.0, "gflops_per_sample": 1.5}
-WITH_SMALL = STUDY.replace("rows:\n", "  small: {settings: {training.steps: 4}}\nrows:\n") + "  small: {folder: small, method: full}\n"
+SMALL = {
+    "num_encoder_layers": 4.0,
+    "num_decoder_layers": 4.0,
+    "joint_layers": 4.0,
+    "decoder_layers": 4.0,
+    "gflops_per_sample": 1.5,
+}
+WITH_SMALL = (
+    STUDY.replace("rows:\n", "  small: {settings: {training.steps: 4}}\nrows:\n")
+    + "  small: {folder: small, method: full}\n"
+)
 
 
 @pytest.fixture
@@ -27,13 +36,19 @@ def run(tmp_path: Path) -> Run:
 
 
 def points(run: Run, split: str = "test") -> list[tuple[str, int, bool, float, float]]:
-    return [(entry.row, entry.seed, entry.swept, entry.record.score, entry.full_score) for entry in entries(run, split)]
+    return [
+        (entry.row, entry.seed, entry.swept, entry.record.score, entry.full_score)
+        for entry in entries(run, split)
+    ]
 
 
 def ran(run: Run, seed: int, folder: str, row: str, *found: Record) -> None:
     """Add records as the study's own evaluation of a row would, and note it in the journal."""
     evaluated(run, seed, folder, *found)
-    journal(run, seed).note(f"row {row}", {"lines": [], "record": noted(trained_run(run, seed, folder), found[0].method)})
+    journal(run, seed).note(
+        f"row {row}",
+        {"lines": [], "record": noted(trained_run(run, seed, folder), found[0].method)},
+    )
 
 
 def scores(run: Run, split: str = "test") -> list[tuple[str, float]]:
@@ -42,9 +57,18 @@ def scores(run: Run, split: str = "test") -> list[tuple[str, float]]:
 
 def test_run_without_a_study_has_rows_named_after_methods(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    for each in (record("mue", 99.0), record("full", 120.0), record("mue", 98.0), record("mue", 90.0, sweep=0.4)):
+    for each in (
+        record("mue", 99.0),
+        record("full", 120.0),
+        record("mue", 98.0),
+        record("mue", 90.0, sweep=0.4),
+    ):
         append_record(run.records, each)
-    assert points(run) == [("mue", 0, False, 98.0, 120.0), ("mue", 0, True, 90.0, 120.0), ("full", 0, False, 120.0, 120.0)]
+    assert points(run) == [
+        ("mue", 0, False, 98.0, 120.0),
+        ("mue", 0, True, 90.0, 120.0),
+        ("full", 0, False, 120.0, 120.0),
+    ]
 
 
 def test_study_has_all_rows_and_seeds_that_were_evaluated_in_the_studys_order(run: Run) -> None:
@@ -66,32 +90,62 @@ def test_full_model_of_another_folder_is_no_row(run: Run) -> None:
     assert points(run) == [("mue", 0, False, 95.0, 0.0)]
 
 
-LOW, HIGH = {"thresholds": {"decoder": 0.5}, "sweep": 0.6}, {"thresholds": {"decoder": 0.9}, "sweep": 0.2}
+LOW, HIGH = (
+    {"thresholds": {"decoder": 0.5}, "sweep": 0.6},
+    {"thresholds": {"decoder": 0.9}, "sweep": 0.2},
+)
 
 
 def test_row_is_its_newest_record_with_the_curve_of_that_evaluation(run: Run) -> None:
-    evaluated(run, 0, "mue", record("mue", 1.0), record("full"), record("mue", 2.0, **LOW), record("mue", 3.0, **HIGH))
+    evaluated(
+        run,
+        0,
+        "mue",
+        record("mue", 1.0),
+        record("full"),
+        record("mue", 2.0, **LOW),
+        record("mue", 3.0, **HIGH),
+    )
     evaluated(run, 0, "mue", record("mue", 4.0), record("full"), record("mue", 5.0, **LOW))
     assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 5.0)]
 
 
 def test_evaluation_without_a_curve_keeps_the_one_before(run: Run) -> None:
-    evaluated(run, 0, "mue", record("mue", 1.0), record("mue", 2.0, **LOW), record("mue", 3.0, **HIGH), record("mue", 4.0))
-    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [(False, 4.0), (True, 2.0), (True, 3.0)]
+    evaluated(
+        run,
+        0,
+        "mue",
+        record("mue", 1.0),
+        record("mue", 2.0, **LOW),
+        record("mue", 3.0, **HIGH),
+        record("mue", 4.0),
+    )
+    assert [(swept, score) for _, _, swept, score, _ in points(run)] == [
+        (False, 4.0),
+        (True, 2.0),
+        (True, 3.0),
+    ]
 
 
 def test_row_takes_no_record_of_other_settings(run: Run) -> None:
     evaluated(run, 0, "full", record("static", 70.0, thresholds={"joint": 4.0, "decoder": 4.0}))
     evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}))
     evaluated(run, 0, "mue", record("mue", 80.0, tau=2.0), record("mue", 50.0, tau=1.0))
-    assert [(row, score) for row, _, _, score, _ in points(run)] == [("static", 70.0), ("mue", 80.0)]
+    assert [(row, score) for row, _, _, score, _ in points(run)] == [
+        ("static", 70.0),
+        ("mue", 80.0),
+    ]
 
 
 def test_curve_of_other_settings_is_left_out(run: Run) -> None:
     evaluated(run, 0, "full", record("static", 70.0, thresholds={"joint": 4.0, "decoder": 4.0}))
-    evaluated(run, 0, "full", record("static", 75.0, thresholds={"joint": 5.0, "decoder": 5.0}, sweep=5.0))
+    evaluated(
+        run, 0, "full", record("static", 75.0, thresholds={"joint": 5.0, "decoder": 5.0}, sweep=5.0)
+    )
     evaluated(run, 0, "full", record("static", 60.0, thresholds={"joint": 3.0, "decoder": 3.0}))
-    evaluated(run, 0, "full", record("static", 50.0, thresholds={"joint": 2.0, "decoder": 2.0}, sweep=2.0))
+    evaluated(
+        run, 0, "full", record("static", 50.0, thresholds={"joint": 2.0, "decoder": 2.0}, sweep=2.0)
+    )
     assert points(run) == [("static", 0, False, 70.0, 0.0), ("static", 0, True, 75.0, 0.0)]
 
 
@@ -126,10 +180,26 @@ def test_small_model_is_left_out_before_the_full_one_was_evaluated(run: Run) -> 
 
 
 def test_exits_of_a_small_model_count_against_the_deeper_one() -> None:
-    """3 of 4 encoder and 2 of 4 decoder layers: own 1 - (3/4 + 2/4) / 2 = 3/8; against 6 and 12: 1 - (3/6 + 2/12) / 2 = 2/3."""
-    small = {"expected": 3 / 8, "expected_token_weighted": 3 / 8, "flops": 0.2, "gflops_per_sample": 1.0, "decoder_layers": 2.0}
-    small |= {"num_encoder_layers": 4.0, "num_decoder_layers": 4.0, "measured": 0.3, "latency_ms": 7.0, "full_latency_ms": 10.0}
-    found = costs_against(small, {"num_encoder_layers": 6.0, "num_decoder_layers": 12.0, "gflops_per_sample": 4.0})
+    """3 of 4 encoder and 2 of 4 decoder layers: own 1 - (3/4 + 2/4) / 2 = 3/8; against 6 and 12: 1
+    - (3/6 + 2/12) / 2 = 2/3.
+    """
+    small = {
+        "expected": 3 / 8,
+        "expected_token_weighted": 3 / 8,
+        "flops": 0.2,
+        "gflops_per_sample": 1.0,
+        "decoder_layers": 2.0,
+    }
+    small |= {
+        "num_encoder_layers": 4.0,
+        "num_decoder_layers": 4.0,
+        "measured": 0.3,
+        "latency_ms": 7.0,
+        "full_latency_ms": 10.0,
+    }
+    found = costs_against(
+        small, {"num_encoder_layers": 6.0, "num_decoder_layers": 12.0, "gflops_per_sample": 4.0}
+    )
     assert found["expected"] == pytest.approx(2 / 3)
     assert found["expected_token_weighted"] == pytest.approx(2 / 3)
     assert found["flops"] == pytest.approx(0.75)
@@ -161,9 +231,17 @@ OWN = {
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=list(OTHERS))
-def test_row_keeps_what_the_study_ran_when_others_evaluate_its_method_there(run: Run, other: dict[str, object]) -> None:
+def test_row_keeps_what_the_study_ran_when_others_evaluate_its_method_there(
+    run: Run, other: dict[str, object]
+) -> None:
     ran(run, 0, "mue", "mue", record("mue", 95.0, **OWN), record("mue", 90.0, **OWN, sweep=0.4))
-    evaluated(run, 0, "mue", record("mue", 50.0, **OWN | other), record("mue", 40.0, **OWN | other, sweep=0.4))
+    evaluated(
+        run,
+        0,
+        "mue",
+        record("mue", 50.0, **OWN | other),
+        record("mue", 40.0, **OWN | other, sweep=0.4),
+    )
     assert scores(run) == [("mue", 95.0), ("mue", 90.0)]
 
 
@@ -188,8 +266,12 @@ def test_rows_of_one_folder_with_other_settings_keep_their_own_records(tmp_path:
     assert scores(run) == [("mue", 95.0), ("late", 85.0)]
 
 
-@pytest.mark.parametrize("other", [OTHERS[name] for name in ("beam", "precision", "decompose", "weights")])
-def test_row_without_a_journal_takes_no_record_of_another_recipe(run: Run, other: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "other", [OTHERS[name] for name in ("beam", "precision", "decompose", "weights")]
+)
+def test_row_without_a_journal_takes_no_record_of_another_recipe(
+    run: Run, other: dict[str, object]
+) -> None:
     evaluated(run, 0, "mue", record("mue", 95.0, tau=2.0), record("mue", 50.0, tau=2.0, **other))
     assert scores(run) == [("mue", 95.0)]
 
@@ -202,7 +284,9 @@ def test_row_without_a_journal_takes_the_record_of_most_samples(run: Run) -> Non
 def test_threshold_that_a_row_leaves_to_calibration_fits_any(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     keep(run, load(write_study(tmp_path, STUDY.replace("exits.tau: 2", "exits.image: null"))))
-    evaluated(run, 0, "mue", record("mue", 95.0, thresholds={"image": 0.9, "text": 0.9, "decoder": 0.9}))
+    evaluated(
+        run, 0, "mue", record("mue", 95.0, thresholds={"image": 0.9, "text": 0.9, "decoder": 0.9})
+    )
     assert scores(run) == [("mue", 95.0)]
 
 
@@ -214,20 +298,32 @@ def test_other_splits_of_a_row_may_have_other_samples(run: Run) -> None:
 
 def test_setting_that_was_evaluated_again_is_the_newest(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    for each in (record("mue", 1.0, tau=1.0), record("mue", 2.0, tau=2.0), record("mue", 3.0, tau=1.0)):
+    for each in (
+        record("mue", 1.0, tau=1.0),
+        record("mue", 2.0, tau=2.0),
+        record("mue", 3.0, tau=1.0),
+    ):
         append_record(run.records, each)
     assert scores(run) == [("mue", 2.0), ("mue", 3.0)]
 
 
 def test_full_score_is_of_the_full_model_evaluated_alike(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    wide, narrow, coarse = {"search": {"beam": 5}}, {"search": {"beam": 1}}, {"search": {"beam": 5}, "precision": "int8"}
+    wide, narrow, coarse = (
+        {"search": {"beam": 5}},
+        {"search": {"beam": 1}},
+        {"search": {"beam": 5}, "precision": "int8"},
+    )
     for number, settings in enumerate((wide, narrow, coarse), start=1):
         append_record(run.records, record("full", 100.0 * number, **settings))
         append_record(run.records, record("mue", 10.0 * number, **settings))
     append_record(run.records, replace(record("full", 400.0, **wide), num_samples=20))
     append_record(run.records, record("mue", 5.0, decompose=False, **wide))
-    found = [(entry.record.score, entry.full_score) for entry in entries(run, "test") if entry.row == "mue"]
+    found = [
+        (entry.record.score, entry.full_score)
+        for entry in entries(run, "test")
+        if entry.row == "mue"
+    ]
     assert found == [(10.0, 100.0), (20.0, 200.0), (30.0, 300.0), (5.0, 0.0)]
 
 
@@ -237,11 +333,22 @@ def test_curves_of_two_evaluations_without_a_study_are_not_mixed(tmp_path: Path)
     for number, settings in enumerate((LOW, HIGH), start=1):
         append_record(run.records, record("mue", number, tau=number))
         append_record(run.records, record("mue", 10.0 * number, **settings))
-    assert points(run) == [("mue", 0, False, 1.0, 0.0), ("mue", 0, False, 2.0, 0.0), ("mue", 0, True, 20.0, 0.0)]
+    assert points(run) == [
+        ("mue", 0, False, 1.0, 0.0),
+        ("mue", 0, False, 2.0, 0.0),
+        ("mue", 0, True, 20.0, 0.0),
+    ]
 
 
 def test_point_of_a_curve_keeps_its_number_also_when_that_is_nought(run: Run) -> None:
-    evaluated(run, 0, "mue", record("mue", 1.0), record("mue", 2.0, sweep=0), record("mue", 3.0, sweep=0.5))
+    evaluated(
+        run,
+        0,
+        "mue",
+        record("mue", 1.0),
+        record("mue", 2.0, sweep=0),
+        record("mue", 3.0, sweep=0.5),
+    )
     assert [entry.point for entry in entries(run, "test")] == [None, 0.0, 0.5]
 
 
@@ -257,7 +364,11 @@ def test_missing_split_names_the_command(tmp_path: Path, run: Run) -> None:
     evaluated(run, 0, "mue", record("mue", 1.0, precision="int8"))
     append_record(tmp_path / "alone" / "records.jsonl", record("mue"))
     hints = {}
-    for here, split in ((run, "test"), (run, "val"), (Run(tmp_path / "alone", "--run alone"), "val")):
+    for here, split in (
+        (run, "test"),
+        (run, "val"),
+        (Run(tmp_path / "alone", "--run alone"), "val"),
+    ):
         with pytest.raises(MissingStepError) as caught:
             need(here, split)
         assert caught.value.message == f"no record of the split `{split}` in `{here.folder}`"

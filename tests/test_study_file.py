@@ -5,10 +5,19 @@ from pathlib import Path
 import pytest
 from small_study import STUDY, write_study
 
-from mue_cli import recipe as recipes
 from mue_cli.errors import RecipeError
-from mue_cli.runs import Run
-from mue_cli.study.file import check_same, decomposed_run, keep, kept, load, study_file, study_run, trained_run
+from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe import recipe as recipes
+from mue_cli.study.file import (
+    check_same,
+    decomposed_run,
+    keep,
+    kept,
+    load,
+    study_file,
+    study_run,
+    trained_run,
+)
 from mue_cli.study.parts import Row
 
 
@@ -25,17 +34,26 @@ def refusal(folder: Path, text: str, *overrides: str) -> tuple[str, str | None]:
     return caught.value.message.replace(f"`{path}`", "FILE"), caught.value.hint
 
 
-def test_study_is_found_by_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_is_found_by_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert load("shapes-caption").recipe == "shapes-caption"
 
 
-def test_study_is_found_inside_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_is_found_inside_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The wheel carries recipes/ inside the package."""
     (tmp_path / "mue_cli" / "recipes" / "studies").mkdir(parents=True)
-    (tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml").write_text(STUDY, encoding="utf-8")
-    monkeypatch.setattr(recipes, "__file__", str(tmp_path / "mue_cli" / "recipe.py"))
-    assert recipes.find("little", "study") == tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml"
+    (tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml").write_text(
+        STUDY, encoding="utf-8"
+    )
+    monkeypatch.setattr(recipes, "__file__", str(tmp_path / "mue_cli" / "recipe" / "recipe.py"))
+    assert (
+        recipes.find("little", "study")
+        == tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml"
+    )
     assert recipes.names("study") == ("little",)
     assert recipes.names() == ()
 
@@ -47,7 +65,10 @@ def test_names_of_recipes_and_studies_are_kept_apart() -> None:
 def test_unknown_study_has_a_suggestion() -> None:
     with pytest.raises(RecipeError) as caught:
         load("shape-caption")
-    assert (caught.value.message, caught.value.hint) == ("no study named `shape-caption`", "did you mean `shapes-caption`?")
+    assert (caught.value.message, caught.value.hint) == (
+        "no study named `shape-caption`",
+        "did you mean `shapes-caption`?",
+    )
 
 
 def test_absent_study_file_is_named() -> None:
@@ -68,48 +89,138 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
     ("old", "new", "message", "hint"),
     [
         ("seeds:", "seed:", "unknown key `seed` in FILE", "did you mean `seeds`?"),
-        ("{start: start, settings", "{strat: start, settings", "unknown key `folders.full.strat` in FILE", "did you mean `start`?"),
-        ("folder: mue, method: oracle", "foldr: mue, method: oracle", "unknown key `rows.oracle.foldr` in FILE", "did you mean `folder`?"),
-        ("method: mue, t", "t", "missing key `rows.mue.method` in FILE", "it holds one of full, static"),
-        ("method: oracle", "method: oracel", '`rows.oracle.method` in FILE is "oracel", expected one of', "did you mean `oracle`?"),
-        ("0.4", "4", "`rows.mue.target_reduction` in FILE is 4, expected a number, from 0 to 1 or null", None),
-        ("start: start, method", "start: strat, method", "unknown folder `strat` in `folders.mue.start` of FILE", "did you mean `start`?"),
-        ("folder: mue, method: o", "folder: mu, method: o", "unknown folder `mu` in `rows.oracle.folder` of FILE", "did you mean `mue`?"),
+        (
+            "{start: start, settings",
+            "{strat: start, settings",
+            "unknown key `folders.full.strat` in FILE",
+            "did you mean `start`?",
+        ),
+        (
+            "folder: mue, method: oracle",
+            "foldr: mue, method: oracle",
+            "unknown key `rows.oracle.foldr` in FILE",
+            "did you mean `folder`?",
+        ),
+        (
+            "method: mue, t",
+            "t",
+            "missing key `rows.mue.method` in FILE",
+            "it holds one of full, static",
+        ),
+        (
+            "method: oracle",
+            "method: oracel",
+            '`rows.oracle.method` in FILE is "oracel", expected one of',
+            "did you mean `oracle`?",
+        ),
+        (
+            "0.4",
+            "4",
+            "`rows.mue.target_reduction` in FILE is 4, expected a number, from 0 to 1 or null",
+            None,
+        ),
+        (
+            "start: start, method",
+            "start: strat, method",
+            "unknown folder `strat` in `folders.mue.start` of FILE",
+            "did you mean `start`?",
+        ),
+        (
+            "folder: mue, method: o",
+            "folder: mu, method: o",
+            "unknown folder `mu` in `rows.oracle.folder` of FILE",
+            "did you mean `mue`?",
+        ),
         (
             "start: {s",
             "start: {start: full, s",
             "folders of FILE start in a circle: start from full from start",
             "one must start from nothing",
         ),
-        ("start: {s", "start: {start: start, s", "folders of FILE start in a circle: start from start", "one must start from nothing"),
+        (
+            "start: {s",
+            "start: {start: start, s",
+            "folders of FILE start in a circle: start from start",
+            "one must start from nothing",
+        ),
         (
             "start: start, method",
             "start: late, method",
             "`mue` of FILE starts from `late`, which comes after it",
             "move `late` above `mue`",
         ),
-        ("[0, 1]", "[1, 1]", "`seeds` in FILE is [1, 1], expected different whole numbers", "for example [0, 1, 2]"),
-        ("[0, 1]", "[]", "`seeds` in FILE is [], expected different whole numbers", "for example [0, 1, 2]"),
-        ("name: little", "name: a/b", 'the name "a/b" in FILE is not made of letters, digits, dots and dashes', "it may name a folder"),
-        ("  full: {folder", "  fll: {folder", "FILE has no row `full` of the method full", "scores and reductions are relative to it"),
+        (
+            "[0, 1]",
+            "[1, 1]",
+            "`seeds` in FILE is [1, 1], expected different whole numbers",
+            "for example [0, 1, 2]",
+        ),
+        (
+            "[0, 1]",
+            "[]",
+            "`seeds` in FILE is [], expected different whole numbers",
+            "for example [0, 1, 2]",
+        ),
+        (
+            "name: little",
+            "name: a/b",
+            'the name "a/b" in FILE is not made of letters, digits, dots and dashes',
+            "it may name a folder",
+        ),
+        (
+            "  full: {folder",
+            "  fll: {folder",
+            "FILE has no row `full` of the method full",
+            "scores and reductions are relative to it",
+        ),
         (
             "method: oracle",
             "method: pabee",
             "`rows.oracle` of FILE evaluates pabee in `mue`, which is trained with the method mue",
             "its readout",
         ),
-        ("d: oracle", "d: oracle, target_reduction: 0.3", "`rows.oracle.target_reduction` of FILE is 0.3, but oracle", "leave it out"),
-        ("d: oracle", "d: oracle, second_stage: {training.steps: 3}", "`rows.oracle.second_stage` of FILE is for deebert", "leave it out"),
+        (
+            "d: oracle",
+            "d: oracle, target_reduction: 0.3",
+            "`rows.oracle.target_reduction` of FILE is 0.3, but oracle",
+            "leave it out",
+        ),
+        (
+            "d: oracle",
+            "d: oracle, second_stage: {training.steps: 3}",
+            "`rows.oracle.second_stage` of FILE is for deebert",
+            "leave it out",
+        ),
         (
             "d: oracle",
             "d: mue, settings: {exits.tau: 2}",
             "the rows `mue` and `oracle` of FILE cannot be told apart: mue in `mue`",
             "give one of",
         ),
-        ("training.steps: 6", "training.step: 6", "`folders.start.settings` of FILE: unknown key `training.step`", "did you mean `steps`?"),
-        ("training.steps: 3", "training.step: 3", "`rows.deebert.second_stage` of FILE: unknown key", "did you mean `steps`?"),
-        ("exits.tau: 2", "exits.tua: 2", "`rows.mue.settings` of FILE: unknown key `exits.tua`", "did you mean `tau`?"),
-        ("exits.tau: 2", "exits.tau: -1", "`rows.mue.settings` of FILE: `exits.tau` in `--set exits.tau=-1` is -1", None),
+        (
+            "training.steps: 6",
+            "training.step: 6",
+            "`folders.start.settings` of FILE: unknown key `training.step`",
+            "did you mean `steps`?",
+        ),
+        (
+            "training.steps: 3",
+            "training.step: 3",
+            "`rows.deebert.second_stage` of FILE: unknown key",
+            "did you mean `steps`?",
+        ),
+        (
+            "exits.tau: 2",
+            "exits.tua: 2",
+            "`rows.mue.settings` of FILE: unknown key `exits.tua`",
+            "did you mean `tau`?",
+        ),
+        (
+            "exits.tau: 2",
+            "exits.tau: -1",
+            "`rows.mue.settings` of FILE: `exits.tau` in `--set exits.tau=-1` is -1",
+            None,
+        ),
         (
             "exits.tau: 2",
             "search.beam: 2",
@@ -122,7 +233,12 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "`folders.start.settings` of FILE has `seed`, expected settings of training or model",
             "what all rows",
         ),
-        ("training.steps: 6", "training: {steps: 6}", "`folders.start.settings` of FILE: `training` is no single value", "write each as"),
+        (
+            "training.steps: 6",
+            "training: {steps: 6}",
+            "`folders.start.settings` of FILE: `training` is no single value",
+            "write each as",
+        ),
         (
             "d: oracle",
             "d: mue, target_reduction: 0.2, settings: {calibration.max_evaluations: 8}",
@@ -141,7 +257,12 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "`rows.deebert` of FILE has the target reduction 0, expected a fraction above 0 and below 1",
             "0.4 stands for 40 %",
         ),
-        ("0.4,", "1,", "`rows.mue` of FILE has the target reduction 1, expected a fraction above 0 and below 1", "0.4 stands for 40 %"),
+        (
+            "0.4,",
+            "1,",
+            "`rows.mue` of FILE has the target reduction 1, expected a fraction above 0 and below 1",
+            "0.4 stands for 40 %",
+        ),
         (
             "exits.tau: 2",
             "calibration.max_evaluations: 2",
@@ -160,7 +281,12 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "`rows.static` of FILE needs an exit layer for each of joint, decoder",
             "for example settings: {exits.joint: 3, exits.decoder: 3}",
         ),
-        ("exits.joint: 4, ", "exits.joint: 4.5, ", "`rows.static` of FILE needs an exit layer for each of joint, decoder", "for example"),
+        (
+            "exits.joint: 4, ",
+            "exits.joint: 4.5, ",
+            "`rows.static` of FILE needs an exit layer for each of joint, decoder",
+            "for example",
+        ),
         (
             "full, method: static",
             "mue, method: static",
@@ -179,10 +305,17 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "`folders.start.settings` of FILE has `data.prompt`, expected settings of training or model",
             "what all rows",
         ),
-        ("recipe: shapes-caption", "recipe: shape-caption", "no recipe named `shape-caption`", "did you mean `shapes-caption`?"),
+        (
+            "recipe: shapes-caption",
+            "recipe: shape-caption",
+            "no recipe named `shape-caption`",
+            "did you mean `shapes-caption`?",
+        ),
     ],
 )
-def test_mistake_in_a_study_is_one_line_and_a_hint(tmp_path: Path, old: str, new: str, message: str, hint: str | None) -> None:
+def test_mistake_in_a_study_is_one_line_and_a_hint(
+    tmp_path: Path, old: str, new: str, message: str, hint: str | None
+) -> None:
     late = "  late: {settings: {training.steps: 4}}\nrows:\n"
     found, suggestion = refusal(tmp_path, changed(old, new).replace("rows:\n", late))
     assert found.startswith(message)
@@ -216,7 +349,13 @@ def test_override_wins_over_folders_and_rows(tmp_path: Path) -> None:
 
 
 def test_kept_study_reads_back_as_the_same_with_its_overrides(tmp_path: Path) -> None:
-    study, run = load(write_study(tmp_path), ["training.learning_rate=3e-5", "model.config.resnet_blocks=[1, 2, 3]"]), Run(tmp_path / "run")
+    study, run = (
+        load(
+            write_study(tmp_path),
+            ["training.learning_rate=3e-5", "model.config.resnet_blocks=[1, 2, 3]"],
+        ),
+        Run(tmp_path / "run"),
+    )
     keep(run, study)
     assert kept(run) == study
     assert study_file(run) == tmp_path / "run" / "study" / "study.yaml"
@@ -231,7 +370,10 @@ def test_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     keep(run, load(write_study(tmp_path)))
     with pytest.raises(RecipeError) as caught:
         check_same(run, load("shapes-caption"))
-    assert caught.value.message == f'`{run.study}` holds the study "little" of the recipe shapes-caption'
+    assert (
+        caught.value.message
+        == f'`{run.study}` holds the study "little" of the recipe shapes-caption'
+    )
     assert caught.value.hint == "name another folder with --run"
 
 
@@ -239,7 +381,10 @@ def test_study_belongs_to_the_run_of_its_recipe_unless_a_folder_is_named(tmp_pat
     study = load(write_study(tmp_path))
     assert study_run(study).folder == Path("runs/shapes-caption")
     assert study_run(study).command("table 1") == "mue table 1 --recipe shapes-caption"
-    assert study_run(study, Path("my runs")).command("table 1") == "mue table 1 --recipe shapes-caption --run 'my runs'"
+    assert (
+        study_run(study, Path("my runs")).command("table 1")
+        == "mue table 1 --recipe shapes-caption --run 'my runs'"
+    )
 
 
 def test_study_with_other_overrides_is_refused(tmp_path: Path) -> None:
@@ -248,8 +393,14 @@ def test_study_with_other_overrides_is_refused(tmp_path: Path) -> None:
     check_same(run, load(path, ["evaluation.samples=9", "evaluation.samples=4"]))
     with pytest.raises(RecipeError) as caught:
         check_same(run, load(path, ["evaluation.samples=9"]))
-    assert caught.value.message == f"`{run.study}` was made with --set evaluation.samples=4, now it is --set evaluation.samples=9"
-    assert caught.value.hint == "rows of both would be mixed: remove that folder, or name another with --run"
+    assert (
+        caught.value.message
+        == f"`{run.study}` was made with --set evaluation.samples=4, now it is --set evaluation.samples=9"
+    )
+    assert (
+        caught.value.hint
+        == "rows of both would be mixed: remove that folder, or name another with --run"
+    )
     with pytest.raises(RecipeError, match="now it is no --set"):
         check_same(run, load(path))
 
@@ -258,7 +409,9 @@ def test_damaged_study_file_is_refused_as_a_study_is(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     keep(run, load(write_study(tmp_path)))
     file = study_file(run)
-    file.write_text(file.read_text(encoding="utf-8").replace("folder: mue", "folder: mu"), encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("folder: mue", "folder: mu"), encoding="utf-8"
+    )
     with pytest.raises(RecipeError, match=r"unknown folder `mu` in `rows\.mue\.folder` of"):
         kept(run)
 
@@ -266,7 +419,10 @@ def test_damaged_study_file_is_refused_as_a_study_is(tmp_path: Path) -> None:
 def test_rows_that_an_override_makes_the_same_are_refused(tmp_path: Path) -> None:
     text = STUDY + "  late: {folder: mue, method: mue, settings: {exits.tau: 9}}\n"
     assert load(write_study(tmp_path, text)).rows["late"].settings == {"exits.tau": 9}
-    assert refusal(tmp_path, text, "exits.tau=1")[0] == "the rows `mue` and `late` of FILE cannot be told apart: mue in `mue`"
+    assert (
+        refusal(tmp_path, text, "exits.tau=1")[0]
+        == "the rows `mue` and `late` of FILE cannot be told apart: mue in `mue`"
+    )
 
 
 def test_settings_that_a_record_does_not_state_tell_no_rows_apart(tmp_path: Path) -> None:
@@ -274,7 +430,10 @@ def test_settings_that_a_record_does_not_state_tell_no_rows_apart(tmp_path: Path
     for method in ("oracle", "deebert"):
         text = STUDY.split("rows:")[0] + "rows:\n  full: {folder: full, method: full}\n"
         text += f"  some: {row.format(method, 1)}\n  some-2: {row.format(method, 2)}\n"
-        assert refusal(tmp_path, text)[0] == f"the rows `some` and `some-2` of FILE cannot be told apart: {method} in `full`"
+        assert (
+            refusal(tmp_path, text)[0]
+            == f"the rows `some` and `some-2` of FILE cannot be told apart: {method} in `full`"
+        )
 
 
 def test_first_folder_that_encodes_image_and_text_apart_is_found(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from small_study import STUDY, evaluated, record, write_study
 
-from mue_cli.data.manifest import Manifest, write_manifest
+from mue_cli.data.store.manifest import Manifest, write_manifest
 from mue_cli.errors import DataError, RecipeError
-from mue_cli.runs import Run
+from mue_cli.experiment.run_folder import Run
 from mue_cli.study.file import load, seed_folder, trained_run
 from mue_cli.study.plan import RowPlan, plan
 
@@ -26,13 +26,21 @@ class Place:
         self.run = Run(folder / "run")
         self.file = write_study(folder)
 
-    def plans(self, *rows: str, text: str = STUDY, seeds: tuple[int, ...] = (0,), overrides: tuple[str, ...] = ()) -> list[RowPlan]:
+    def plans(
+        self,
+        *rows: str,
+        text: str = STUDY,
+        seeds: tuple[int, ...] = (0,),
+        overrides: tuple[str, ...] = (),
+    ) -> list[RowPlan]:
         self.file.write_text(text, encoding="utf-8")
         return plan(load(self.file, overrides), self.run, seeds, rows or ROWS)
 
     def lines(self, *rows: str, **options: object) -> list[str]:
         """Return the command lines, with the study's folder as RUN."""
-        text = [shlex.join(line.words) for row in self.plans(*rows, **options) for line in row.lines]  # type: ignore[arg-type]
+        text = [
+            shlex.join(line.words) for row in self.plans(*rows, **options) for line in row.lines
+        ]  # type: ignore[arg-type]
         return [line.replace(str(self.run.study), "RUN") for line in text]
 
     def carry_out(self, *rows: str, last: int | None = None, **options: object) -> None:
@@ -63,7 +71,9 @@ def pretend(words: tuple[str, ...]) -> None:
         here.last_state.touch()
     elif words[0] == "evaluate":
         study = Run(here.folder.parent.parent.parent)
-        evaluated(study, 0, here.folder.name, record(method, **RECORDED.get(method, {})), record("full"))
+        evaluated(
+            study, 0, here.folder.name, record(method, **RECORDED.get(method, {})), record("full")
+        )
 
 
 @pytest.fixture
@@ -91,13 +101,18 @@ def test_lines_of_a_study(place: Place) -> None:
 
 
 def test_one_row_trains_only_what_it_needs(place: Place) -> None:
-    words = [line.split()[0] + " " + line.split()[4].removeprefix("RUN/") for line in place.lines("oracle")]
+    words = [
+        line.split()[0] + " " + line.split()[4].removeprefix("RUN/")
+        for line in place.lines("oracle")
+    ]
     assert words == ["finetune seed-0/start", "finetune seed-0/mue", "evaluate seed-0/mue"]
 
 
 def test_every_seed_has_all_its_lines(place: Place) -> None:
     once, twice = place.lines(seeds=(3,)), place.lines(seeds=(3, 5))
-    assert twice == once + [line.replace("seed-3", "seed-5").replace("--seed 3", "--seed 5") for line in once]
+    assert twice == once + [
+        line.replace("seed-3", "seed-5").replace("--seed 3", "--seed 5") for line in once
+    ]
 
 
 def test_overrides_stand_in_every_line_and_replace_the_studys_own(place: Place) -> None:
@@ -108,7 +123,10 @@ def test_overrides_stand_in_every_line_and_replace_the_studys_own(place: Place) 
 
 def test_row_without_a_target_takes_the_recipes(place: Place) -> None:
     calibrate = place.lines("mue", text=STUDY.replace("target_reduction: 0.4, ", ""))[2]
-    assert calibrate == "calibrate --recipe shapes-caption --run RUN/seed-0/mue --method mue --set exits.tau=2"
+    assert (
+        calibrate
+        == "calibrate --recipe shapes-caption --run RUN/seed-0/mue --method mue --set exits.tau=2"
+    )
 
 
 def test_nothing_is_left_when_all_is_done(place: Place) -> None:
@@ -190,15 +208,25 @@ def test_rows_of_a_folder_that_is_trained_again_are_evaluated_again(place: Place
     place.folder("full").checkpoint.unlink()
     place.folder("full").last_state.unlink()
     lines = (place.folder("full").records).read_text(encoding="utf-8").splitlines(keepends=True)
-    place.folder("full").records.write_text("".join(line for line in lines if "static" not in line), encoding="utf-8")
+    place.folder("full").records.write_text(
+        "".join(line for line in lines if "static" not in line), encoding="utf-8"
+    )
     assert place.lines()[:3] == [whole[1], whole[2], whole[3]]
 
 
 def test_training_that_is_not_the_studys_any_more_is_refused(place: Place) -> None:
     place.carry_out()
     with pytest.raises(RecipeError) as caught:
-        place.lines("mue", text=STUDY.replace("mue, settings: {training.steps: 4", "mue, settings: {training.steps: 5"))
-    assert caught.value.message == f"`{place.folder('mue').folder}` was trained with training.steps 4, now it is 5"
+        place.lines(
+            "mue",
+            text=STUDY.replace(
+                "mue, settings: {training.steps: 4", "mue, settings: {training.steps: 5"
+            ),
+        )
+    assert (
+        caught.value.message
+        == f"`{place.folder('mue').folder}` was trained with training.steps 4, now it is 5"
+    )
     assert caught.value.hint == "remove that folder to train it anew, or name another with --run"
 
 
@@ -206,7 +234,9 @@ def test_training_from_another_start_is_refused_although_the_start_is_gone(place
     place.carry_out()
     for path in place.folder("start").folder.iterdir():
         path.unlink()
-    with pytest.raises(RecipeError, match=r"mue` was trained with start.training.steps 6, now it is 8"):
+    with pytest.raises(
+        RecipeError, match=r"mue` was trained with start.training.steps 6, now it is 8"
+    ):
         place.lines("oracle", text=STUDY.replace("training.steps: 6", "training.steps: 8"))
 
 
@@ -215,7 +245,12 @@ def test_folder_that_was_removed_is_trained_anew(place: Place) -> None:
     for path in place.folder("mue").folder.iterdir():
         path.unlink()
     other = STUDY.replace("mue, settings: {training.steps: 4", "mue, settings: {training.steps: 5")
-    assert [line.split()[0] for line in place.lines(text=other)] == ["finetune", "calibrate", "evaluate", "evaluate"]
+    assert [line.split()[0] for line in place.lines(text=other)] == [
+        "finetune",
+        "calibrate",
+        "evaluate",
+        "evaluate",
+    ]
 
 
 def test_journal_edited_into_nonsense_is_named(place: Place) -> None:
@@ -234,7 +269,9 @@ def own_recipe(tmp_path: Path) -> Path:
     """Return a recipe file that a test may change."""
     path = tmp_path / "own.yaml"
     data = tmp_path / "data"
-    path.write_text(f"name: own\ntask: caption\ndata: {{root: {data}}}\nsearch: {{beam: 2}}\n", encoding="utf-8")
+    path.write_text(
+        f"name: own\ntask: caption\ndata: {{root: {data}}}\nsearch: {{beam: 2}}\n", encoding="utf-8"
+    )
     return path
 
 
@@ -249,17 +286,23 @@ def own_recipe(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_rows_are_done_again_when_the_recipe_behind_them_changed(place: Place, own_recipe: Path, old: str, new: str, commands: str) -> None:
+def test_rows_are_done_again_when_the_recipe_behind_them_changed(
+    place: Place, own_recipe: Path, old: str, new: str, commands: str
+) -> None:
     text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
     place.carry_out(text=text)
     assert place.lines(text=text) == []
-    own_recipe.write_text(own_recipe.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    own_recipe.write_text(
+        own_recipe.read_text(encoding="utf-8").replace(old, new), encoding="utf-8"
+    )
     assert " ".join(line.split()[0] for line in place.lines(text=text)) == commands
     place.carry_out(text=text)
     assert place.lines(text=text) == []
 
 
-def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(place: Place, own_recipe: Path) -> None:
+def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(
+    place: Place, own_recipe: Path
+) -> None:
     """Folders that were trained otherwise are refused, so the heads alone are looked at."""
     text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
     place.carry_out(text=text)
@@ -268,11 +311,15 @@ def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(plac
     assert isinstance(note, dict)
     journal.note("row deebert", note | {"second_stage": {**note["second_stage"], "clip_norm": 9.0}})
     first, *rest = place.lines(text=text)
-    assert first.startswith("finetune ") and "--method deebert" in first and first.endswith("--force")
+    assert (
+        first.startswith("finetune ") and "--method deebert" in first and first.endswith("--force")
+    )
     assert [line.split()[0] for line in rest] == ["calibrate", "evaluate"]
 
 
-def test_rows_are_done_again_when_the_data_was_prepared_anew(place: Place, own_recipe: Path, tmp_path: Path) -> None:
+def test_rows_are_done_again_when_the_data_was_prepared_anew(
+    place: Place, own_recipe: Path, tmp_path: Path
+) -> None:
     text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
     (tmp_path / "data").mkdir()
     made = Manifest("shapes", {"caption": {"test": {"images": 4}}}, 4, "yesterday")
@@ -305,5 +352,8 @@ def test_threshold_set_to_null_does_not_run_a_row_for_ever(place: Place) -> None
     note = place.plans("mue", text=text)[0].journal
     note.note("row mue", note.notes()["row mue"]["lines"])  # type: ignore[index]
     path = place.folder("mue").records
-    path.write_text(path.read_text(encoding="utf-8").replace('"tau": 2.0', '"thresholds": {"image": 0.9}'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"tau": 2.0', '"thresholds": {"image": 0.9}'),
+        encoding="utf-8",
+    )
     assert place.lines(text=text) == []

@@ -11,7 +11,7 @@ from small_ofa import pad, small_config, small_inputs
 from mue_cli.data.batches import Batch
 from mue_cli.errors import MueError
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import TrainingSection
+from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training.losses import combine, layer_losses, smoothed_cross_entropy
 from mue_cli.training.schedule import learning_rate_factor
@@ -27,7 +27,9 @@ def test_cross_entropy_with_smoothing_worked_by_hand():
 
 def test_without_smoothing_it_is_cross_entropy():
     logits, targets = torch.randn(9, 5), torch.randint(0, 5, (9,))
-    assert smoothed_cross_entropy(logits, targets, 0.0).item() == pytest.approx(F.cross_entropy(logits, targets).item(), abs=1e-6)
+    assert smoothed_cross_entropy(logits, targets, 0.0).item() == pytest.approx(
+        F.cross_entropy(logits, targets).item(), abs=1e-6
+    )
 
 
 def test_every_layer_has_its_loss_and_equation_13_takes_their_mean():
@@ -38,7 +40,9 @@ def test_every_layer_has_its_loss_and_equation_13_takes_their_mean():
     assert losses.tolist() == pytest.approx([math.log(2), math.log(1 + math.e)])
     assert combine(losses, "mean").item() == pytest.approx((math.log(2) + math.log(1 + math.e)) / 2)
     assert combine(losses, "sum").item() == pytest.approx(math.log(2) + math.log(1 + math.e))
-    assert combine(losses, "weighted").item() == pytest.approx((math.log(2) + 2 * math.log(1 + math.e)) / 3)
+    assert combine(losses, "weighted").item() == pytest.approx(
+        (math.log(2) + 2 * math.log(1 + math.e)) / 3
+    )
     assert combine(losses, "last").item() == pytest.approx(math.log(1 + math.e))
 
 
@@ -59,7 +63,13 @@ def captions(first: int):
         images, texts = small_inputs(step % 4, rows=4)
         words = [text[1:-1] for text in texts]
         yield Batch(
-            tuple("abcd"), tuple("abcd"), images, pad(texts), pad([[0, *w] for w in words]), pad([[*w, 2] for w in words]), ((),) * 4
+            tuple("abcd"),
+            tuple("abcd"),
+            images,
+            pad(texts),
+            pad([[0, *w] for w in words]),
+            pad([[*w, 2] for w in words]),
+            ((),) * 4,
         )
 
 
@@ -72,9 +82,13 @@ def train(steps: int, validate_every: int, scores=None, state=None, **settings):
         validate=lambda: float(next(scores)),
         report=seen["reports"].append,
         keep_best=lambda step, score: seen["best"].append((step, score)),
-        keep_state=lambda kept: seen["states"].append(torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, kept)),
+        keep_state=lambda kept: seen["states"].append(
+            torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, kept)
+        ),
     )
-    section = TrainingSection(**{"steps": steps, "validate_every": validate_every, "learning_rate": 3e-3, **settings})
+    section = TrainingSection(
+        **{"steps": steps, "validate_every": validate_every, "learning_rate": 3e-3, **settings}
+    )
     best = finetune(shared_head(model, section, True), captions, section, hooks, state)
     return model, best, seen
 
@@ -83,7 +97,9 @@ def test_training_lowers_every_layers_loss():
     _, _, seen = train(40, 40)
     first, last = seen["reports"][0], seen["reports"][-1]
     assert len(first.losses) == 4
-    assert all(after < 0.8 * before for before, after in zip(first.losses, last.losses, strict=True))
+    assert all(
+        after < 0.8 * before for before, after in zip(first.losses, last.losses, strict=True)
+    )
     assert first.loss == pytest.approx(sum(first.losses) / 4, rel=1e-5)
 
 
@@ -102,23 +118,35 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one():
 
 
 def test_accumulated_batches_make_one_step_of_their_mean_gradient():
-    """Two batches under one step move the weights as their mean does; running on, the stream has given two batches a step."""
+    """Two batches under one step move the weights as their mean does; running on, the stream has
+    given two batches a step.
+    """
     torch.manual_seed(0)
     model = OFA(small_config()).train()
     model.encoder.embed_images.eval()
     for batch in islice(captions(0), 2):
         states = model(batch.images, batch.source_tokens, batch.decoder_tokens, True)
-        (combine(layer_losses(states, batch.target_tokens, model.decoder.logits, 0.0), "mean") / 2).backward()
-    expected = torch.stack([parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]).norm()
+        (
+            combine(layer_losses(states, batch.target_tokens, model.decoder.logits, 0.0), "mean")
+            / 2
+        ).backward()
+    expected = torch.stack(
+        [parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]
+    ).norm()
     _, _, seen = train(1, 1, accumulation=2, freeze_resnet=True)
     resnet = torch.stack([p.grad.norm() for p in model.encoder.embed_images.parameters()]).norm()
-    assert seen["reports"][0].gradient_norm == pytest.approx(float((expected**2 - resnet**2).sqrt()), rel=1e-4)
+    assert seen["reports"][0].gradient_norm == pytest.approx(
+        float((expected**2 - resnet**2).sqrt()), rel=1e-4
+    )
 
 
 def test_a_resumed_run_goes_on_with_the_right_accumulated_batches():
     whole, _, seen = train(4, 2, accumulation=2)
     resumed, _, _ = train(4, 2, accumulation=2, state=seen["states"][0])
-    assert all(torch.equal(weight, resumed.state_dict()[name]) for name, weight in whole.state_dict().items())
+    assert all(
+        torch.equal(weight, resumed.state_dict()[name])
+        for name, weight in whole.state_dict().items()
+    )
 
 
 def test_a_frozen_resnet_keeps_weights_and_statistics():

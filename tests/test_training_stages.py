@@ -1,4 +1,6 @@
-"""What each way of training moves, and by which loss: heads per layer, the imitation network, heads on a frozen model."""
+"""What each way of training moves, and by which loss: heads per layer, the imitation network, heads
+on a frozen model.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -13,12 +15,21 @@ from test_training import captions
 from torch import nn
 
 from mue_cli.data.batches import Batch
-from mue_cli.exits.readouts import ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationReadout, LayerHeads
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import TrainingSection
+from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training.losses import asked, imitation_loss
-from mue_cli.training.stages import Stage, frozen_model, heads_accuracy, imitation, layer_heads, own_head, shared_head, start_heads
+from mue_cli.training.stages import (
+    Stage,
+    frozen_model,
+    heads_accuracy,
+    imitation,
+    layer_heads,
+    own_head,
+    shared_head,
+    start_heads,
+)
 
 ANSWERS = (9, 5, 30)
 
@@ -28,7 +39,9 @@ def questions(first: int) -> Iterator[Batch]:
     for step, batch in zip(count(first), captions(first), strict=False):
         targets = torch.full_like(batch.target_tokens, 1)
         ends = batch.target_tokens.ne(1).sum(1) - 1
-        targets[torch.arange(4), ends] = torch.tensor([ANSWERS[(step + row) % 3] for row in range(4)])
+        targets[torch.arange(4), ends] = torch.tensor(
+            [ANSWERS[(step + row) % 3] for row in range(4)]
+        )
         yield replace(batch, target_tokens=targets)
 
 
@@ -37,26 +50,40 @@ def new_heads(num_classes: int = 60) -> LayerHeads:
 
 
 def section(steps: int = 4, **settings: object) -> TrainingSection:
-    return TrainingSection(**{"steps": steps, "validate_every": 2, "learning_rate": 3e-3, **settings})
+    return TrainingSection(
+        **{"steps": steps, "validate_every": 2, "learning_rate": 3e-3, **settings}
+    )
 
 
 def run(stage: Stage, settings: TrainingSection, batches=captions, state=None) -> list:
     """Train, and return copies of what was kept for resuming."""
     states: list = []
-    hooks = Hooks(lambda: 0.0, lambda report: None, lambda step, score: None, lambda kept: states.append(copy.deepcopy(kept)))
+    hooks = Hooks(
+        lambda: 0.0,
+        lambda report: None,
+        lambda step, score: None,
+        lambda kept: states.append(copy.deepcopy(kept)),
+    )
     finetune(stage, batches, settings, hooks, state)
     return states
 
 
 def moved(module: nn.Module, before: dict) -> list[str]:
-    return [name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])]
+    return [
+        name
+        for name, tensor in module.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    ]
 
 
 def test_heads_start_as_the_models_own_head_to_the_bit() -> None:
     model, heads, states = small_model(0), new_heads(), torch.randn(5, 32)
     start_heads(heads, model)
     head = own_head(model)
-    assert all(torch.equal(heads.read(states, layer, head), model.decoder.logits(states)) for layer in (1, 2, 3, 4))
+    assert all(
+        torch.equal(heads.read(states, layer, head), model.decoder.logits(states))
+        for layer in (1, 2, 3, 4)
+    )
 
 
 def test_heads_of_a_closed_set_start_as_the_rows_of_its_answers() -> None:
@@ -75,11 +102,21 @@ def test_answers_become_their_places_in_the_closed_set() -> None:
     assert found.states[0].flatten().tolist() == [2.0, 4.0]
 
 
-@pytest.mark.parametrize(("answer_ids", "batches"), [((), captions), (ANSWERS, questions)], ids=["captions", "answers"])
-def test_fresh_heads_lose_what_the_shared_head_loses_and_deeper_layers_count_more(answer_ids, batches) -> None:
-    model, settings, batch = small_model(0), section(layer_loss="weighted", label_smoothing=0.1), next(batches(0))
+@pytest.mark.parametrize(
+    ("answer_ids", "batches"), [((), captions), (ANSWERS, questions)], ids=["captions", "answers"]
+)
+def test_fresh_heads_lose_what_the_shared_head_loses_and_deeper_layers_count_more(
+    answer_ids, batches
+) -> None:
+    model, settings, batch = (
+        small_model(0),
+        section(layer_loss="weighted", label_smoothing=0.1),
+        next(batches(0)),
+    )
     shared = shared_head(model, settings, True, answer_ids).loss(batch, 0)
-    own = layer_heads(model, new_heads(len(answer_ids) or 60), settings, True, answer_ids).loss(batch, 0)
+    own = layer_heads(model, new_heads(len(answer_ids) or 60), settings, True, answer_ids).loss(
+        batch, 0
+    )
     assert torch.allclose(shared.layers, own.layers, rtol=1e-5)
     expected = sum(layer * loss for layer, loss in enumerate(shared.layers.tolist(), start=1)) / 10
     assert own.total.item() == pytest.approx(expected, rel=1e-5)
@@ -87,7 +124,10 @@ def test_fresh_heads_lose_what_the_shared_head_loses_and_deeper_layers_count_mor
 
 def test_an_untouched_settings_loss_does_not_change_how_heads_are_combined() -> None:
     model, batch = small_model(0), next(captions(0))
-    totals = [layer_heads(model, new_heads(), section(layer_loss=how), True).loss(batch, 0).total.item() for how in ("mean", "sum")]
+    totals = [
+        layer_heads(model, new_heads(), section(layer_loss=how), True).loss(batch, 0).total.item()
+        for how in ("mean", "sum")
+    ]
     assert totals[0] == totals[1]
 
 
@@ -113,7 +153,11 @@ def test_second_stage_leaves_every_number_of_the_model_and_moves_every_head(batc
 
 
 def test_second_stage_lowers_the_loss_of_the_heads() -> None:
-    model, heads, settings = small_model(0), new_heads(), section(40, validate_every=40, learning_rate=0.02)
+    model, heads, settings = (
+        small_model(0),
+        new_heads(),
+        section(40, validate_every=40, learning_rate=0.02),
+    )
     stage, batches = frozen_model(model, heads, settings, True), list(islice(captions(0), 4))
     before, right = stage.loss(batches[0], 0).layers, heads_accuracy(model, heads, batches, True)
     run(stage, settings)
@@ -131,11 +175,15 @@ def test_accuracy_of_heads_is_the_share_of_targets_that_they_give() -> None:
         nn.init.ones_(norm.bias)
     for head in heads.heads:
         head.weight.data[1] = 1.0
-    assert heads_accuracy(model, heads, list(islice(questions(0), 3)), True, ANSWERS) == pytest.approx(100 / 3)
+    assert heads_accuracy(
+        model, heads, list(islice(questions(0), 3)), True, ANSWERS
+    ) == pytest.approx(100 / 3)
 
 
 def test_imitated_states_that_point_the_right_way_lose_nothing() -> None:
-    """Maps without weights give one state each, tanh of their biases; real states are twice as long, which cosine does not mind."""
+    """Maps without weights give one state each, tanh of their biases; real states are twice as
+    long, which cosine does not mind.
+    """
     readout, deep = ImitationReadout(3, 2), torch.tensor([[0.3, -0.4], [0.1, 0.5]])
     for each, wanted in zip(readout.maps, deep, strict=True):
         nn.init.zeros_(each.weight)
@@ -164,7 +212,11 @@ def test_deecap_adds_the_imitation_to_the_weighted_task_losses() -> None:
     task = sum(layer * value for layer, value in enumerate(loss.layers.tolist(), start=1)) / 10
     states = model(batch.images, batch.source_tokens, batch.decoder_tokens, True)
     seen = [model.decoder.layer_norm(state[batch.target_tokens != 1]) for state in states]
-    off = [1 - F.cosine_similarity(torch.tanh(readout.maps[m - 1](seen[i])), seen[m], dim=1) for i in range(4) for m in range(i + 1, 4)]
+    off = [
+        1 - F.cosine_similarity(torch.tanh(readout.maps[m - 1](seen[i])), seen[m], dim=1)
+        for i in range(4)
+        for m in range(i + 1, 4)
+    ]
     assert loss.total.item() - task == pytest.approx(torch.stack(off).mean().item(), abs=1e-5)
     assert len(off) == 6
 
@@ -185,19 +237,28 @@ def test_joint_training_moves_the_model_and_the_whole_readout(kind: str) -> None
     before, fresh = copy.deepcopy(model.state_dict()), copy.deepcopy(readout.state_dict())
     run(stage, section())
     assert moved(readout, fresh) == list(fresh)
-    assert {"encoder.layers.0.fc1.weight", "decoder.layers.0.fc1.weight"} <= set(moved(model, before))
+    assert {"encoder.layers.0.fc1.weight", "decoder.layers.0.fc1.weight"} <= set(
+        moved(model, before)
+    )
 
 
 @pytest.mark.parametrize("kind", ["heads", "imitation"])
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_joint_training_that_was_resumed_ends_as_an_uninterrupted_one(kind: str, share: float) -> None:
-    """With half of the steps for the last layer alone, resuming meets the very step at which heads start."""
+def test_joint_training_that_was_resumed_ends_as_an_uninterrupted_one(
+    kind: str, share: float
+) -> None:
+    """With half of the steps for the last layer alone, resuming meets the very step at which heads
+    start.
+    """
     settings = section(4, last_layer_first=share)
     model, readout, stage = joint(kind, settings)
     states = run(stage, settings)
     other_model, other_readout, other_stage = joint(kind, settings)
     run(other_stage, settings, state=states[0])
-    assert moved(other_model, model.state_dict()) == [] and moved(other_readout, readout.state_dict()) == []
+    assert (
+        moved(other_model, model.state_dict()) == []
+        and moved(other_readout, readout.state_dict()) == []
+    )
 
 
 @pytest.mark.parametrize("step", [1, 2])

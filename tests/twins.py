@@ -1,4 +1,6 @@
-"""Slow and obvious versions of what the package does fast: one sample, no cache, no batch, biases rebuilt every time."""
+"""Slow and obvious versions of what the package does fast: one sample, no cache, no batch, biases
+rebuilt every time.
+"""
 
 import math
 from collections.abc import Callable
@@ -26,7 +28,9 @@ def encode_stream(model: OFA, stream: Stream, threshold: float) -> tuple[Tensor,
     """Algorithm 1 on one sample without padding: (1, S, D) and its exit layer."""
     hidden = stream.hidden
     for i, layer in enumerate(model.encoder.layers):
-        bias = model.encoder.absolute_bias(stream.layout) + model.encoder.relative_bias(i, stream.layout)
+        bias = model.encoder.absolute_bias(stream.layout) + model.encoder.relative_bias(
+            i, stream.layout
+        )
         after = layer(hidden, bias[None])
         close = cosine(hidden, after) > threshold
         hidden = after
@@ -41,14 +45,23 @@ def encode(
     """Encode one picture (3, I, I) and its unpadded tokens."""
     parts = model.encoder.embed(image[None], torch.tensor([tokens]))
     streams = (separate_streams if decompose else joint_stream)(*parts)
-    walked = {stream.name: encode_stream(model, stream, thresholds.get(stream.name, math.inf)) for stream in streams}
+    walked = {
+        stream.name: encode_stream(model, stream, thresholds.get(stream.name, math.inf))
+        for stream in streams
+    }
     hidden = model.encoder.join([walked[stream.name][0] for stream in streams])
-    return hidden, Layout(parts[0].layout.grid, len(tokens)), {name: exit_layer for name, (_, exit_layer) in walked.items()}
+    return (
+        hidden,
+        Layout(parts[0].layout.grid, len(tokens)),
+        {name: exit_layer for name, (_, exit_layer) in walked.items()},
+    )
 
 
 @dataclass
 class Line:
-    """A hypothesis: its tokens, its score, and for every position what each layer was given and after which layer it left."""
+    """A hypothesis: its tokens, its score, and for every position what each layer was given and
+    after which layer it left.
+    """
 
     tokens: list[int]
     score: float = 0.0
@@ -59,8 +72,9 @@ class Line:
 class Decoder:
     """One sample's decoder; every step recomputes keys, values and biases of the whole prefix.
 
-    skipped_layers: what a word shows to later words in layers that it skipped. With "project" they were given the state it left with; with
-    "copy" the keys and values of its exit layer stand in; with "recompute" it simply ran on after its answer was read out.
+    skipped_layers: what a word shows to later words in layers that it skipped. With "project" they
+    were given the state it left with; with "copy" the keys and values of its exit layer stand in;
+    with "recompute" it simply ran on after its answer was read out.
     """
 
     def __init__(
@@ -76,7 +90,12 @@ class Decoder:
         read: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
         self.judge, self.read = judge, read or (lambda state, layer: model.decoder.logits(state))
-        self.model, self.encoded, self.layout, self.skipped_layers = model, encoded, layout, skipped_layers
+        self.model, self.encoded, self.layout, self.skipped_layers = (
+            model,
+            encoded,
+            layout,
+            skipped_layers,
+        )
         self.threshold, self.decay, self.num_steps = threshold, decay, num_steps
 
     def threshold_at(self, step: int) -> float:
@@ -84,10 +103,14 @@ class Decoder:
             return self.threshold
         if step <= self.decay.full_depth_steps:
             return math.inf
-        return decayed_threshold(self.threshold, step, self.num_steps, self.decay.beta, self.decay.tau)
+        return decayed_threshold(
+            self.threshold, step, self.num_steps, self.decay.beta, self.decay.tau
+        )
 
     def step(self, lines: list[Line]) -> tuple[list[Tensor], int]:
-        """Run the last token of every line; return its log-probabilities per line and the exit layer they share."""
+        """Run the last token of every line; return its log-probabilities per line and the exit
+        layer they share.
+        """
         decoder, num_layers = self.model.decoder, len(self.model.decoder.layers)
         states = [decoder.embed(torch.tensor([[line.tokens[-1]]]))[0, 0] for line in lines]
         for line in lines:
@@ -104,14 +127,27 @@ class Decoder:
             states = [self.layer(i, line) for line in lines]
             if exit_layer == num_layers:
                 left_with = states
-                if i + 1 < num_layers and self.leaves(i + 1, before, states, seen, len(lines[0].tokens)):
+                if i + 1 < num_layers and self.leaves(
+                    i + 1, before, states, seen, len(lines[0].tokens)
+                ):
                     exit_layer = i + 1
         for line in lines:
             line.exits[-1] = exit_layer
-        return [torch.log_softmax(self.read(state, exit_layer), 0) for state in left_with], exit_layer
+        return [
+            torch.log_softmax(self.read(state, exit_layer), 0) for state in left_with
+        ], exit_layer
 
-    def leaves(self, layer: int, before: Tensor, states: list[Tensor], seen: list[list[list[float]]], step: int) -> bool:
-        """Ask the judge, who looks at the probabilities of all layers so far; without one, the cosine decides."""
+    def leaves(
+        self,
+        layer: int,
+        before: Tensor,
+        states: list[Tensor],
+        seen: list[list[list[float]]],
+        step: int,
+    ) -> bool:
+        """Ask the judge, who looks at the probabilities of all layers so far; without one, the
+        cosine decides.
+        """
         if self.judge is None:
             return cosine(before, torch.stack(states)) > self.threshold_at(step)
         seen.append([self.read(state, layer).softmax(0).tolist() for state in states])
@@ -133,14 +169,26 @@ class Decoder:
     def keys_values(self, i: int, line: Line) -> tuple[Tensor, Tensor]:
         """Return what layer i (0-based) sees of every position, (1, H, t, K)."""
         shown = [min(i, left - 1) if self.skipped_layers == "copy" else i for left in line.exits]
-        every = [self.model.decoder.layers[k].self_keys_values(inputs[k][None, None]) for k, inputs in zip(shown, line.inputs, strict=True)]
-        return torch.cat([keys for keys, _ in every], 2), torch.cat([values for _, values in every], 2)
+        every = [
+            self.model.decoder.layers[k].self_keys_values(inputs[k][None, None])
+            for k, inputs in zip(shown, line.inputs, strict=True)
+        ]
+        return torch.cat([keys for keys, _ in every], 2), torch.cat(
+            [values for _, values in every], 2
+        )
 
 
 def generate(
-    decoder: Decoder, beam: int, max_tokens: int, min_tokens: int, no_repeat_ngram: int, length_penalty: float
+    decoder: Decoder,
+    beam: int,
+    max_tokens: int,
+    min_tokens: int,
+    no_repeat_ngram: int,
+    length_penalty: float,
 ) -> tuple[list[tuple[list[int], float]], list[int]]:
-    """Beam search spelled out: finished (tokens, score), best first, and the exit layer of every step."""
+    """Beam search spelled out: finished (tokens, score), best first, and the exit layer of every
+    step.
+    """
     lines, finished, exits = [Line([BOS])], [], []
     for position in range(max_tokens + 1):
         log_probs, exit_layer = decoder.step(lines)
@@ -168,5 +216,8 @@ def generate(
         if len(finished) == beam or position == max_tokens:
             break
         going_on = [candidate for candidate in best if candidate[2] != EOS][:beam]
-        lines = [Line([*lines[n].tokens, token], score, list(lines[n].inputs), list(lines[n].exits)) for score, n, token in going_on]
+        lines = [
+            Line([*lines[n].tokens, token], score, list(lines[n].inputs), list(lines[n].exits))
+            for score, n, token in going_on
+        ]
     return sorted(finished, key=lambda hypothesis: -hypothesis[1]), exits

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Fault:
     """What goes wrong with one answer.
 
-    path: what it is about, anything when None. cut: bytes of the body after which the connection ends. before: called before the answer;
-    after: called once the body is sent.
+    path: what it is about, anything when None. cut: bytes of the body after which the connection
+    ends. before: called before the answer; after: called once the body is sent.
     """
 
     status: int | None = None
@@ -52,7 +52,9 @@ class Site:
         return self.etags.get(path, '"one"')
 
     def take_fault(self, path: str) -> Fault:
-        number = next((number for number, fault in enumerate(self.faults) if fault.path in (None, path)), None)
+        number = next(
+            (number for number, fault in enumerate(self.faults) if fault.path in (None, path)), None
+        )
         return Fault() if number is None else self.faults.pop(number)
 
     @property
@@ -66,7 +68,9 @@ def serving(site: Site) -> Iterator[Site]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(site))
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up are the point
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     site.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         yield site
@@ -89,7 +93,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
                 self.end_headers()
                 return
-            start = int(re.findall(r"\d+", self.headers["Range"])[0]) if self.headers["Range"] and not fault.ignore_range else 0
+            start = (
+                int(re.findall(r"\d+", self.headers["Range"])[0])
+                if self.headers["Range"] and not fault.ignore_range
+                else 0
+            )
             current = self.headers["If-Range"] in (None, etag, site.last_modified)
             start = start if current or fault.ignore_if_range else 0
             if start >= len(content) > 0:
@@ -97,7 +105,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.end_headers()
                 return
             self.send_response(206 if start else 200)
-            headers = {"ETag": etag, "Last-Modified": site.last_modified, "Content-Length": str(len(content) - start)}
+            headers = {
+                "ETag": etag,
+                "Last-Modified": site.last_modified,
+                "Content-Length": str(len(content) - start),
+            }
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             for name, value in {**headers, **fault.headers}.items():

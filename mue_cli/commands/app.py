@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from mue_cli import __version__
-from mue_cli.commands import bench, calibrate, demo, doctor, evaluate, export, finetune, modality, plot, predict, prepare, study, table
+from mue_cli.commands import (
+    bench,
+    calibrate,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    modality,
+    plot,
+    predict,
+    prepare,
+    study,
+    table,
+)
 from mue_cli.commands.display import answer, friendly
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -19,8 +33,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings=SETTINGS,
 )
-prepare_app = typer.Typer(help="Make a data set that the other commands read.", no_args_is_help=True, context_settings=SETTINGS)
-plot_app = typer.Typer(help="Draw the paper's figures from your own runs.", no_args_is_help=True, context_settings=SETTINGS)
+prepare_app = typer.Typer(
+    help="Make a data set that the other commands read.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+)
+plot_app = typer.Typer(
+    help="Draw the paper's figures from your own runs.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+)
 
 prepare_app.command("shapes", epilog=prepare.SHAPES_EXAMPLES)(friendly(prepare.shapes))
 prepare_app.command("coco", epilog=prepare.COCO_EXAMPLES)(friendly(prepare.coco))
@@ -53,6 +75,9 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     """Options before the command."""

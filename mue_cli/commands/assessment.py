@@ -6,13 +6,21 @@ Imported by commands inside their functions only: it brings torch along.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from mue_cli import __version__, build
+from mue_cli import __version__
 from mue_cli.commands.display import progress, say
 from mue_cli.commands.workbench import Workbench
-from mue_cli.data.manifest import library_versions
-from mue_cli.evaluation import Prediction, Scores, Subject, costs, predict, time_against_full
+from mue_cli.data.store.manifest import library_versions
+from mue_cli.evaluation.oracle import find_oracle
+from mue_cli.evaluation.predict import (
+    Prediction,
+    Scores,
+    Subject,
+    costs,
+    predict,
+    time_against_full,
+)
 from mue_cli.exits.methods import Method
-from mue_cli.oracle import find_oracle
+from mue_cli.experiment import build
 from mue_cli.reports.record import Record, append_record
 from mue_cli.study import SWEEP
 
@@ -32,7 +40,8 @@ class Assessment:
     ) -> tuple[Record, list[Prediction]]:
         """Run a method, score it, time it against `full`, and add the record to the run.
 
-        point: number of a point of the method's curve, which is not timed; None for a setting of its own.
+        point: number of a point of the method's curve, which is not timed; None for a setting of
+        its own.
         """
         recipe, workbench = self.workbench.recipe, self.workbench
         method = workbench.method(name, thresholds)
@@ -40,7 +49,12 @@ class Assessment:
         scores = score(predictions)
         for note in scores.notes if point is None else ():
             say(f"note: {note}")
-        spent = costs(self.subject, method, [prediction.trace for prediction in predictions], recipe.data.image_size)
+        spent = costs(
+            self.subject,
+            method,
+            [prediction.trace for prediction in predictions],
+            recipe.data.image_size,
+        )
         record = Record(
             recipe=recipe.name,
             task=recipe.task,
@@ -65,22 +79,46 @@ class Assessment:
         total = len(batches.examples)
         with progress(f"evaluate {method.name}") as report:
             if method.name == "oracle":
-                return batches.in_order(find_oracle(self.subject, method.decompose, batches, lambda done, _: report(done, total)))
-            return batches.in_order(predict(self.subject, method, batches, progress=lambda done, _: report(done, total)))
+                return batches.in_order(
+                    find_oracle(
+                        self.subject, method.decompose, batches, lambda done, _: report(done, total)
+                    )
+                )
+            return batches.in_order(
+                predict(self.subject, method, batches, progress=lambda done, _: report(done, total))
+            )
 
     def _measure(self, method: Method) -> dict[str, float]:
-        """Time the method against `full` one sample at a time, turn by turn; nothing where there is nothing to time."""
+        """Time the method against `full` one sample at a time, turn by turn; nothing where there is
+        nothing to time.
+        """
         samples = self.workbench.recipe.evaluation.timed_samples
         if method.name in ("full", "oracle") or samples == 0:
             return {}
         with progress("time against full") as report:
-            pair = time_against_full(self.subject, method, list(self.workbench.split(self.split, samples, batch_size=1)), progress=report)
-        return {"measured": pair.reduction, "latency_ms": pair.a.median_ms, "full_latency_ms": pair.b.median_ms}
+            pair = time_against_full(
+                self.subject,
+                method,
+                list(self.workbench.split(self.split, samples, batch_size=1)),
+                progress=report,
+            )
+        return {
+            "measured": pair.reduction,
+            "latency_ms": pair.a.median_ms,
+            "full_latency_ms": pair.b.median_ms,
+        }
 
-    def _settings(self, method: Method, thresholds: Mapping[str, float], point: float | None) -> dict[str, object]:
-        """Return what a reader of the record needs to know about the method, as JSON would give it back."""
+    def _settings(
+        self, method: Method, thresholds: Mapping[str, float], point: float | None
+    ) -> dict[str, object]:
+        """Return what a reader of the record needs to know about the method, as JSON would give it
+        back.
+        """
         recipe, workbench = self.workbench.recipe, self.workbench
-        settings: dict[str, object] = {"decompose": recipe.model.decompose, "device": str(workbench.device)}
+        settings: dict[str, object] = {
+            "decompose": recipe.model.decompose,
+            "device": str(workbench.device),
+        }
         settings["precision"] = recipe.inference.precision
         if workbench.run.weights:
             settings["weights"] = workbench.run.weights

@@ -19,13 +19,13 @@ from mue_cli.commands.options import (
     with_decompose,
 )
 from mue_cli.errors import MueError, RecipeError
-from mue_cli.roster import CALIBRATED, DECODER_ONLY, CalibratedName
+from mue_cli.exits.catalogue import CALIBRATED, DECODER_ONLY, CalibratedName
 
 if TYPE_CHECKING:
-    from mue_cli.calibration import Calibration, Point
+    from mue_cli.calibration.search import Calibration, Point
     from mue_cli.commands.workbench import Workbench
-    from mue_cli.recipe import Recipe
-    from mue_cli.runs import Thresholds
+    from mue_cli.experiment.run_folder import Thresholds
+    from mue_cli.recipe.recipe import Recipe
 
 EXAMPLES = """Examples
 
@@ -44,7 +44,12 @@ MethodOption = Annotated[
 
 TargetOption = Annotated[
     float | None,
-    typer.Option("--target-reduction", metavar="FRACTION", show_default="the recipe's", help="Expected time reduction (Eq. 14) to reach."),
+    typer.Option(
+        "--target-reduction",
+        metavar="FRACTION",
+        show_default="the recipe's",
+        help="Expected time reduction (Eq. 14) to reach.",
+    ),
 ]
 
 
@@ -61,23 +66,31 @@ def calibrate(
 ) -> None:
     """Search the thresholds with the best score among those that reach a reduction on `val`.
 
-    Reads checkpoint.safetensors, or what --weights names, and the prepared data. Writes thresholds.yaml, calibration.jsonl (every setting
-    that was tried) and saturation.npz to the run folder; for another method than mue thresholds-METHOD.yaml and calibration-METHOD.jsonl.
-    A target out of reach is an error that states the largest reachable one.
+    Reads checkpoint.safetensors, or what --weights names, and the prepared data. Writes
+    thresholds.yaml, calibration.jsonl (every setting that was tried) and saturation.npz to the run
+    folder; for another method than mue thresholds-METHOD.yaml and calibration-METHOD.jsonl. A
+    target out of reach is an error that states the largest reachable one.
     """
     here = experiment(recipe, with_decompose(overrides, decompose), run, weights=weights)
-    target = here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
+    target = (
+        here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
+    )
     if not 0.0 < target < 1.0:
-        raise MueError(f"the target reduction is {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")
+        raise MueError(
+            f"the target reduction is {target:g}, expected a fraction above 0 and below 1",
+            "0.4 stands for 40 %",
+        )
     name = method or here.recipe.exits.method
     if name not in CALIBRATED:
-        raise MueError(f"the method {name} has no thresholds to search", "name one that has: --method mue")
+        raise MueError(
+            f"the method {name} has no thresholds to search", "name one that has: --method mue"
+        )
     refuse_fixed_thresholds(here.recipe, name)
 
     # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli import build
     from mue_cli.commands.workbench import after_training
-    from mue_cli.runs import Thresholds, write_thresholds
+    from mue_cli.experiment import build
+    from mue_cli.experiment.run_folder import Thresholds, write_thresholds
 
     workbench = after_training(here.recipe, here.run, device)
     with keeping(lambda: f"`{here.run.of_method(here.run.thresholds, name)}` is as it was before"):
@@ -108,18 +121,23 @@ def calibrate(
 
 
 def refuse_fixed_thresholds(recipe: "Recipe", method: str) -> None:
-    """Raise RecipeError when the recipe leaves nothing to search: its own thresholds would win over those that are found."""
+    """Raise RecipeError when the recipe leaves nothing to search: its own thresholds would win over
+    those that are found.
+    """
     streams = ("decoder",) if method in DECODER_ONLY else ("image", "text", "joint", "decoder")
     fixed = [f"`exits.{stream}`" for stream in streams if getattr(recipe.exits, stream) is not None]
     if fixed:
-        raise RecipeError(f"the recipe `{recipe.name}` fixes {', '.join(fixed)} itself", "leave them out, or null, to calibrate them")
+        raise RecipeError(
+            f"the recipe `{recipe.name}` fixes {', '.join(fixed)} itself",
+            "leave them out, or null, to calibrate them",
+        )
 
 
 def _search(workbench: "Workbench", name: str, target: float) -> "tuple[Calibration, int]":
     """Return what the search found, and on how many samples."""
-    from mue_cli.calibration import calibrate
+    from mue_cli.calibration.search import calibrate
     from mue_cli.commands.tuning import Tuning
-    from mue_cli.runs import append_line
+    from mue_cli.experiment.run_folder import append_line
 
     tuning = Tuning.of(workbench, workbench.trained_subject(), name)
     log = workbench.run.of_method(workbench.run.calibration, name)
@@ -131,7 +149,13 @@ def _search(workbench: "Workbench", name: str, target: float) -> "tuple[Calibrat
         return point
 
     with progress("calibrate") as report:
-        found = calibrate(tuning.comparable, evaluate, target, workbench.recipe.calibration.max_evaluations, report)
+        found = calibrate(
+            tuning.comparable,
+            evaluate,
+            target,
+            workbench.recipe.calibration.max_evaluations,
+            report,
+        )
     return found, tuning.num_samples
 
 
@@ -144,4 +168,6 @@ def _show(found: "Thresholds") -> None:
         )
     )
     answer(f"expected reduction {found.achieved:.1%}, wanted {found.target:.1%}")
-    answer(f"{found.metric} {found.score:.1f} (full model {found.full_score:.1f}{share}) on {found.samples} samples of {found.split}")
+    answer(
+        f"{found.metric} {found.score:.1f} (full model {found.full_score:.1f}{share}) on {found.samples} samples of {found.split}"
+    )

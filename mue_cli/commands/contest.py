@@ -1,4 +1,6 @@
-"""A method against full on the same samples: latency, parts, ceilings, and the document that `mue bench` makes of them."""
+"""A method against full on the same samples: latency, parts, ceilings, and the document that `mue
+bench` makes of them.
+"""
 
 import platform
 import time
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from mue_cli.profiling.parts import Part, Profile, Watched
 
 SECONDS = 40.0
-"""About how long batch 1 may take, latency and parts: so many samples are timed, and no fewer than LEAST_SAMPLES."""
+"""About how long batch 1 may take, latency and parts: so many samples are timed, and no fewer than
+LEAST_SAMPLES.
+"""
 LEAST_SAMPLES = 2
 ABOVE_CEILING = 1.05
 """Share of a ceiling from which on the ceiling itself was measured too low."""
@@ -30,7 +34,9 @@ ABOVE_CEILING = 1.05
 
 @dataclass(frozen=True)
 class Contest:
-    """What was measured. picture_ms: decoding, resizing and tokenising a sample, outside all other times. latencies: by batch size."""
+    """What was measured. picture_ms: decoding, resizing and tokenising a sample, outside all other
+    times. latencies: by batch size.
+    """
 
     specimen: Specimen
     num_samples: int
@@ -46,7 +52,7 @@ def measure(what: Specimen, batch_size: int | None, repeats: int) -> Contest:
     """Run everything, telling how far it is. repeats: timings of each sample."""
     import torch
 
-    from mue_cli.evaluation import time_against_full
+    from mue_cli.evaluation.predict import time_against_full
     from mue_cli.profiling.ceilings import measure_ceilings
 
     synchronize = torch.cuda.synchronize if what.subject.device.type == "cuda" else None
@@ -57,16 +63,28 @@ def measure(what: Specimen, batch_size: int | None, repeats: int) -> Contest:
         latencies = {1: time_against_full(what.subject, what.method, batches, repeats, report)}
     if batch_size is not None:
         with progress(f"latency of {batch_size} at a time") as report:
-            latencies[batch_size] = time_against_full(what.subject, what.method, [what.batch(range(batch_size))], repeats, report)
+            latencies[batch_size] = time_against_full(
+                what.subject, what.method, [what.batch(range(batch_size))], repeats, report
+            )
     with progress("parts") as report:
         watched = _watch(what, batches, repeats, synchronize, report)
-    ceilings = before.best(measure_ceilings(what.recipe.inference.precision, what.subject.device, synchronize))
-    return Contest(what, len(batches), picture_ms, ceilings, *_profiles(what, watched), _expected(what, watched[1]), latencies)
+    ceilings = before.best(
+        measure_ceilings(what.recipe.inference.precision, what.subject.device, synchronize)
+    )
+    return Contest(
+        what,
+        len(batches),
+        picture_ms,
+        ceilings,
+        *_profiles(what, watched),
+        _expected(what, watched[1]),
+        latencies,
+    )
 
 
 def _fitting(what: Specimen, repeats: int) -> int:
     """Return how many samples to time, after a first turn that also builds what is built once."""
-    from mue_cli.evaluation import predict_batch
+    from mue_cli.evaluation.predict import predict_batch
     from mue_cli.exits.methods import full
 
     batch, methods = what.batch([0]), (full(what.method.decompose), what.method)
@@ -76,13 +94,19 @@ def _fitting(what: Specimen, repeats: int) -> int:
         for method in methods:
             predict_batch(what.subject, method, batch)
     turns = 2 * repeats + 1  # latency with its own warm-up, then parts
-    return min(max(int(SECONDS / (time.perf_counter() - start) / turns), LEAST_SAMPLES), len(what.examples))
+    return min(
+        max(int(SECONDS / (time.perf_counter() - start) / turns), LEAST_SAMPLES), len(what.examples)
+    )
 
 
 def _watch(
-    what: Specimen, batches: "list[Batch]", repeats: int, synchronize: Callable[[], None] | None, report: Callable[[int, int], None]
+    what: Specimen,
+    batches: "list[Batch]",
+    repeats: int,
+    synchronize: Callable[[], None] | None,
+    report: Callable[[int, int], None],
 ) -> "list[list[Watched]]":
-    from mue_cli.evaluation import predict_batch
+    from mue_cli.evaluation.predict import predict_batch
     from mue_cli.exits.methods import full
     from mue_cli.profiling.parts import watch_in_turn
 
@@ -98,11 +122,14 @@ def _profiles(what: Specimen, watched: "list[list[Watched]]") -> "tuple[Profile,
     from mue_cli.exits.methods import full
     from mue_cli.profiling.parts import profile
 
-    sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2), "int8": ValueSizes(1, 4)}[what.recipe.inference.precision]
+    sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2), "int8": ValueSizes(1, 4)}[
+        what.recipe.inference.precision
+    ]
     config, image_size = what.subject.model.config, what.recipe.data.image_size
     methods = (full(what.method.decompose), what.method)
     first, second = (
-        profile(runs, method, config, image_size, sizes, what.subject.num_classes) for runs, method in zip(watched, methods, strict=True)
+        profile(runs, method, config, image_size, sizes, what.subject.num_classes)
+        for runs, method in zip(watched, methods, strict=True)
     )
     return first, second
 
@@ -111,7 +138,9 @@ def _expected(what: Specimen, watched: "list[Watched]") -> float:
     from mue_cli.cost.reduction import expected_time_reduction
 
     config = what.subject.model.config
-    return expected_time_reduction([each.trace for each in watched], config.num_encoder_layers, config.num_decoder_layers).expected
+    return expected_time_reduction(
+        [each.trace for each in watched], config.num_encoder_layers, config.num_decoder_layers
+    ).expected
 
 
 def _machine(what: Specimen) -> dict[str, object]:
@@ -133,7 +162,8 @@ def _processor() -> str:
     except OSError:
         lines = []
     return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine()
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or platform.machine(),
     )
 
 
@@ -162,7 +192,9 @@ def document(contest: Contest) -> dict[str, Any]:
             name: [_part(part, contest.ceilings) for part in profile.parts]
             for name, profile in (("full", contest.full), (method, contest.other))
         },
-        "latency": {str(size): _latency(pair, size, method) for size, pair in contest.latencies.items()},
+        "latency": {
+            str(size): _latency(pair, size, method) for size, pair in contest.latencies.items()
+        },
         "reduction": {
             "expected": contest.expected,
             "flops": flops,
@@ -177,7 +209,9 @@ def document(contest: Contest) -> dict[str, Any]:
 def _notes(profiles: "list[Profile]", ceilings: "Ceilings") -> list[str]:
     """Return what a reader of the figures has to know."""
     above = any(
-        part.flops and ceilings.least_ms(part.flops, part.bytes_read) > ABOVE_CEILING * part.ms for each in profiles for part in each.parts
+        part.flops and ceilings.least_ms(part.flops, part.bytes_read) > ABOVE_CEILING * part.ms
+        for each in profiles
+        for part in each.parts
     )
     busy = "parts lie above the ceilings: the machine was busier while those were measured; run it again when it is quiet"
     return [busy] if above else []
@@ -188,14 +222,19 @@ def _part(part: "Part", ceilings: "Ceilings") -> dict[str, object]:
         **asdict(part),
         "gflops_per_s": part.gflops_per_s,
         "gbytes_per_s": part.gbytes_per_s,
-        "of_ceiling": ceilings.least_ms(part.flops, part.bytes_read) / part.ms if part.flops and part.ms else None,
+        "of_ceiling": ceilings.least_ms(part.flops, part.bytes_read) / part.ms
+        if part.flops and part.ms
+        else None,
     }
 
 
 def _latency(pair: "LatencyPair", batch_size: int, method: str) -> dict[str, object]:
     """Return milliseconds per sample, and the reduction turn by turn: its median and quartiles."""
     times = {
-        name: {"median_ms": each.median_ms / batch_size, "quartiles_ms": [quartile / batch_size for quartile in each.quartiles_ms]}
+        name: {
+            "median_ms": each.median_ms / batch_size,
+            "quartiles_ms": [quartile / batch_size for quartile in each.quartiles_ms],
+        }
         for name, each in (("full", pair.b), (method, pair.a))
     }
     low, middle, high = pair.turns

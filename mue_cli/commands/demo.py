@@ -19,22 +19,46 @@ mue demo --task entailment
 
 mue demo --out somewhere-else"""
 
-TaskOption = Annotated[Literal["caption", "entailment"], typer.Option(help="Describe pictures, or judge sentences about them.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default="this folder", help="Where data/ and runs/ go.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Replace one value of the recipe in every step.")
+TaskOption = Annotated[
+    Literal["caption", "entailment"],
+    typer.Option(help="Describe pictures, or judge sentences about them."),
 ]
-ScenesOption = Annotated[int | None, typer.Option("--scenes", min=1, show_default="as mue prepare shapes", help="Scenes to train on.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FOLDER", show_default="this folder", help="Where data/ and runs/ go."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="SECTION.KEY=VALUE",
+        help="Replace one value of the recipe in every step.",
+    ),
+]
+ScenesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--scenes", min=1, show_default="as mue prepare shapes", help="Scenes to train on."
+    ),
+]
 
 
-def demo(task: TaskOption = "caption", out: OutOption = None, scenes: ScenesOption = None, overrides: SetOption = None) -> None:
+def demo(
+    task: TaskOption = "caption",
+    out: OutOption = None,
+    scenes: ScenesOption = None,
+    overrides: SetOption = None,
+) -> None:
     """Run the whole pipeline on drawn scenes: prepare, finetune, calibrate, evaluate, plot.
 
-    Every command line is printed before it runs and can be copied. Reads nothing; writes `data/shapes` and `runs/<recipe>`. Run again, it
-    goes on where it stopped.
+    Every command line is printed before it runs and can be copied. Reads nothing; writes
+    `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
     """
-    from mue_cli.recipe import DEFAULT_RECIPES
-    from mue_cli.runs import Run, records
+    from mue_cli.experiment.run_folder import Run, records
+    from mue_cli.recipe.recipe import DEFAULT_RECIPES
 
     recipe = DEFAULT_RECIPES[task]
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
@@ -49,10 +73,15 @@ def demo(task: TaskOption = "caption", out: OutOption = None, scenes: ScenesOpti
         answer(str(figure))
 
 
-def lines(recipe: str, out: Path | None, begun: bool, scenes: int | None, overrides: list[str]) -> list[list[str]]:
+def lines(
+    recipe: str, out: Path | None, begun: bool, scenes: int | None, overrides: list[str]
+) -> list[list[str]]:
     """Return the words of every command line of the demo, without the leading `mue`."""
     data = out / "data" / "shapes" if out else None
-    shared = [*_option("--recipe", recipe if recipe != DEFAULT_RECIPE else None), *_option("--run", out / "runs" / recipe if out else None)]
+    shared = [
+        *_option("--recipe", recipe if recipe != DEFAULT_RECIPE else None),
+        *_option("--run", out / "runs" / recipe if out else None),
+    ]
     settings = [*([f"data.root={data}"] if data else []), *overrides]
     shared += [word for setting in settings for word in ("--set", setting)]
     return [

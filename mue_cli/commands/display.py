@@ -11,7 +11,14 @@ from typing import ParamSpec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from mue_cli.errors import MueError
 
@@ -46,7 +53,9 @@ def show_error(error: MueError) -> None:
 
 
 def friendly(command: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command: a user's mistake is a line, a hint and exit code 2; Ctrl-C one line and 130; any other error stays a traceback."""
+    """Wrap a command: a user's mistake is a line, a hint and exit code 2; Ctrl-C one line and 130;
+    any other error stays a traceback.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -73,7 +82,9 @@ def keeping(describe: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def progress(label: str) -> Iterator[Report]:
-    """Yield a report function: a bar with the time left on a terminal, a line now and then in a file."""
+    """Yield a report function: a bar with the time left on a terminal, a line now and then in a
+    file.
+    """
     if not sys.stderr.isatty():
         yield _lines(label)
         return
@@ -87,13 +98,17 @@ def progress(label: str) -> Iterator[Report]:
     )
     # Answers go above the bar where both are on one terminal, and never into the bar's own stream.
     above = sys.stdout.isatty()
-    with Progress(TextColumn("{task.description}"), *columns, console=_talk(), redirect_stdout=above) as bar:
+    with Progress(
+        TextColumn("{task.description}"), *columns, console=_talk(), redirect_stdout=above
+    ) as bar:
         task = bar.add_task(label, total=None, note="")
         yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
 
 
 def _lines(label: str) -> Report:
-    """Return a report function that prints a line at the start, at the end and every SECONDS_BETWEEN_LINES."""
+    """Return a report function that prints a line at the start, at the end and every
+    SECONDS_BETWEEN_LINES.
+    """
     first: tuple[float, int] | None = None
     printed = float("-inf")
 
@@ -104,7 +119,11 @@ def _lines(label: str) -> Report:
         if now - printed < SECONDS_BETWEEN_LINES and done < total:
             return
         printed = now
-        left = f"{(now - began) / (done - done_before) * (total - done):.0f} s left" if done > done_before else ""
+        left = (
+            f"{(now - began) / (done - done_before) * (total - done):.0f} s left"
+            if done > done_before
+            else ""
+        )
         say("  ".join(part for part in (label, f"{done}/{total}", note, left) if part))
 
     return report

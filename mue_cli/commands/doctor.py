@@ -39,7 +39,8 @@ COCO_GIB = 22
 class Finding:
     """One thing that was looked at.
 
-    state: ok; left out, when something is not computed or not used; problem, when a command will fail. fix: what to do about it.
+    state: ok; left out, when something is not computed or not used; problem, when a command will
+    fail. fix: what to do about it.
     """
 
     name: str
@@ -49,9 +50,11 @@ class Finding:
 
 
 def doctor(spice_dir: SpiceDirOption = None, as_json: JsonOption = False) -> None:
-    """Check Java, metrics, torch, processor, GPU, disk and folders; the exit code is 1 when something is wrong that a command needs.
+    """Check Java, metrics, torch, processor, GPU, disk and folders; the exit code is 1 when
+    something is wrong that a command needs.
 
-    Reads what is installed; writes nothing but empty files that are gone at once, to see whether it could.
+    Reads what is installed; writes nothing but empty files that are gone at once, to see whether it
+    could.
     """
     findings = [_python(), *_torch(), *_metrics(spice_dir), _disk(), *_folders()]
     healthy = all(finding.state != "problem" for finding in findings)
@@ -59,7 +62,11 @@ def doctor(spice_dir: SpiceDirOption = None, as_json: JsonOption = False) -> Non
         answer_json({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
     else:
         _show(findings)
-        say("nothing essential is missing" if healthy else "commands will fail until the problems are mended")
+        say(
+            "nothing essential is missing"
+            if healthy
+            else "commands will fail until the problems are mended"
+        )
     if not healthy:
         raise typer.Exit(1)
 
@@ -73,16 +80,24 @@ def _show(findings: list[Finding]) -> None:
 
 
 def _python() -> Finding:
-    return Finding("Python", "ok", f"{platform.python_version()}, mue {importlib.metadata.version('mue-cli')}")
+    return Finding(
+        "Python", "ok", f"{platform.python_version()}, mue {importlib.metadata.version('mue-cli')}"
+    )
 
 
 def _torch() -> list[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return [Finding("torch", "problem", f"cannot be imported: {str(error).splitlines()[0]}", TORCH_FIX)]
+        return [
+            Finding(
+                "torch", "problem", f"cannot be imported: {str(error).splitlines()[0]}", TORCH_FIX
+            )
+        ]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processor = Finding("processor", "ok", f"cores: {cores}, threads of torch: {torch.get_num_threads()}")
+    processor = Finding(
+        "processor", "ok", f"cores: {cores}, threads of torch: {torch.get_num_threads()}"
+    )
     return [Finding("torch", "ok", str(torch.__version__)), processor, _gpu()]
 
 
@@ -94,10 +109,17 @@ def _gpu() -> Finding:
         try:
             torch.ones(1, device="cuda").sum().item()
         except RuntimeError as error:
-            return Finding("GPU", "problem", f"torch cannot compute on {card.name}: {str(error).splitlines()[0]}", TORCH_FIX)
+            return Finding(
+                "GPU",
+                "problem",
+                f"torch cannot compute on {card.name}: {str(error).splitlines()[0]}",
+                TORCH_FIX,
+            )
         return Finding("GPU", "ok", f"{card.name}, {card.total_memory / GIB:.0f} GiB")
     if shutil.which("nvidia-smi"):
-        return Finding("GPU", "left out", "there is an NVIDIA driver, and torch cannot use it", TORCH_FIX)
+        return Finding(
+            "GPU", "left out", "there is an NVIDIA driver, and torch cannot use it", TORCH_FIX
+        )
     return Finding("GPU", "left out", "there is none; all runs on the processor")
 
 
@@ -111,9 +133,16 @@ def _metrics(spice_dir: Path | None) -> list[Finding]:
     tokenizer = caption_tokenizer()
     return [
         java,
-        _found("PTB tokeniser", lambda: "works") if tokenizer.lack is None else _left_out("PTB tokeniser", tokenizer.lack),
+        _found("PTB tokeniser", lambda: "works")
+        if tokenizer.lack is None
+        else _left_out("PTB tokeniser", tokenizer.lack),
         _found("METEOR", lambda: find_meteor(tokenizer) and "its jar and paraphrases are there"),
-        _found("SPICE", lambda: f"CoreNLP 3.6.0, verified, in {find_spice_jars(tokenizer, spice_dir)[1].corenlp.parent}"),
+        _found(
+            "SPICE",
+            lambda: (
+                f"CoreNLP 3.6.0, verified, in {find_spice_jars(tokenizer, spice_dir)[1].corenlp.parent}"
+            ),
+        ),
     ]
 
 
@@ -136,10 +165,18 @@ def _left_out(name: str, error: "UnavailableError") -> Finding:
 def _disk() -> Finding:
     free = shutil.disk_usage(Path()).free / GIB
     if free < LEAST_FREE_GIB:
-        return Finding("disk", "problem", f"{free:.1f} GiB free here", f"make room: a run needs about {LEAST_FREE_GIB} GiB")
+        return Finding(
+            "disk",
+            "problem",
+            f"{free:.1f} GiB free here",
+            f"make room: a run needs about {LEAST_FREE_GIB} GiB",
+        )
     if free < COCO_GIB:
         return Finding(
-            "disk", "left out", f"{free:.1f} GiB free here, too little for COCO's pictures ({COCO_GIB} GiB)", "make room for them"
+            "disk",
+            "left out",
+            f"{free:.1f} GiB free here, too little for COCO's pictures ({COCO_GIB} GiB)",
+            "make room for them",
         )
     return Finding("disk", "ok", f"{free:.0f} GiB free here")
 
@@ -150,7 +187,9 @@ def _folders() -> list[Finding]:
     return [
         _folder("this folder", Path(), "problem", own),
         *(_folder(name, Path(name), "problem", own) for name in ("data", "runs", "downloads")),
-        _folder("hub cache", _hub_cache(), "left out", "set HF_HOME to a folder that can be written"),
+        _folder(
+            "hub cache", _hub_cache(), "left out", "set HF_HOME to a folder that can be written"
+        ),
         _folder("temporary", temporary, "problem", "set TMPDIR to a folder that can be written"),
     ]
 
@@ -166,9 +205,13 @@ def _folder(name: str, path: Path, otherwise: Literal["left out", "problem"], fi
     path = path.absolute()
     exists = next(place for place in (path, *path.parents) if place.exists())
     if not exists.is_dir():
-        return Finding(name, otherwise, f"{exists} is a file, not a folder", f"move it away, or {fix}")
+        return Finding(
+            name, otherwise, f"{exists} is a file, not a folder", f"move it away, or {fix}"
+        )
     try:
         with tempfile.TemporaryFile(dir=exists):
-            return Finding(name, "ok", f"{path} can be written" if exists == path else f"{path} can be made")
+            return Finding(
+                name, "ok", f"{path} can be written" if exists == path else f"{path} can be made"
+            )
     except OSError as error:
         return Finding(name, otherwise, f"{exists} cannot be written: {error.strerror}", fix)

@@ -22,13 +22,13 @@ from mue_cli.commands.options import (
     with_decompose,
 )
 from mue_cli.errors import MueError
-from mue_cli.roster import WITHOUT_CURVE, MethodName
+from mue_cli.exits.catalogue import WITHOUT_CURVE, MethodName
 
 if TYPE_CHECKING:
     from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import Workbench
-    from mue_cli.evaluation import Prediction, Scores
-    from mue_cli.recipe import Recipe
+    from mue_cli.evaluation.predict import Prediction, Scores
+    from mue_cli.recipe.recipe import Recipe
     from mue_cli.reports.record import Record
 
 EXAMPLES = """Examples
@@ -51,7 +51,11 @@ MethodOption = Annotated[
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
 ]
 SweepOption = Annotated[
-    bool, typer.Option("--sweep", help="Also evaluate the method's trade-off curve: settings from little to much saving, chosen on val.")
+    bool,
+    typer.Option(
+        "--sweep",
+        help="Also evaluate the method's trade-off curve: settings from little to much saving, chosen on val.",
+    ),
 ]
 MetricsOption = Annotated[
     str | None,
@@ -86,10 +90,12 @@ def evaluate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured against the full model.
+    """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured
+    against the full model.
 
-    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names, what `mue calibrate` found for the
-    method, and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's result form) of this evaluation.
+    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names,
+    what `mue calibrate` found for the method, and the prepared data. Adds to records.jsonl; writes
+    traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
     here = experiment(recipe, with_decompose(overrides, decompose), run, weights=weights)
     asked = _asked(here.recipe, metrics)
@@ -101,9 +107,9 @@ def evaluate(
     if sweep and name != "static":
         refuse_fixed_thresholds(here.recipe, name)
     # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli import runs
     from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import after_training
+    from mue_cli.experiment import run_folder as runs
 
     workbench = after_training(here.recipe, here.run, device)
     thresholds = workbench.thresholds(name)
@@ -112,11 +118,25 @@ def evaluate(
     record, predictions = assessment.record(name, thresholds, score)
     full = record if name == "full" else assessment.record("full", {}, score)[0]
     runs.write_traces(here.run, [prediction.trace for prediction in predictions])
-    runs.write_predictions(here.run, [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions])
+    runs.write_predictions(
+        here.run,
+        [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions],
+    )
     curve = _sweep(assessment, name, asked) if sweep else []
     if as_json:
-        files = {"predictions": str(here.run.predictions), "traces": str(here.run.traces), "records": str(here.run.records)}
-        answer_json({"record": asdict(record), "full": asdict(full), "sweep": [asdict(point) for point in curve], "files": files})
+        files = {
+            "predictions": str(here.run.predictions),
+            "traces": str(here.run.traces),
+            "records": str(here.run.records),
+        }
+        answer_json(
+            {
+                "record": asdict(record),
+                "full": asdict(full),
+                "sweep": [asdict(point) for point in curve],
+                "files": files,
+            }
+        )
     else:
         show(full, record)
         if curve:
@@ -126,18 +146,27 @@ def evaluate(
 
 
 def _sweep(assessment: "Assessment", name: str, asked: tuple[str, ...] | None) -> "list[Record]":
-    """Evaluate the method's curve. METEOR and SPICE, which take seconds each time, only where they were asked for."""
+    """Evaluate the method's curve. METEOR and SPICE, which take seconds each time, only where they
+    were asked for.
+    """
     from mue_cli.commands.tuning import Tuning
 
     workbench = assessment.workbench
     if name == "static":
         config = assessment.subject.model.config
         depths = range(min(config.num_encoder_layers, config.num_decoder_layers) - 1, 0, -1)
-        settings = {float(depth): dict.fromkeys(workbench.thresholds(name), float(depth)) for depth in depths}
+        settings = {
+            float(depth): dict.fromkeys(workbench.thresholds(name), float(depth))
+            for depth in depths
+        }
     else:
         settings = Tuning.of(workbench, assessment.subject, name).sweep()
-    score = _scorer(workbench, asked if asked or workbench.task.answers else ("BLEU", "CIDEr"), None)
-    return [assessment.record(name, setting, score, point)[0] for point, setting in settings.items()]
+    score = _scorer(
+        workbench, asked if asked or workbench.task.answers else ("BLEU", "CIDEr"), None
+    )
+    return [
+        assessment.record(name, setting, score, point)[0] for point, setting in settings.items()
+    ]
 
 
 def show_curve(curve: "list[Record]") -> None:
@@ -149,13 +178,24 @@ def show_curve(curve: "list[Record]") -> None:
 
 
 def show(full: "Record", record: "Record") -> None:
-    """Print scores and costs of a method beside those of the full model, and say so when the clock disagrees with the layers."""
+    """Print scores and costs of a method beside those of the full model, and say so when the clock
+    disagrees with the layers.
+    """
     from mue_cli.reports.tables import Column, Table, compare, to_text
 
     records = [record] if record.method == "full" else [full, record]
     answer(to_text(compare(records)))
     columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
-    answer(to_text(Table(columns, tuple((name, *(each.scores.get(name) for each in records)) for name in record.scores))))
+    answer(
+        to_text(
+            Table(
+                columns,
+                tuple(
+                    (name, *(each.scores.get(name) for each in records)) for name in record.scores
+                ),
+            )
+        )
+    )
     for metric, reason in record.left_out.items():
         say(f"{metric} is left out: {reason}")
     for sentence in disagreement(record):
@@ -163,7 +203,9 @@ def show(full: "Record", record: "Record") -> None:
 
 
 def disagreement(record: "Record") -> list[str]:
-    """Return a sentence when measured and expected reduction differ by more than ten points, nothing otherwise."""
+    """Return a sentence when measured and expected reduction differ by more than ten points,
+    nothing otherwise.
+    """
     expected, measured = record.costs["expected"], record.costs.get("measured")
     if measured is None or abs(expected - measured) <= NOTABLE_DIFFERENCE:
         return []
@@ -177,9 +219,16 @@ def disagreement(record: "Record") -> list[str]:
 
 def _asked(recipe: "Recipe", names: str | None) -> tuple[str, ...] | None:
     """Return the metrics that were asked for by name, None when all that can be had are wanted."""
-    asked = recipe.evaluation.metrics if names is None else tuple(name.strip() for name in names.split(","))
+    asked = (
+        recipe.evaluation.metrics
+        if names is None
+        else tuple(name.strip() for name in names.split(","))
+    )
     if asked is not None and recipe.task != "caption":
-        raise MueError(f"the task {recipe.task} is scored by its accuracy alone", "leave out --metrics and evaluation.metrics")
+        raise MueError(
+            f"the task {recipe.task} is scored by its accuracy alone",
+            "leave out --metrics and evaluation.metrics",
+        )
     return asked
 
 
@@ -190,15 +239,22 @@ def _check_metrics(asked: tuple[str, ...] | None, spice_dir: Path | None) -> Non
     check_metrics(asked or (), spice_dir)
 
 
-def _refuse_failed(asked: tuple[str, ...] | None, left_out: Mapping[str, str], records: Path) -> None:
+def _refuse_failed(
+    asked: tuple[str, ...] | None, left_out: Mapping[str, str], records: Path
+) -> None:
     """Raise MueError for a metric that was asked for and has no score after all."""
     failed = [metric for metric in asked or () if metric in left_out]
     if failed:
-        raise MueError(f"{failed[0]} was asked for and failed: {left_out[failed[0]]}", f"all else was kept in {records}")
+        raise MueError(
+            f"{failed[0]} was asked for and failed: {left_out[failed[0]]}",
+            f"all else was kept in {records}",
+        )
 
 
-def _scorer(workbench: "Workbench", asked: tuple[str, ...] | None, spice_dir: Path | None) -> "Callable[[list[Prediction]], Scores]":
-    from mue_cli.evaluation import score
+def _scorer(
+    workbench: "Workbench", asked: tuple[str, ...] | None, spice_dir: Path | None
+) -> "Callable[[list[Prediction]], Scores]":
+    from mue_cli.evaluation.predict import score
 
     def scored(predictions: "list[Prediction]") -> "Scores":
         with progress("score") as report:
@@ -208,7 +264,9 @@ def _scorer(workbench: "Workbench", asked: tuple[str, ...] | None, spice_dir: Pa
 
 
 def _result(prediction: "Prediction", bound: bool) -> dict[str, object]:
-    """Return one line of predictions.json: COCO's result form for captions, the answer of a pair otherwise."""
+    """Return one line of predictions.json: COCO's result form for captions, the answer of a pair
+    otherwise.
+    """
     image_id = int(prediction.image_id) if prediction.image_id.isdecimal() else prediction.image_id
     if bound:
         return {"sample_id": prediction.sample_id, "image_id": image_id, "answer": prediction.text}

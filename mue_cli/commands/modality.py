@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mue_cli.commands.display import progress
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, WeightsOption, experiment
+from mue_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    RunOption,
+    SetOption,
+    SplitOption,
+    WeightsOption,
+    experiment,
+)
 from mue_cli.commands.plot import show
 from mue_cli.errors import RecipeError
 
@@ -28,7 +37,11 @@ mue plot modality --recipe shapes-entailment --json"""
 
 SamplesOption = Annotated[
     int | None,
-    typer.Option(min=1, show_default="those measured before, else the recipe's calibration.samples", help="How many samples of the split."),
+    typer.Option(
+        min=1,
+        show_default="those measured before, else the recipe's calibration.samples",
+        help="How many samples of the split.",
+    ),
 ]
 
 
@@ -42,16 +55,22 @@ def modality(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the score for every pair of image and text exit layers, the decoder at full depth (Table 2 of the paper).
+    """Draw the score for every pair of image and text exit layers, the decoder at full depth (Table
+    2 of the paper).
 
-    Reads modality.npz where it was measured on the same split in the same way; otherwise measures it with checkpoint.safetensors or what
-    --weights names, and writes it: samples are encoded once and decoded once for every pair. Writes plots/modality.png and
-    plots/modality.svg in the run folder.
+    Reads modality.npz where it was measured on the same split in the same way; otherwise measures
+    it with checkpoint.safetensors or what --weights names, and writes it: samples are encoded once
+    and decoded once for every pair. Writes plots/modality.png and plots/modality.svg in the run
+    folder.
     """
     here = experiment(recipe, overrides, run, weights=weights)
     if not here.recipe.model.decompose:
-        message = "image and text are one joint stream without model.decompose: neither can leave alone"
-        raise RecipeError(message, "add --set model.decompose=true, or use a run that was trained with it")
+        message = (
+            "image and text are one joint stream without model.decompose: neither can leave alone"
+        )
+        raise RecipeError(
+            message, "add --set model.decompose=true, or use a run that was trained with it"
+        )
     grid = _stored(here, split, samples) or _measure(here, split, samples, device)
     from mue_cli.reports.figures.modality import modality as draw
 
@@ -77,20 +96,29 @@ def _measure(here: "Experiment", split: str, samples: int | None, device: str) -
 
     workbench = after_training(here.recipe, here.run, device)
     batches = workbench.split(split, samples or here.recipe.calibration.samples)
-    about = {"recipe": here.recipe.name, "dataset": workbench.prepared.manifest.name, "split": split, "settings": _settings(here)}
-    grid = ModalityGrid(_scores(workbench, batches), workbench.task.metric, len(batches.examples), about)
+    about = {
+        "recipe": here.recipe.name,
+        "dataset": workbench.prepared.manifest.name,
+        "split": split,
+        "settings": _settings(here),
+    }
+    grid = ModalityGrid(
+        _scores(workbench, batches), workbench.task.metric, len(batches.examples), about
+    )
     grid.save(here.run.modality)
     return grid
 
 
 def _scores(workbench: "Workbench", batches: "SplitBatches") -> "NDArray[np.float64]":
-    from mue_cli.evaluation import quick_score
-    from mue_cli.modality import score_pairs
+    from mue_cli.evaluation.exit_grid import score_pairs
+    from mue_cli.evaluation.predict import quick_score
 
     subject = workbench.trained_subject()
     total = len(batches.examples) * subject.model.config.num_encoder_layers**2
     with progress("pairs of exit layers") as report:
-        return score_pairs(subject, batches, quick_score(workbench.task, batches), lambda done: report(done, total))
+        return score_pairs(
+            subject, batches, quick_score(workbench.task, batches), lambda done: report(done, total)
+        )
 
 
 def _settings(here: "Experiment") -> str:
@@ -99,5 +127,9 @@ def _settings(here: "Experiment") -> str:
     parts = [here.run.weights] if here.run.weights else []
     if here.recipe.task == "caption":
         usual = asdict(type(search)())
-        parts += [f"{name} {value:g}" for name, value in asdict(search).items() if name == "beam" or value != usual[name]]
+        parts += [
+            f"{name} {value:g}"
+            for name, value in asdict(search).items()
+            if name == "beam" or value != usual[name]
+        ]
     return ", ".join([*parts, precision])

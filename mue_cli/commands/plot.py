@@ -4,7 +4,15 @@ from math import isclose
 from typing import TYPE_CHECKING
 
 from mue_cli.commands.display import answer, answer_json
-from mue_cli.commands.options import DeviceOption, JsonOption, RecipeOption, RunOption, SetOption, SplitOption, experiment
+from mue_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    RunOption,
+    SetOption,
+    SplitOption,
+    experiment,
+)
 from mue_cli.errors import MissingStepError
 
 if TYPE_CHECKING:
@@ -12,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mue_cli.exits.trace import Trace
+    from mue_cli.experiment.run_folder import Run
     from mue_cli.reports.curves import Search
     from mue_cli.reports.entries import Entry
     from mue_cli.reports.record import Record
-    from mue_cli.runs import Run
 
 SATURATION_EXAMPLES = """Examples
 
@@ -45,15 +53,16 @@ def saturation(
 ) -> None:
     """Draw how similar each layer's output is to the layer before (Fig. 3 of the paper).
 
-    Reads saturation.npz, or measures it with checkpoint.safetensors on val and writes it; thresholds.yaml is drawn in when it is there.
-    Writes plots/saturation.png and plots/saturation.svg in the run folder.
+    Reads saturation.npz, or measures it with checkpoint.safetensors on val and writes it;
+    thresholds.yaml is drawn in when it is there. Writes plots/saturation.png and
+    plots/saturation.svg in the run folder.
     """
     here = experiment(recipe, overrides, run)
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli.commands.workbench import after_training
+    from mue_cli.experiment.run_folder import read_thresholds
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.profile import SimilarityProfile
-    from mue_cli.runs import read_thresholds
 
     if not here.run.saturation.exists():
         workbench = after_training(here.recipe, here.run, device)
@@ -61,7 +70,9 @@ def saturation(
     profile = SimilarityProfile.load(here.run.saturation)
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
     if here.recipe.task == "caption":
-        thresholds.pop("decoder", None)  # in generation it decays from word to word (Eq. 11): no one line shows it
+        thresholds.pop(
+            "decoder", None
+        )  # in generation it decays from word to word (Eq. 11): no one line shows it
     show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
@@ -72,11 +83,12 @@ def tradeoff(
     split: SplitOption = "test",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the paper's published points beside ours.
+    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the
+    paper's published points beside ours.
 
-    Reads the rows and seeds of the run's study (`mue study`), where it has one that was evaluated. Otherwise records.jsonl, and
-    calibration.jsonl where no method was swept: the settings that were tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run
-    folder.
+    Reads the rows and seeds of the run's study (`mue study`), where it has one that was evaluated.
+    Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
+    tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
     here = experiment(recipe, overrides, run)
     entries, searches = _points(here.run, split)
@@ -86,7 +98,9 @@ def tradeoff(
 
 
 def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
-    """Return the entries of a run's study; before the first, or without one, the run's own, with what its calibration tried."""
+    """Return the entries of a run's study; before the first, or without one, the run's own, with
+    what its calibration tried.
+    """
     from mue_cli import study
     from mue_cli.study.file import kept
 
@@ -101,13 +115,20 @@ def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
     return found, searches
 
 
-def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOption = None, as_json: JsonOption = False) -> None:
-    """Draw after which layers samples and words left in the last evaluation, and how a word's exit depends on its place in the caption.
+def exits(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw after which layers samples and words left in the last evaluation, and how a word's exit
+    depends on its place in the caption.
 
-    Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run folder.
+    Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run
+    folder.
     """
     here = experiment(recipe, overrides, run)
-    from mue_cli import runs
+    from mue_cli.experiment import run_folder as runs
     from mue_cli.reports.entries import METHOD_NAMES
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
@@ -115,7 +136,10 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
     traces = runs.read_traces(here.run)
     record = _record_of(traces, here.run)
     found = Exits(
-        {stream: [trace.encoder_exits[stream] for trace in traces] for stream in traces[0].encoder_exits},
+        {
+            stream: [trace.encoder_exits[stream] for trace in traces]
+            for stream in traces[0].encoder_exits
+        },
         [trace.decoder_exits[: trace.num_words] for trace in traces],
         int(record.costs["num_encoder_layers"]),
         int(record.costs["num_decoder_layers"]),
@@ -125,17 +149,22 @@ def exits(recipe: RecipeOption = None, overrides: SetOption = None, run: RunOpti
 
 
 def _record_of(traces: "tuple[Trace, ...]", run: "Run") -> "Record":
-    """Return the newest record whose mean exit layers are those of the traces: which method they are of, no trace says itself.
+    """Return the newest record whose mean exit layers are those of the traces: which method they
+    are of, no trace says itself.
 
-    `full` comes last: every evaluation records it, and a method that never leaves early has the same exits.
+    `full` comes last: every evaluation records it, and a method that never leaves early has the
+    same exits.
     """
-    from mue_cli import runs
+    from mue_cli.experiment import run_folder as runs
 
     newest = runs.records(run)[::-1]
     for record in sorted(newest, key=lambda record: record.method == "full"):
         if traces and record.num_samples == len(traces) and _belongs(traces, record.costs):
             return record
-    raise MissingStepError(f"no record in `{run.records}` has the exits of {run.traces.name}", f"run: {run.command('evaluate')}")
+    raise MissingStepError(
+        f"no record in `{run.records}` has the exits of {run.traces.name}",
+        f"run: {run.command('evaluate')}",
+    )
 
 
 def _belongs(traces: "tuple[Trace, ...]", costs: "Mapping[str, float]") -> bool:
@@ -143,22 +172,37 @@ def _belongs(traces: "tuple[Trace, ...]", costs: "Mapping[str, float]") -> bool:
 
     if not {"num_encoder_layers", "num_decoder_layers", "decoder_layers"} <= costs.keys():
         return False
-    found = expected_time_reduction(traces, int(costs["num_encoder_layers"]), int(costs["num_decoder_layers"]))
-    means = {**{f"{stream}_layers": layers for stream, layers in found.encoder_layers.items()}, "decoder_layers": found.decoder_layers}
+    found = expected_time_reduction(
+        traces, int(costs["num_encoder_layers"]), int(costs["num_decoder_layers"])
+    )
+    means = {
+        **{f"{stream}_layers": layers for stream, layers in found.encoder_layers.items()},
+        "decoder_layers": found.decoder_layers,
+    }
     return all(isclose(costs.get(name, 0.0), mean, abs_tol=1e-6) for name, mean in means.items())
 
 
 def _searches(run: "Run") -> "list[Search]":
-    """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full model that scored nothing."""
+    """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full
+    model that scored nothing.
+    """
+    from mue_cli.experiment.run_folder import read_thresholds, read_tried
     from mue_cli.reports.curves import Search
-    from mue_cli.runs import read_thresholds, read_tried
 
     if not (run.thresholds.exists() and run.calibration.exists()):
         return []
     found = read_thresholds(run)
     if found.full_score <= 0:
         return []
-    return [Search("mue", found.split, found.samples, found.full_score, [(point.reduction, point.score) for point in read_tried(run)])]
+    return [
+        Search(
+            "mue",
+            found.split,
+            found.samples,
+            found.full_score,
+            [(point.reduction, point.score) for point in read_tried(run)],
+        )
+    ]
 
 
 def show(paths: "tuple[Path, Path]", as_json: bool) -> None:

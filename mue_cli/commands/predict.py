@@ -12,15 +12,23 @@ import typer
 from rich.cells import cell_len
 
 from mue_cli.commands.display import answer, keeping, progress, say
-from mue_cli.commands.options import DeviceOption, Experiment, RecipeOption, RunOption, SetOption, WeightsOption, experiment
-from mue_cli.commands.pictures import Unreadable, find_pictures, read_pictures
+from mue_cli.commands.options import (
+    DeviceOption,
+    Experiment,
+    RecipeOption,
+    RunOption,
+    SetOption,
+    WeightsOption,
+    experiment,
+)
 from mue_cli.commands.predictor import Predictor, Result
 from mue_cli.commands.strip import KEY, strip
+from mue_cli.data.pictures import Unreadable, find_pictures, read_pictures
 from mue_cli.errors import MissingStepError, MueError
-from mue_cli.roster import RunnableName
+from mue_cli.exits.catalogue import RunnableName
 
 if TYPE_CHECKING:
-    from mue_cli.recipe import Recipe
+    from mue_cli.recipe.recipe import Recipe
     from mue_cli.reports.explain_page import Explained
 
 EXAMPLES = """Examples
@@ -44,22 +52,47 @@ WIDEST_PATH = 60
 
 ImagesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE", show_default=False, help="Files, folders, quoted patterns, or - for a list of paths on stdin."),
+    typer.Argument(
+        metavar="IMAGE",
+        show_default=False,
+        help="Files, folders, quoted patterns, or - for a list of paths on stdin.",
+    ),
 ]
 HypothesisOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", show_default=False, help="For an entailment model: does the picture support this sentence?")
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        show_default=False,
+        help="For an entailment model: does the picture support this sentence?",
+    ),
 ]
 PremiseOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", show_default=False, help="What is known beside the picture; goes with --hypothesis.")
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        show_default=False,
+        help="What is known beside the picture; goes with --hypothesis.",
+    ),
 ]
 ExplainOption = Annotated[
-    bool, typer.Option("--explain", help="Show the similarity after every layer and where each stream and token left; write a page.")
+    bool,
+    typer.Option(
+        "--explain",
+        help="Show the similarity after every layer and where each stream and token left; write a page.",
+    ),
 ]
 HtmlOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", show_default="explain.html in the run folder", help="Where the page is written; alone: the page only."),
+    typer.Option(
+        metavar="FILE",
+        show_default="explain.html in the run folder",
+        help="Where the page is written; alone: the page only.",
+    ),
 ]
-LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object per picture, one a line, instead of text.")]
+LinesOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print a JSON object per picture, one a line, instead of text."),
+]
 
 
 def predict(
@@ -70,24 +103,33 @@ def predict(
     overrides: SetOption = None,
     run: RunOption = None,
     weights: WeightsOption = None,
-    method: Annotated[RunnableName | None, typer.Option(help="Who may stop early.", show_default="the recipe's exits.method")] = None,
+    method: Annotated[
+        RunnableName | None,
+        typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
+    ] = None,
     device: DeviceOption = "auto",
     explain: ExplainOption = False,
     html: HtmlOption = None,
     as_json: LinesOption = False,
 ) -> None:
-    """Caption your own pictures or, with --hypothesis, tell whether they support a sentence (yes, no, maybe).
+    """Caption your own pictures or, with --hypothesis, tell whether they support a sentence (yes,
+    no, maybe).
 
-    Folders are searched with their subfolders. A picture that cannot be read does not stop the others; the exit code is then 1. Reads
-    checkpoint.safetensors and what `mue calibrate` found for the method, no prepared data. Writes nothing but, with --explain or --html,
-    one self-contained page of the first 100 pictures.
+    Folders are searched with their subfolders. A picture that cannot be read does not stop the
+    others; the exit code is then 1. Reads checkpoint.safetensors and what `mue calibrate` found for
+    the method, no prepared data. Writes nothing but, with --explain or --html, one self-contained
+    page of the first 100 pictures.
     """
     here = experiment(recipe, overrides, run, weights=weights)
     source = _source(here.recipe, hypothesis, premise)
     page = _page_path(here, html) if explain or html else None
     paths = _found(images)
     predictor = _predictor(here, method, device, source, explains=page is not None)
-    asked = [f"{name}: {text}" for name, text in (("premise", premise), ("hypothesis", hypothesis)) if text is not None]
+    asked = [
+        f"{name}: {text}"
+        for name, text in (("premise", premise), ("hypothesis", hypothesis))
+        if text is not None
+    ]
     tally = _Tally(len(paths))
     show = _json_line if as_json else _text_lines(paths, strips=explain)
     if explain and not as_json:
@@ -95,9 +137,13 @@ def predict(
     with (
         keeping(lambda: f"{tally.done} of {tally.total} pictures were done"),
         _page(page, predictor, [*asked, _coverage(len(paths))]) as sections,
-        progress("predict") if tally.total > MANY else nullcontext(lambda done, total: None) as report,
+        progress("predict")
+        if tally.total > MANY
+        else nullcontext(lambda done, total: None) as report,
     ):
-        for result in predictor.results(read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)):
+        for result in predictor.results(
+            read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)
+        ):
             if line := show(result):
                 answer(line)
             if isinstance(result, Unreadable):
@@ -125,31 +171,53 @@ class _Tally:
 
 
 def _source(recipe: "Recipe", hypothesis: str | None, premise: str | None) -> str:
-    """Return the text that the encoder reads. Raises MueError when the question does not fit the task."""
+    """Return the text that the encoder reads. Raises MueError when the question does not fit the
+    task.
+    """
     if premise is not None and hypothesis is None:
-        raise MueError("--premise stands alone, expected --hypothesis beside it", "what should follow from picture and premise?")
+        raise MueError(
+            "--premise stands alone, expected --hypothesis beside it",
+            "what should follow from picture and premise?",
+        )
     for name, text in (("hypothesis", hypothesis), ("premise", premise)):
         if text is not None and not text.strip():
             raise MueError(f"--{name} is empty, expected a sentence")
     if recipe.task == "entailment" and hypothesis is None:
-        raise MueError(f"the recipe `{recipe.name}` judges sentences, and none was given", 'add --hypothesis "..."')
+        raise MueError(
+            f"the recipe `{recipe.name}` judges sentences, and none was given",
+            'add --hypothesis "..."',
+        )
     if recipe.task != "entailment" and hypothesis is not None:
         hint = "name an entailment model with --recipe or --run, or leave out --hypothesis"
-        raise MueError(f"the recipe `{recipe.name}` writes captions and cannot judge a hypothesis", hint)
+        raise MueError(
+            f"the recipe `{recipe.name}` writes captions and cannot judge a hypothesis", hint
+        )
     from mue_cli.data.tasks import CAPTION_PROMPT, entailment_source
 
-    return CAPTION_PROMPT if hypothesis is None else entailment_source(premise, hypothesis, bare=recipe.data.prompt == "bare")
+    return (
+        CAPTION_PROMPT
+        if hypothesis is None
+        else entailment_source(premise, hypothesis, bare=recipe.data.prompt == "bare")
+    )
 
 
 def _page_path(here: Experiment, html: Path | None) -> Path:
-    """Return where the page goes. Raises MueError when it cannot go there: a long run must not end in that."""
+    """Return where the page goes. Raises MueError when it cannot go there: a long run must not end
+    in that.
+    """
     path = html or here.run.explain_page
     if path.suffix.lower() not in (".html", ".htm"):
-        raise MueError(f"`--html {path}` does not end in .html", "name the page to write; pictures stand without an option")
+        raise MueError(
+            f"`--html {path}` does not end in .html",
+            "name the page to write; pictures stand without an option",
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MueError(f"cannot make the folder `{path.parent}`: {error.strerror}", "name another file with --html") from None
+        raise MueError(
+            f"cannot make the folder `{path.parent}`: {error.strerror}",
+            "name another file with --html",
+        ) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise MueError(f"cannot write `{path}`", "name another file with --html")
     return path
@@ -163,34 +231,58 @@ def _found(words: Sequence[str]) -> list[str | Unreadable]:
     missing = [each for each in found if isinstance(each, Unreadable)]
     if len(missing) == len(found):
         more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
-        raise MueError(f"no pictures: `{_shown(missing[0].path)}`: {missing[0].reason}{more}", "name files, folders or patterns")
+        raise MueError(
+            f"no pictures: `{_shown(missing[0].path)}`: {missing[0].reason}{more}",
+            "name files, folders or patterns",
+        )
     return found
 
 
-def _predictor(here: Experiment, name: str | None, device: str, source: str, explains: bool) -> Predictor:
+def _predictor(
+    here: Experiment, name: str | None, device: str, source: str, explains: bool
+) -> Predictor:
     # Below the input, because torch takes seconds to import and a typo should not.
-    from mue_cli import build
     from mue_cli.commands.workbench import calibrated_method, thresholds, trained_subject
+    from mue_cli.experiment import build
 
     name = name or here.recipe.exits.method
     if name == "oracle":
-        raise MueError("the oracle is no method to run: its exits are found afterwards", "name another with --method")
+        raise MueError(
+            "the oracle is no method to run: its exits are found afterwards",
+            "name another with --method",
+        )
     subject = trained_subject(here.recipe, here.run, build.device(device))
     try:
         limits = thresholds(here.recipe, here.run, name)
     except MissingStepError as error:
         raise MissingStepError(error.message, f"{error.hint}, or use --method full") from None
-    return Predictor(here.recipe, subject, calibrated_method(here.recipe, here.run, name, limits, subject.device), source, explains)
+    return Predictor(
+        here.recipe,
+        subject,
+        calibrated_method(here.recipe, here.run, name, limits, subject.device),
+        source,
+        explains,
+    )
 
 
 def _json_line(result: Result | Unreadable) -> str:
     """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
-    values = {"image": result.path, "error": result.reason} if isinstance(result, Unreadable) else result.as_json()
-    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+    values = (
+        {"image": result.path, "error": result.reason}
+        if isinstance(result, Unreadable)
+        else result.as_json()
+    )
+    return (
+        json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+    )
 
 
-def _text_lines(paths: Sequence[str | Unreadable], strips: bool) -> Callable[[Result | Unreadable], str]:
-    """Return the function that writes path and text, the texts below each other, and the heat strip where one is wanted."""
+def _text_lines(
+    paths: Sequence[str | Unreadable], strips: bool
+) -> Callable[[Result | Unreadable], str]:
+    """Return the function that writes path and text, the texts below each other, and the heat strip
+    where one is wanted.
+    """
     widths = [cell_len(_shown(path)) for path in paths if isinstance(path, str)]
     column = max((width for width in widths if width <= WIDEST_PATH), default=0)
 
@@ -211,7 +303,9 @@ def _shown(text: str) -> str:
 
 
 @contextmanager
-def _page(path: Path | None, predictor: Predictor, notes: Sequence[str]) -> "Iterator[list[Explained]]":
+def _page(
+    path: Path | None, predictor: Predictor, notes: Sequence[str]
+) -> "Iterator[list[Explained]]":
     """Yield the list of what is on the page, and write it at the end, an early end included."""
     sections: list[Explained] = []
     try:
@@ -228,7 +322,11 @@ def _page(path: Path | None, predictor: Predictor, notes: Sequence[str]) -> "Ite
 def _coverage(total: int) -> str:
     if total == 1:
         return "one picture"
-    return f"{total} pictures" if total <= MAX_SECTIONS else f"the first {MAX_SECTIONS} of {total} pictures"
+    return (
+        f"{total} pictures"
+        if total <= MAX_SECTIONS
+        else f"the first {MAX_SECTIONS} of {total} pictures"
+    )
 
 
 def _section(result: Result) -> "Explained":

@@ -4,19 +4,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mue_cli.commands.pictures import Picture, Unreadable
+from mue_cli.data.pictures import Picture, Unreadable
 
 if TYPE_CHECKING:
     from mue_cli.data.batches import Batch
-    from mue_cli.evaluation import Prediction, Subject
+    from mue_cli.evaluation.predict import Prediction, Subject
     from mue_cli.exits.methods import Method
-    from mue_cli.recipe import Recipe
+    from mue_cli.recipe.recipe import Recipe
     from mue_cli.reports.explanation import Explanation
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out for one picture. kind: caption or answer. explanation, thumbnail: where they were asked for."""
+    """What came out for one picture. kind: caption or answer. explanation, thumbnail: where they
+    were asked for.
+    """
 
     path: str
     kind: str
@@ -29,16 +31,24 @@ class Result:
         return self.prediction.text
 
     def as_json(self) -> dict[str, object]:
-        """Return the line of `--json`. exit_layers of the decoder: one for each token of the answer."""
+        """Return the line of `--json`. exit_layers of the decoder: one for each token of the
+        answer.
+        """
         trace = self.prediction.trace
         exits = {**trace.encoder_exits, "decoder": list(trace.decoder_exits[: trace.num_words])}
         said = {self.kind: self.text, "exit_layers": exits}
-        return {"image": self.path, **said, **({"explain": self.explanation.as_json()} if self.explanation else {})}
+        return {
+            "image": self.path,
+            **said,
+            **({"explain": self.explanation.as_json()} if self.explanation else {}),
+        }
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with a method and a question. source: the encoder's text. explains: whether it records what the rules saw."""
+    """A model with a method and a question. source: the encoder's text. explains: whether it
+    records what the rules saw.
+    """
 
     recipe: "Recipe"
     subject: "Subject"
@@ -55,7 +65,10 @@ class Predictor:
         waiting: list[Picture | Unreadable] = []
         for picture in pictures:
             waiting.append(picture)
-            if sum(isinstance(each, Picture) for each in waiting) == self.recipe.evaluation.batch_size:
+            if (
+                sum(isinstance(each, Picture) for each in waiting)
+                == self.recipe.evaluation.batch_size
+            ):
                 yield from self._of(waiting)
                 waiting = []
         yield from self._of(waiting)
@@ -66,36 +79,50 @@ class Predictor:
             yield each if isinstance(each, Unreadable) else next(results)
 
     def _predict(self, pictures: Sequence[Picture]) -> list[Result]:
-        from mue_cli.evaluation import predict_batch
-        from mue_cli.recorder import Recorder
+        from mue_cli.evaluation.explain import Recorder
+        from mue_cli.evaluation.predict import predict_batch
 
         if not pictures:
             return []
         config = self.subject.model.config
-        recorder = Recorder(self.method, config.num_encoder_layers, config.num_decoder_layers) if self.explains else None
-        predictions = predict_batch(self.subject, self.method, self._batch(pictures), recorder.probes if recorder else None)
+        recorder = (
+            Recorder(self.method, config.num_encoder_layers, config.num_decoder_layers)
+            if self.explains
+            else None
+        )
+        predictions = predict_batch(
+            self.subject, self.method, self._batch(pictures), recorder.probes if recorder else None
+        )
         return [
             Result(
                 picture.path,
                 "answer" if self.subject.task.answers else "caption",
                 prediction,
-                recorder.explain(row, prediction.trace, self._tokens(prediction)) if recorder else None,
+                recorder.explain(row, prediction.trace, self._tokens(prediction))
+                if recorder
+                else None,
                 picture.thumbnail,
             )
             for row, (picture, prediction) in enumerate(zip(pictures, predictions, strict=True))
         ]
 
     def _batch(self, pictures: Sequence[Picture]) -> "Batch":
-        from mue_cli import build
         from mue_cli.data.batches import Example
+        from mue_cli.experiment import build
 
         task = self.subject.task
         target = task.answers[0] if task.answers else ""  # a batch has one; nobody looks at it here
-        examples = [Example(picture.path, picture.path, picture.image, self.source, target, ()) for picture in pictures]
+        examples = [
+            Example(picture.path, picture.path, picture.image, self.source, target, ())
+            for picture in pictures
+        ]
         return build.batch(self.recipe, self.subject.tokenizer, examples)
 
     def _tokens(self, prediction: "Prediction") -> list[str]:
         from mue_cli.reports.explanation import END
 
         tokenizer = self.subject.tokenizer
-        return [END if token == tokenizer.eos_id else tokenizer.decode([token]) for token in prediction.tokens]
+        return [
+            END if token == tokenizer.eos_id else tokenizer.decode([token])
+            for token in prediction.tokens
+        ]

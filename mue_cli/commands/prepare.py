@@ -12,7 +12,7 @@ from mue_cli.commands.display import Report, answer, answer_json, keeping, perce
 from mue_cli.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from mue_cli.data.manifest import Manifest
+    from mue_cli.data.store.manifest import Manifest
 
 SHAPES_EXAMPLES = """Examples
 
@@ -38,11 +38,25 @@ mue prepare snli-ve --download --images ~/flickr30k-images.tar
 
 mue prepare snli-ve --source ~/snli_ve"""
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; earlier prepared data there is replaced.")]
-SourceOption = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="Folder with the downloaded files.")]
-VocabularyOption = Annotated[int, typer.Option("--vocab-size", min=300, help="Tokens to learn from the training texts, at most.")]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="FOLDER", help="Folder to write; earlier prepared data there is replaced."
+    ),
+]
+SourceOption = Annotated[
+    Path, typer.Option("--source", metavar="FOLDER", help="Folder with the downloaded files.")
+]
+VocabularyOption = Annotated[
+    int,
+    typer.Option("--vocab-size", min=300, help="Tokens to learn from the training texts, at most."),
+]
 DownloadOption = Annotated[
-    bool, typer.Option("--download", help="First fetch what the source folder lacks; goes on where an earlier download stopped.")
+    bool,
+    typer.Option(
+        "--download",
+        help="First fetch what the source folder lacks; goes on where an earlier download stopped.",
+    ),
 ]
 MirrorOption = Annotated[
     str | None,
@@ -54,11 +68,23 @@ MirrorOption = Annotated[
     ),
 ]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", metavar="FOLDER|ARCHIVE", show_default="looked for in the source", help="The photographs.")
+    Path | None,
+    typer.Option(
+        "--images",
+        metavar="FOLDER|ARCHIVE",
+        show_default="looked for in the source",
+        help="The photographs.",
+    ),
 ]
 
 WorkersOption = Annotated[
-    int, typer.Option("--num-workers", min=0, max=64, help="Threads that check the pictures while others are read; 0: one after the other.")
+    int,
+    typer.Option(
+        "--num-workers",
+        min=0,
+        max=64,
+        help="Threads that check the pictures while others are read; 0: one after the other.",
+    ),
 ]
 
 
@@ -72,14 +98,18 @@ def shapes(
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw scenes of coloured shapes, with captions and with sentences that are true, false or undecidable.
+    """Draw scenes of coloured shapes, with captions and with sentences that are true, false or
+    undecidable.
 
-    Reads nothing. Writes pictures, texts, a vocabulary and manifest.json to data/shapes. The same numbers give the same data.
+    Reads nothing. Writes pictures, texts, a vocabulary and manifest.json to data/shapes. The same
+    numbers give the same data.
     """
-    from mue_cli.data.shapes import prepare_shapes
+    from mue_cli.data.sources.shapes import prepare_shapes
 
     with _preparing("shapes", out) as report:
-        manifest = prepare_shapes(out, _learn_vocabulary(vocab_size), seed, train, val, test, image_size, progress=report)
+        manifest = prepare_shapes(
+            out, _learn_vocabulary(vocab_size), seed, train, val, test, image_size, progress=report
+        )
     _show(manifest, out, as_json)
 
 
@@ -92,19 +122,23 @@ def coco(
     num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
-    """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are there, or OFA's caption_*.tsv.
+    """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are
+    there, or OFA's caption_*.tsv.
 
-    Reads downloads/coco. Writes pictures, captions, a vocabulary and manifest.json to data/coco; problems.jsonl there lists what was left
-    out. Without the files it says what to download from where. --download fetches them itself: 20.4 GB, and the prepared data take as
-    much again. A run that was stopped, or killed, is gone on with by the same command.
+    Reads downloads/coco. Writes pictures, captions, a vocabulary and manifest.json to data/coco;
+    problems.jsonl there lists what was left out. Without the files it says what to download from
+    where. --download fetches them itself: 20.4 GB, and the prepared data take as much again. A run
+    that was stopped, or killed, is gone on with by the same command.
     """
-    from mue_cli.data.coco import prepare_coco
+    from mue_cli.data.sources.coco import prepare_coco
 
     if download:
         _download("coco", source, out, mirror)
 
     with _preparing("coco", out) as report:
-        manifest = prepare_coco(source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers)
+        manifest = prepare_coco(
+            source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers
+        )
     _show(manifest, out, as_json)
 
 
@@ -117,18 +151,22 @@ def flickr8k(
     num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
-    """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder or an archive.
+    """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder
+    or an archive.
 
-    Reads downloads/flickr8k. Writes pictures, captions, a vocabulary and manifest.json to data/flickr8k; problems.jsonl there lists
-    what was left out. Without the files it says what to download from where. --download fetches them itself: 1.2 GB.
+    Reads downloads/flickr8k. Writes pictures, captions, a vocabulary and manifest.json to
+    data/flickr8k; problems.jsonl there lists what was left out. Without the files it says what to
+    download from where. --download fetches them itself: 1.2 GB.
     """
-    from mue_cli.data.flickr8k import prepare_flickr8k
+    from mue_cli.data.sources.flickr8k import prepare_flickr8k
 
     if download:
         _download("flickr8k", source, out, mirror)
 
     with _preparing("flickr8k", out) as report:
-        manifest = prepare_flickr8k(source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers)
+        manifest = prepare_flickr8k(
+            source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers
+        )
     _show(manifest, out, as_json)
 
 
@@ -142,49 +180,65 @@ def snli_ve(
     num_workers: WorkersOption = 4,
     as_json: JsonOption = False,
 ) -> None:
-    """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs, or OFA's snli_ve_*.tsv.
+    """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs,
+    or OFA's snli_ve_*.tsv.
 
-    Reads downloads/snli-ve. Writes pictures, sentence pairs, a vocabulary and manifest.json to data/snli-ve; problems.jsonl there lists
-    what was left out. Without the files it says what to download from where. --download makes the jsonl files of SNLI 1.0 as SNLI-VE's
-    authors do; the photographs need your own copy.
+    Reads downloads/snli-ve. Writes pictures, sentence pairs, a vocabulary and manifest.json to
+    data/snli-ve; problems.jsonl there lists what was left out. Without the files it says what to
+    download from where. --download makes the jsonl files of SNLI 1.0 as SNLI-VE's authors do; the
+    photographs need your own copy.
     """
-    from mue_cli.data.snli_ve import prepare_snli_ve
+    from mue_cli.data.sources.snli_ve import prepare_snli_ve
 
     if download:
         _download("snli-ve", source, out, mirror)
         _require_photographs(source, images)
 
     with _preparing("snli-ve", out) as report:
-        manifest = prepare_snli_ve(source, out, _learn_vocabulary(vocab_size), images, progress=report, num_workers=num_workers)
+        manifest = prepare_snli_ve(
+            source,
+            out,
+            _learn_vocabulary(vocab_size),
+            images,
+            progress=report,
+            num_workers=num_workers,
+        )
     _show(manifest, out, as_json)
 
 
 @contextmanager
 def _preparing(dataset: str, out: Path) -> Iterator[Report]:
-    """Show progress; on Ctrl-C say that the folder is as it was, and what the next run need not do again."""
+    """Show progress; on Ctrl-C say that the folder is as it was, and what the next run need not do
+    again.
+    """
     with keeping(lambda: _kept(out)), progress(f"prepare {dataset}") as report:
         yield report
 
 
 def _kept(out: Path) -> str:
-    from mue_cli.data.partial import count_kept
+    from mue_cli.data.store.partial import count_kept
 
     count = count_kept(out)
-    return f"`{out}` is as it was before" + (f"; {count:,} images are kept, and the same command goes on from there" if count else "")
+    return f"`{out}` is as it was before" + (
+        f"; {count:,} images are kept, and the same command goes on from there" if count else ""
+    )
 
 
 def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None:
     """Fetch what `source` lacks; on Ctrl-C say that what came is kept."""
-    from mue_cli.data.fetch import fetch
+    from mue_cli.data.fetch.fetch import fetch
 
-    with keeping(lambda: f"`{source}` keeps what has come; the same command goes on from there"), progress(f"download {dataset}") as report:
+    with (
+        keeping(lambda: f"`{source}` keeps what has come; the same command goes on from there"),
+        progress(f"download {dataset}") as report,
+    ):
         fetch(dataset, source, out, mirror, report)
 
 
 def _require_photographs(source: Path, images: Path | None) -> None:
-    from mue_cli.data.addresses import FLICKR30K_FORM
-    from mue_cli.data.image_files import find_images
-    from mue_cli.data.snli_ve import IMAGE_NAMES
+    from mue_cli.data.fetch.addresses import FLICKR30K_FORM
+    from mue_cli.data.sources.image_files import find_images
+    from mue_cli.data.sources.snli_ve import IMAGE_NAMES
     from mue_cli.errors import DataError
 
     if images is None and not find_images(source, IMAGE_NAMES):
@@ -217,16 +271,25 @@ def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
         for task, splits in manifest.counts.items()
         for split, counts in splits.items()
     )
-    columns = (Column("task"), Column("split"), Column("images", ",d"), Column("captions or pairs", ",d"))
+    columns = (
+        Column("task"),
+        Column("split"),
+        Column("images", ",d"),
+        Column("captions or pairs", ",d"),
+    )
     answer(to_text(Table(columns, rows)))
     if manifest.text_only_accuracy is not None:
-        answer(f"entailment without looking (text alone, test): {percent(manifest.text_only_accuracy)} right")
+        answer(
+            f"entailment without looking (text alone, test): {percent(manifest.text_only_accuracy)} right"
+        )
     for note in manifest.notes:
         answer(f"note: {note}")
     if manifest.images_in_several_splits:
         answer(f"note: {manifest.images_in_several_splits} images are in more than one split")
     if manifest.problems:
         answer(
-            "left out: " + ", ".join(f"{count} x {reason}" for reason, count in manifest.problems.items()) + f" ({out / 'problems.jsonl'})"
+            "left out: "
+            + ", ".join(f"{count} x {reason}" for reason, count in manifest.problems.items())
+            + f" ({out / 'problems.jsonl'})"
         )
     answer(str(out))

@@ -1,4 +1,6 @@
-"""The second stage of `mue finetune --method deebert`: heads trained on a run's model, which stays as it is."""
+"""The second stage of `mue finetune --method deebert`: heads trained on a run's model, which stays
+as it is.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +14,22 @@ from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
     from mue_cli.commands.options import Experiment
-    from mue_cli.runs import Run
+    from mue_cli.experiment.run_folder import Run
 
 METRIC = "accuracy of the heads"
 
 
-def train_heads(here: "Experiment", method: str, device: str, resume: bool, force: bool, as_json: bool) -> None:
-    """Train a head per layer on the run's checkpoint and keep the best. Raises MissingStepError before the model was trained."""
-    from mue_cli import build, readout_file, runs
+def train_heads(
+    here: "Experiment", method: str, device: str, resume: bool, force: bool, as_json: bool
+) -> None:
+    """Train a head per layer on the run's checkpoint and keep the best. Raises MissingStepError
+    before the model was trained.
+    """
     from mue_cli.commands.workbench import after_training, answer_ids, trained_model
-    from mue_cli.exits.readouts import LayerHeads
+    from mue_cli.exits.heads import LayerHeads
+    from mue_cli.experiment import build
+    from mue_cli.experiment import exit_heads as readout_file
+    from mue_cli.experiment import run_folder as runs
     from mue_cli.training.stages import frozen_model, heads_accuracy
 
     recipe, run = here.recipe, here.run
@@ -61,16 +69,26 @@ def train_heads(here: "Experiment", method: str, device: str, resume: bool, forc
         )
         best = train(workbench, stage, job)
     if as_json:
-        document = {"metric": METRIC, "score": best, "checkpoint": str(run.checkpoint), "readout": str(file), "recipe": asdict(recipe)}
+        document = {
+            "metric": METRIC,
+            "score": best,
+            "checkpoint": str(run.checkpoint),
+            "readout": str(file),
+            "recipe": asdict(recipe),
+        }
         answer_json(document)
     else:
-        answer(f"{file}: best {METRIC} {best:.1f} on {recipe.training.validation_samples} validation samples")
+        answer(
+            f"{file}: best {METRIC} {best:.1f} on {recipe.training.validation_samples} validation samples"
+        )
         say(f"next: {run.command('calibrate')} --method {method}")
 
 
 @contextmanager
 def _log(run: "Run", method: str, changed: Callable[[], bool]) -> Iterator[Path]:
-    """Yield where a training is logged; the log takes the place of the former one when its heads did, else it goes away."""
+    """Yield where a training is logged; the log takes the place of the former one when its heads
+    did, else it goes away.
+    """
     log = run.folder / f".{method}.jsonl"
     log.unlink(missing_ok=True)
     try:

@@ -1,4 +1,6 @@
-"""The heat strip of `--explain`: a line per stream and token, a cell per layer, for a terminal or plain text."""
+"""The heat strip of `--explain`: a line per stream and token, a cell per layer, for a terminal or
+plain text.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -30,11 +32,22 @@ def strip(explanation: "Explanation") -> str:
 
 
 def _lines(explanation: "Explanation", room: int | None) -> Iterator[Text]:
-    lines = [*explanation.encoder.items(), *zip(explanation.labels(), explanation.decoder, strict=True)]
+    lines = [
+        *explanation.encoder.items(),
+        *zip(explanation.labels(), explanation.decoder, strict=True),
+    ]
     names = max(len(name) for name, _ in lines)
     layers = max(passage.num_layers for _, passage in lines)
-    digits = next((d for d in DIGITS if room is None or _width(names, layers, d) <= room), DIGITS[-1])
-    yield Text(INDENT + " " * names + "".join(f"{layer:>{digits + 3}}" for layer in range(1, layers + 1)) + "  exit  threshold", "dim")
+    digits = next(
+        (d for d in DIGITS if room is None or _width(names, layers, d) <= room), DIGITS[-1]
+    )
+    yield Text(
+        INDENT
+        + " " * names
+        + "".join(f"{layer:>{digits + 3}}" for layer in range(1, layers + 1))
+        + "  exit  threshold",
+        "dim",
+    )
     for name, passage in lines:
         yield _line(name.ljust(names), passage, layers, digits)
 
@@ -58,7 +71,9 @@ def _cell(passage: "Passage", layer: int, digits: int) -> Text:
     seen = passage.similarities[layer - 1]
     mark = LEFT if layer == passage.exit_layer and passage.left_early else " "
     background = heat.colour(seen)
-    style = Style(color=heat.css(heat.ink(background)), bgcolor=heat.css(background), bold=mark == LEFT)
+    style = Style(
+        color=heat.css(heat.ink(background)), bgcolor=heat.css(background), bold=mark == LEFT
+    )
     return Text(_number(seen, digits).rjust(width) + mark, style)
 
 

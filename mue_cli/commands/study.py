@@ -17,7 +17,7 @@ from mue_cli.commands.options import DEFAULT_RECIPE, JsonOption
 from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
-    from mue_cli.runs import Run
+    from mue_cli.experiment.run_folder import Run
     from mue_cli.study.parts import Study
     from mue_cli.study.plan import RowPlan
 
@@ -35,20 +35,42 @@ mue study --seeds 3,4 --set evaluation.samples=200 --run runs/quick"""
 
 Runner = Callable[[Sequence[str]], int]
 
-StudyArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Study: a name or a YAML file.")]
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="NAME|FILE", help="Study: a name or a YAML file.")
+]
 SeedsOption = Annotated[
     str | None,
-    typer.Option(metavar="K,K,...|N", show_default="the study's", help="Seeds, as 0,1,2, or how many from 0 on, as 3. One seed alone: 2,"),
+    typer.Option(
+        metavar="K,K,...|N",
+        show_default="the study's",
+        help="Seeds, as 0,1,2, or how many from 0 on, as 3. One seed alone: 2,",
+    ),
 ]
-OnlyOption = Annotated[str | None, typer.Option(metavar="ROW,...", show_default="all rows", help="Rows to train and evaluate.")]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(metavar="ROW,...", show_default="all rows", help="Rows to train and evaluate."),
+]
 StudyRunOption = Annotated[
-    Path | None, typer.Option("--run", metavar="FOLDER", show_default="runs/<recipe name>", help="Folder that study/ is written to.")
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="FOLDER",
+        show_default="runs/<recipe name>",
+        help="Folder that study/ is written to.",
+    ),
 ]
 StudySetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Replace one value of the recipe in every line. May be repeated."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="SECTION.KEY=VALUE",
+        help="Replace one value of the recipe in every line. May be repeated.",
+    ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the command lines that would run, and run none.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the command lines that would run, and run none.")
+]
 
 
 def study(
@@ -62,9 +84,9 @@ def study(
 ) -> None:
     """Train and evaluate every row of the paper's tables, for every seed.
 
-    Every command line is printed before it runs and can be copied. Reads the study and the prepared data. Writes study.yaml and a run
-    folder for each training, `seed-<K>/<folder>`, to `runs/<recipe>/study`. Run again, it goes on where it stopped: what is done is not
-    done again.
+    Every command line is printed before it runs and can be copied. Reads the study and the prepared
+    data. Writes study.yaml and a run folder for each training, `seed-<K>/<folder>`, to
+    `runs/<recipe>/study`. Run again, it goes on where it stopped: what is done is not done again.
     """
     from mue_cli.study.file import check_same, keep, load, study_run
     from mue_cli.study.plan import plan
@@ -72,7 +94,9 @@ def study(
     found = load(name, overrides or [])
     here = study_run(found, run)
     check_same(here, found)
-    plans = plan(found, here, wanted_seeds(seeds, found.seeds), wanted_rows(only, tuple(found.rows)))
+    plans = plan(
+        found, here, wanted_seeds(seeds, found.seeds), wanted_rows(only, tuple(found.rows))
+    )
     if dry_run:
         _show_lines(plans, as_json)
         return
@@ -85,21 +109,30 @@ def study(
 
 
 def wanted_seeds(text: str | None, known: Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that `--seeds` means. Raises MueError for anything but whole numbers, each once."""
+    """Return the seeds that `--seeds` means. Raises MueError for anything but whole numbers, each
+    once.
+    """
     if text is None:
         return tuple(known)
     words = [word.strip() for word in text.removesuffix(",").split(",")]
-    if not all(word.isdecimal() for word in words) or len({int(word) for word in words}) < len(words) or text.strip() == "0":
+    if (
+        not all(word.isdecimal() for word in words)
+        or len({int(word) for word in words}) < len(words)
+        or text.strip() == "0"
+    ):
         raise MueError(
-            f"cannot read `--seeds {text}`", "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,"
+            f"cannot read `--seeds {text}`",
+            "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,",
         )
     numbers = tuple(int(word) for word in words)
     return numbers if "," in text else tuple(range(numbers[0]))
 
 
 def wanted_rows(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the rows that `--only` names, in the study's order. Raises MueError for one that the study does not have."""
-    from mue_cli.schema import did_you_mean
+    """Return the rows that `--only` names, in the study's order. Raises MueError for one that the
+    study does not have.
+    """
+    from mue_cli.schema.schema import did_you_mean
 
     names = known if text is None else tuple(word.strip() for word in text.split(","))
     for name in names:
@@ -126,7 +159,9 @@ class Clock:
 
 
 def carry_out(plans: "Sequence[RowPlan]", runner: Runner) -> None:
-    """Run the lines of all plans and note in each seed's journal what was finished. Raises typer.Exit when one fails, naming its row."""
+    """Run the lines of all plans and note in each seed's journal what was finished. Raises
+    typer.Exit when one fails, naming its row.
+    """
     clock = Clock()
     for place, row in enumerate(plans):
         names = [other.name for other in plans if other.seed == row.seed]
@@ -162,9 +197,13 @@ def _naming(row: "RowPlan") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"in row `{row.name}`, seed {row.seed}; the same command goes on there") from None
+        raise KeyboardInterrupt(
+            f"in row `{row.name}`, seed {row.seed}; the same command goes on there"
+        ) from None
     except BaseException:
-        say(f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on there")
+        say(
+            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on there"
+        )
         raise
 
 
@@ -178,7 +217,7 @@ def _talking(as_json: bool) -> Iterator[None]:
 def _need_data(study: "Study") -> None:
     """Raise MissingStepError before `mue prepare`."""
     # Here, because torch takes seconds to import and a typo should not.
-    from mue_cli import build
+    from mue_cli.experiment import build
 
     for folder in study.folders.values():
         build.data(study.changed_recipe(folder.settings))
@@ -201,8 +240,16 @@ def _show(study: "Study", here: "Run", as_json: bool) -> None:
 
     found = [entry for entry in entries(here, SPLIT) if not entry.swept]
     if as_json:
-        answer_json({"study": study.name, "folder": str(here.study), "rows": [asdict(entry) for entry in found]})
+        answer_json(
+            {
+                "study": study.name,
+                "folder": str(here.study),
+                "rows": [asdict(entry) for entry in found],
+            }
+        )
         return
-    answer(f"\n{here.study}: {len({entry.row for entry in found})} rows, {len({entry.seed for entry in found})} seeds")
+    answer(
+        f"\n{here.study}: {len({entry.row for entry in found})} rows, {len({entry.seed for entry in found})} seeds"
+    )
     for command in ("table 1", "plot tradeoff"):
         say(f"next: {here.command(command)}")

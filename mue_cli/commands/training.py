@@ -1,4 +1,6 @@
-"""One training as a person sees it: a line of log and of progress per step, the best kept, and what Ctrl-C leaves."""
+"""One training as a person sees it: a line of log and of progress per step, the best kept, and what
+Ctrl-C leaves.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """label: what progress is called. log: file of a line per step. metric, validate: what decides which weights are best.
+    """label: what progress is called. log: file of a line per step. metric, validate: what decides
+    which weights are best.
 
-    keep: writes what is trained as it is now. keep_state: writes what resuming needs. kept: says what there is and how to go on, from
-    "best CIDEr 71.0 at step 250".
+    keep: writes what is trained as it is now. keep_state: writes what resuming needs. kept: says
+    what there is and how to go on, from "best CIDEr 71.0 at step 250".
     """
 
     label: str
@@ -29,9 +32,13 @@ class Job:
     kept: Callable[[str], str]
 
 
-def train(workbench: "Workbench", stage: "Stage", job: Job, state: dict[str, Any] | None = None) -> float:
-    """Train to the end and return the best validation score. state: where an earlier training stands."""
-    from mue_cli.runs import append_line
+def train(
+    workbench: "Workbench", stage: "Stage", job: Job, state: dict[str, Any] | None = None
+) -> float:
+    """Train to the end and return the best validation score. state: where an earlier training
+    stands.
+    """
+    from mue_cli.experiment.run_folder import append_line
     from mue_cli.training.loop import Hooks, StepReport, finetune
 
     settings = workbench.recipe.training
@@ -53,4 +60,10 @@ def train(workbench: "Workbench", stage: "Stage", job: Job, state: dict[str, Any
             note = f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s  {best}"
             report(step.step, step.num_steps, note.rstrip())
 
-        return finetune(stage, workbench.training_batches, settings, Hooks(job.validate, show, keep_best, job.keep_state), state)
+        return finetune(
+            stage,
+            workbench.training_batches,
+            settings,
+            Hooks(job.validate, show, keep_best, job.keep_state),
+            state,
+        )

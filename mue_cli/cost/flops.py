@@ -1,10 +1,13 @@
-"""Floating-point operations of a trace, by arithmetic: what a sample's walk through OFA costs, part by part.
+"""Floating-point operations of a trace, by arithmetic: what a sample's walk through OFA costs, part
+by part.
 
-Counted: the multiply-adds of matrix products and convolutions, two operations each, and what the exit rule itself spends. Not counted:
-norms, softmax, activations, embeddings, residual sums (about 1 % at the released sizes). Masked attention scores are counted, they are
-computed. A walk that exits nowhere is counted by the same functions, so a reduction compares one program with itself.
+Counted: the multiply-adds of matrix products and convolutions, two operations each, and what the
+exit rule itself spends. Not counted: norms, softmax, activations, embeddings, residual sums (about
+1 % at the released sizes). Masked attention scores are counted, they are computed. A walk that
+exits nowhere is counted by the same functions, so a reduction compares one program with itself.
 
-Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed, F feed-forward, V vocabulary.
+Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed, F feed-forward, V
+vocabulary.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,15 +21,18 @@ from mue_cli.exits.patience import PatienceRule
 from mue_cli.exits.trace import Trace
 from mue_cli.model.config import OFAConfig
 
-RULE_FLOPS_PER_VALUE = 6  # a cosine needs three products, before*after, before^2 and after^2, each with its sum
+RULE_FLOPS_PER_VALUE = (
+    6  # a cosine needs three products, before*after, before^2 and after^2, each with its sum
+)
 
 
 @dataclass(frozen=True)
 class FlopsBreakdown:
     """Operations of one sample (or a mean over samples), 1 multiply-add = 2.
 
-    position_bias is what building the sample's bias tables from nothing would cost. They depend on the patch grid and the text's length
-    alone, so inference builds them once and keeps them: they are shown, and left out of `total`.
+    position_bias is what building the sample's bias tables from nothing would cost. They depend on
+    the patch grid and the text's length alone, so inference builds them once and keeps them: they
+    are shown, and left out of `total`.
     """
 
     resnet: float
@@ -40,12 +46,22 @@ class FlopsBreakdown:
 
     @property
     def total(self) -> float:
-        return self.resnet + self.image_proj + self.encoder + self.cross_kv + self.decoder + self.head + self.rule
+        return (
+            self.resnet
+            + self.image_proj
+            + self.encoder
+            + self.cross_kv
+            + self.decoder
+            + self.head
+            + self.rule
+        )
 
 
 @dataclass(frozen=True)
 class FlopsReduction:
-    """reduction: 1 - mean.total / full.total. mean: per sample, with its exits. full: the same samples and words with every layer run."""
+    """reduction: 1 - mean.total / full.total. mean: per sample, with its exits. full: the same
+    samples and words with every layer run.
+    """
 
     reduction: float
     mean: FlopsBreakdown
@@ -63,9 +79,11 @@ def trace_flops(
 ) -> FlopsBreakdown:
     """Count the operations of one trace.
 
-    image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder") whose rule compares hidden states after
-    each layer; leave out those whose rule cannot fire or looks at nothing. skipped_layers: of the method, see Method. reading: None for
-    the model's own head over the vocabulary, once a step. unasked_steps: at the start, in which the decoder's rule is not asked.
+    image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder")
+    whose rule compares hidden states after each layer; leave out those whose rule cannot fire or
+    looks at nothing. skipped_layers: of the method, see Method. reading: None for the model's own
+    head over the vocabulary, once a step. unasked_steps: at the start, in which the decoder's rule
+    is not asked.
     """
     reading = reading or model_head(config)
     source = sum(trace.encoder_tokens.values())
@@ -73,9 +91,15 @@ def trace_flops(
     return FlopsBreakdown(
         resnet=2.0 * sum(resnet_macs(config.resnet_blocks, config.resnet_width, image_size)),
         image_proj=2.0 * patch_grid_side(image_size) ** 2 * 16 * config.resnet_width * dim,
-        position_bias=2.0 * position_bias_macs(dim, trace.encoder_tokens, len(trace.decoder_exits) * trace.num_positions),
+        position_bias=2.0
+        * position_bias_macs(
+            dim, trace.encoder_tokens, len(trace.decoder_exits) * trace.num_positions
+        ),
         encoder=2.0
-        * sum(exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s]) for s, exit_layer in trace.encoder_exits.items()),
+        * sum(
+            exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s])
+            for s, exit_layer in trace.encoder_exits.items()
+        ),
         cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
         decoder=2.0 * _decoder_macs(trace, config, source, skipped_layers),
         head=reading.answer_flops(trace),
@@ -94,15 +118,26 @@ def flops_reduction(
     reading: Reading | None = None,
     unasked_steps: int = 0,
 ) -> FlopsReduction:
-    """Compare traces with their full-depth twins: the same samples and words, no exits, no rule, the model's own head.
+    """Compare traces with their full-depth twins: the same samples and words, no exits, no rule,
+    the model's own head.
 
     Raises ValueError without traces.
     """
     if not traces:
         raise ValueError("a FLOPs reduction needs at least one trace")
     head = model_head(config, reading.num_classes if reading else None)
-    mean = _mean([trace_flops(trace, config, image_size, asked, skipped_layers, reading, unasked_steps) for trace in traces])
-    full = _mean([trace_flops(full_depth_twin(trace, config), config, image_size, reading=head) for trace in traces])
+    mean = _mean(
+        [
+            trace_flops(trace, config, image_size, asked, skipped_layers, reading, unasked_steps)
+            for trace in traces
+        ]
+    )
+    full = _mean(
+        [
+            trace_flops(full_depth_twin(trace, config), config, image_size, reading=head)
+            for trace in traces
+        ]
+    )
     return FlopsReduction(1.0 - mean.total / full.total, mean, full)
 
 
@@ -116,7 +151,11 @@ def method_reading(method: Method, config: OFAConfig, num_classes: int | None = 
     """Return what a method's readout costs, its rule's readings included."""
     classes = config.vocab_size if num_classes is None else num_classes
     macs = partial(method.readout.macs, embed_dim=config.embed_dim, num_classes=classes)
-    per_class = ARGMAX_FLOPS_PER_CLASS if isinstance(method.rule("decoder"), PatienceRule) else SOFTMAX_FLOPS_PER_CLASS
+    per_class = (
+        ARGMAX_FLOPS_PER_CLASS
+        if isinstance(method.rule("decoder"), PatienceRule)
+        else SOFTMAX_FLOPS_PER_CLASS
+    )
     return Reading(macs, classes, "decoder" in method.asked("logits"), per_class)
 
 
@@ -136,7 +175,9 @@ def patch_grid_side(image_size: int) -> int:
     return image_size
 
 
-def resnet_macs(blocks: tuple[int, int, int], width: int, image_size: int) -> tuple[int, int, int, int]:
+def resnet_macs(
+    blocks: tuple[int, int, int], width: int, image_size: int
+) -> tuple[int, int, int, int]:
     """Return the multiply-adds of the stem and the three stages for one image."""
     side = _halve(image_size)
     stem = side**2 * width * 3 * 7**2
@@ -155,18 +196,24 @@ def encoder_layer_macs(config: OFAConfig, tokens: int) -> int:
 
 
 def cross_kv_macs(config: OFAConfig, source: int) -> int:
-    """Return the multiply-adds of one decoder layer's cross keys and values, S encoder tokens, shared by all hypotheses and steps."""
+    """Return the multiply-adds of one decoder layer's cross keys and values, S encoder tokens,
+    shared by all hypotheses and steps.
+    """
     return 2 * source * config.embed_dim**2
 
 
 def decoder_layer_macs(config: OFAConfig, queries: int, keys: int, source: int) -> int:
-    """Return the multiply-adds of one decoder layer for one hypothesis: new positions, self-attention keys, encoder tokens."""
+    """Return the multiply-adds of one decoder layer for one hypothesis: new positions,
+    self-attention keys, encoder tokens.
+    """
     dim, ffn = config.embed_dim, config.ffn_dim
     return queries * (6 * dim**2 + 2 * dim * ffn + 2 * (keys + source) * dim)
 
 
 def position_bias_macs(dim: int, encoder_tokens: Mapping[str, int], positions: int) -> int:
-    """Return the multiply-adds of the absolute position biases: each stream's, the decoder's own and its cross one, T positions."""
+    """Return the multiply-adds of the absolute position biases: each stream's, the decoder's own
+    and its cross one, T positions.
+    """
     source = sum(encoder_tokens.values())
     encoder = sum(2 * tokens * dim**2 + tokens**2 * dim for tokens in encoder_tokens.values())
     decoder = 2 * positions * dim**2 + positions**2 * dim
@@ -178,8 +225,12 @@ def _halve(side: int) -> int:
     return (side + 1) // 2
 
 
-def _stage_macs(num_blocks: int, in_channels: int, channels: int, in_side: int, out_side: int) -> int:
-    """Bottlenecks of ResNet v1.5: the 3x3 of the first one strides, and its shortcut is a 1x1 convolution."""
+def _stage_macs(
+    num_blocks: int, in_channels: int, channels: int, in_side: int, out_side: int
+) -> int:
+    """Bottlenecks of ResNet v1.5: the 3x3 of the first one strides, and its shortcut is a 1x1
+    convolution.
+    """
     out_channels = 4 * channels
     inside = out_side**2 * (9 * channels**2 + channels * out_channels)
     first = in_side**2 * in_channels * channels + inside + out_side**2 * in_channels * out_channels
@@ -187,22 +238,36 @@ def _stage_macs(num_blocks: int, in_channels: int, channels: int, in_side: int, 
     return first + (num_blocks - 1) * other
 
 
-def _decoder_macs(trace: Trace, config: OFAConfig, source: int, skipped_layers: SkippedPolicy) -> int:
-    """Decoder layers of all steps, and what earlier words cost in layers that they skipped and a later step enters."""
+def _decoder_macs(
+    trace: Trace, config: OFAConfig, source: int, skipped_layers: SkippedPolicy
+) -> int:
+    """Decoder layers of all steps, and what earlier words cost in layers that they skipped and a
+    later step enters.
+    """
     positions, last = trace.num_positions, config.num_decoder_layers
     depths: list[int] = []  # per earlier step: up to which layer its keys and values exist
     total = 0
-    for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1):
+    for step, (exit_layer, hypotheses) in enumerate(
+        zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1
+    ):
         layer = decoder_layer_macs(config, positions, step * positions, source)
         filling = _filling_macs(skipped_layers, layer, 2 * positions * config.embed_dim**2)
-        filled = sum(filling(entered == last) for depth in depths for entered in range(depth + 1, exit_layer + 1))
+        filled = sum(
+            filling(entered == last)
+            for depth in depths
+            for entered in range(depth + 1, exit_layer + 1)
+        )
         total += hypotheses * (exit_layer * layer + filled)
         depths = [max(depth, exit_layer) for depth in depths] + [exit_layer]
     return total
 
 
-def _filling_macs(skipped_layers: SkippedPolicy, layer: int, projection: int) -> Callable[[bool], int]:
-    """Return what one skipped word costs in one layer, by whether it is the last. layer: a whole one; projection: its keys and values."""
+def _filling_macs(
+    skipped_layers: SkippedPolicy, layer: int, projection: int
+) -> Callable[[bool], int]:
+    """Return what one skipped word costs in one layer, by whether it is the last. layer: a whole
+    one; projection: its keys and values.
+    """
     match skipped_layers:
         case "project":
             return lambda is_last: projection
@@ -212,8 +277,12 @@ def _filling_macs(skipped_layers: SkippedPolicy, layer: int, projection: int) ->
             return lambda is_last: 0
 
 
-def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str], unasked_steps: int) -> float:
-    """Cosine similarities: one per layer run, except after the last one, where there is nothing left to skip."""
+def _comparing_flops(
+    trace: Trace, config: OFAConfig, asked: Collection[str], unasked_steps: int
+) -> float:
+    """Cosine similarities: one per layer run, except after the last one, where there is nothing
+    left to skip.
+    """
     compared = sum(
         trace.encoder_tokens[stream] * min(exit_layer, config.num_encoder_layers - 1)
         for stream, exit_layer in trace.encoder_exits.items()
@@ -222,10 +291,17 @@ def _comparing_flops(trace: Trace, config: OFAConfig, asked: Collection[str], un
     if "decoder" in asked:
         compared += sum(
             hypotheses * trace.num_positions * min(exit_layer, config.num_decoder_layers - 1)
-            for exit_layer, hypotheses in list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))[unasked_steps:]
+            for exit_layer, hypotheses in list(
+                zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
+            )[unasked_steps:]
         )
     return float(RULE_FLOPS_PER_VALUE * config.embed_dim * compared)
 
 
 def _mean(breakdowns: Sequence[FlopsBreakdown]) -> FlopsBreakdown:
-    return FlopsBreakdown(**{field.name: fmean(getattr(b, field.name) for b in breakdowns) for field in fields(FlopsBreakdown)})
+    return FlopsBreakdown(
+        **{
+            field.name: fmean(getattr(b, field.name) for b in breakdowns)
+            for field in fields(FlopsBreakdown)
+        }
+    )

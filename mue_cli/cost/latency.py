@@ -1,7 +1,8 @@
 """Measured latency of two programs, taken turn by turn in one process.
 
-A speed-up between two runs minutes apart measures the machine's mood. Here the two programs alternate (a b, b a, a b, ...), so that drift,
-throttling and neighbours hit both alike. The number of threads is left as it is.
+A speed-up between two runs minutes apart measures the machine's mood. Here the two programs
+alternate (a b, b a, a b, ...), so that drift, throttling and neighbours hit both alike. The number
+of threads is left as it is.
 """
 
 import time
@@ -30,8 +31,9 @@ class Latency:
 class LatencyPair:
     """reduction: 1 - a.total_ms / b.total_ms; negative when `a` is slower.
 
-    turns: lower quartile, median and upper quartile of the reduction within each turn, both programs moments apart. On a busy machine the
-    median is steadier than `reduction`; over samples of different length it is another quantity.
+    turns: lower quartile, median and upper quartile of the reduction within each turn, both
+    programs moments apart. On a busy machine the median is steadier than `reduction`; over samples
+    of different length it is another quantity.
     """
 
     a: Latency
@@ -48,10 +50,11 @@ def interleaved(
     synchronize: Callable[[], object] | None = None,
     clock: Clock = time.perf_counter,
 ) -> LatencyPair:
-    """Time two programs `repeats` times each, alternating and swapping who goes first; the reduction is that of the medians.
+    """Time two programs `repeats` times each, alternating and swapping who goes first; the
+    reduction is that of the medians.
 
-    warmup: untimed runs of each before. synchronize: waits for the device (torch.cuda.synchronize), before each reading of the clock.
-    Raises ValueError for fewer than one repeat.
+    warmup: untimed runs of each before. synchronize: waits for the device (torch.cuda.synchronize),
+    before each reading of the clock. Raises ValueError for fewer than one repeat.
     """
     return _pair([_alternate(run_a, run_b, repeats, warmup, 0, _stopwatch(synchronize, clock))])
 
@@ -66,17 +69,21 @@ def interleaved_samples(
     clock: Clock = time.perf_counter,
     progress: Callable[[int, int], None] | None = None,
 ) -> LatencyPair:
-    """Time two programs on each sample, alternating within the sample; the reduction is that of the sums of per-sample medians.
+    """Time two programs on each sample, alternating within the sample; the reduction is that of the
+    sums of per-sample medians.
 
-    The median within a sample discards hiccups; the sum over samples is the time a user waits, where a mean of ratios would let short
-    samples speak as loud as long ones. Raises ValueError without samples or for fewer than one repeat.
+    The median within a sample discards hiccups; the sum over samples is the time a user waits,
+    where a mean of ratios would let short samples speak as loud as long ones. Raises ValueError
+    without samples or for fewer than one repeat.
     """
     if not samples:
         raise ValueError("latency needs at least one sample")
     timed = _stopwatch(synchronize, clock)
     times = []
     for index, sample in enumerate(samples):
-        times.append(_alternate(_bind(run_a, sample), _bind(run_b, sample), repeats, warmup, index, timed))
+        times.append(
+            _alternate(_bind(run_a, sample), _bind(run_b, sample), repeats, warmup, index, timed)
+        )
         if progress is not None:
             progress(index + 1, len(samples))
     return _pair(times)
@@ -90,7 +97,9 @@ def _alternate(
     first: int,
     timed: Callable[[Callable[[], object]], float],
 ) -> tuple[list[float], list[float]]:
-    """Return both programs' times in milliseconds; `a` goes first in rounds of even number, counted from `first`."""
+    """Return both programs' times in milliseconds; `a` goes first in rounds of even number, counted
+    from `first`.
+    """
     if repeats < 1:
         raise ValueError(f"latency needs at least one repeat, not {repeats}")
     for _ in range(warmup):
@@ -107,7 +116,9 @@ def _alternate(
     return times_a, times_b
 
 
-def _stopwatch(synchronize: Callable[[], object] | None, clock: Clock) -> Callable[[Callable[[], object]], float]:
+def _stopwatch(
+    synchronize: Callable[[], object] | None, clock: Clock
+) -> Callable[[Callable[[], object]], float]:
     def read() -> float:
         if synchronize is not None:
             synchronize()
@@ -128,7 +139,9 @@ def _bind(run: Callable[[Sample], object], sample: Sample) -> Callable[[], objec
 def _pair(times: Sequence[tuple[list[float], list[float]]]) -> LatencyPair:
     """times: per sample, those of `a` and of `b`, turn by turn."""
     a, b = (_latency([each[program] for each in times]) for program in (0, 1))
-    turns = _quartiles([1.0 - one / other for each in times for one, other in zip(*each, strict=True)])
+    turns = _quartiles(
+        [1.0 - one / other for each in times for one, other in zip(*each, strict=True)]
+    )
     return LatencyPair(a, b, 1.0 - a.total_ms / b.total_ms, turns)
 
 
@@ -139,5 +152,7 @@ def _latency(times: Sequence[list[float]]) -> Latency:
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:
-    lower, middle, upper = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    lower, middle, upper = (
+        quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    )
     return lower, middle, upper

@@ -1,7 +1,9 @@
-"""Bytes that a trace must read from memory, by arithmetic: weights, once per call, and the decoder's keys and values.
+"""Bytes that a trace must read from memory, by arithmetic: weights, once per call, and the
+decoder's keys and values.
 
-Counted for a batch of one. Not counted: activations, biases, norms, embeddings, and what keys and values of skipped layers need. A weight
-that is still in a cache when it is needed again is counted all the same.
+Counted for a batch of one. Not counted: activations, biases, norms, embeddings, and what keys and
+values of skipped layers need. A weight that is still in a cache when it is needed again is counted
+all the same.
 
 Shape letters: S encoder tokens, T decoder positions, D embed, F feed-forward, V vocabulary.
 """
@@ -51,17 +53,25 @@ def resnet_weights(blocks: tuple[int, int, int], width: int) -> int:
     for stage, num_blocks in enumerate(blocks):
         channels = width * 2**stage
         inside = 9 * channels**2 + 4 * channels**2
-        total += channels_in * channels + inside + channels_in * 4 * channels  # the first block, whose shortcut is a convolution
+        total += (
+            channels_in * channels + inside + channels_in * 4 * channels
+        )  # the first block, whose shortcut is a convolution
         total += (num_blocks - 1) * (4 * channels**2 + inside)
         channels_in = 4 * channels
     return total
 
 
 def _decoder_bytes(trace: Trace, config: OFAConfig, sizes: ValueSizes) -> int:
-    """Per step and layer: its weights, the image's cross keys and values, which a beam shares, and each hypothesis' own."""
+    """Per step and layer: its weights, the image's cross keys and values, which a beam shares, and
+    each hypothesis' own.
+    """
     dim, source = config.embed_dim, sum(trace.encoder_tokens.values())
     weights = sizes.weight * (6 * dim**2 + 2 * dim * config.ffn_dim)
     total = 0
-    for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1):
-        total += exit_layer * (weights + sizes.value * 2 * dim * (source + hypotheses * step * trace.num_positions))
+    for step, (exit_layer, hypotheses) in enumerate(
+        zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1
+    ):
+        total += exit_layer * (
+            weights + sizes.value * 2 * dim * (source + hypotheses * step * trace.num_positions)
+        )
     return total

@@ -1,4 +1,6 @@
-"""Work done ahead of who needs it, in threads, without changing its order: pictures are decoded while the model computes."""
+"""Work done ahead of who needs it, in threads, without changing its order: pictures are decoded
+while the model computes.
+"""
 
 import os
 from collections import deque
@@ -13,10 +15,14 @@ B = TypeVar("B")
 WORKERS = min(4, os.cpu_count() or 1)
 
 
-def ahead(work: Callable[[A], B], items: Iterable[A], window: int, workers: int = WORKERS) -> Iterator[B]:
-    """Yield work(item) in order, computed in threads, never more than `window` results ahead of who takes them.
+def ahead(
+    work: Callable[[A], B], items: Iterable[A], window: int, workers: int = WORKERS
+) -> Iterator[B]:
+    """Yield work(item) in order, computed in threads, never more than `window` results ahead of who
+    takes them.
 
-    An error of an item comes out where its result would. `items` is read by the taker's thread and may be endless.
+    An error of an item comes out where its result would. `items` is read by the taker's thread and
+    may be endless.
     """
     waiting: deque[Future[B]] = deque()
     pool = ThreadPoolExecutor(workers)

@@ -34,10 +34,11 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One row of a task. `references` are the captions it is scored against, or the one right answer.
+    """One row of a task. `references` are the captions it is scored against, or the one right
+    answer.
 
-    source: the encoder's text, prompt and leading space included. target: what the decoder should say, without a leading space.
-    image: RGB, decoded when read.
+    source: the encoder's text, prompt and leading space included. target: what the decoder should
+    say, without a leading space. image: RGB, decoded when read.
     """
 
     sample_id: str
@@ -52,9 +53,10 @@ class Example:
 class Batch:
     """images: (B, 3, I, I) float32, (x - 0.5) / 0.5.
     source_tokens: (B, L) int64, bos + text + eos, right-padded with pad_id.
-    decoder_tokens: (B, T) int64, the decoder's input: bos + caption, or bos + prompt for entailment; right-padded.
-    target_tokens: (B, T) int64, what position t should predict; pad_id where nothing is asked. A caption's is shifted
-        by one and ends in eos; entailment asks only at the last position of each row's prompt, for the answer's token.
+    decoder_tokens: (B, T) int64, the decoder's input: bos + caption, or bos + prompt for
+    entailment; right-padded. target_tokens: (B, T) int64, what position t should predict; pad_id
+    where nothing is asked. A caption's is shifted by one and ends in eos; entailment asks only at
+    the last position of each row's prompt, for the answer's token.
     """
 
     sample_ids: tuple[str, ...]
@@ -82,8 +84,9 @@ def collate(
 ) -> Batch:
     """Return the batch of these examples.
 
-    max_source_tokens counts the source's text, max_target_tokens a caption's; bos and eos come on top. Images are resized to a square of
-    image_size. Raises ValueError when there is no example, or an answer is not one token.
+    max_source_tokens counts the source's text, max_target_tokens a caption's; bos and eos come on
+    top. Images are resized to a square of image_size. Raises ValueError when there is no example,
+    or an answer is not one token.
     """
     if not examples:
         raise ValueError("a batch needs at least one example")
@@ -91,9 +94,15 @@ def collate(
     sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in examples]
     targets = [tokenizer.encode(f" {example.target}") for example in examples]
     if task.answers:
-        decoded = [_prompt_and_answer(source, target, tokenizer) for source, target in zip(sources, targets, strict=True)]
+        decoded = [
+            _prompt_and_answer(source, target, tokenizer)
+            for source, target in zip(sources, targets, strict=True)
+        ]
     else:
-        decoded = [([bos, *target[:max_target_tokens]], [*target[:max_target_tokens], eos]) for target in targets]
+        decoded = [
+            ([bos, *target[:max_target_tokens]], [*target[:max_target_tokens], eos])
+            for target in targets
+        ]
     return Batch(
         sample_ids=tuple(example.sample_id for example in examples),
         image_ids=tuple(example.image_id for example in examples),
@@ -106,12 +115,17 @@ def collate(
 
 
 def training_batches(
-    examples: Sequence[Example], make_batch: MakeBatch, batch_size: int, seed: int, start_step: int = 0
+    examples: Sequence[Example],
+    make_batch: MakeBatch,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
 ) -> Iterator[Batch]:
-    """Yield batches without end: every example once per epoch, in an order drawn from (seed, epoch).
+    """Yield batches without end: every example once per epoch, in an order drawn from (seed,
+    epoch).
 
-    A batch may reach over the end of an epoch, so all have batch_size rows. With start_step = n the first n batches are left out, at no
-    cost, and the rest are the same.
+    A batch may reach over the end of an epoch, so all have batch_size rows. With start_step = n the
+    first n batches are left out, at no cost, and the rest are the same.
     """
     rows = _shuffled_rows(len(examples), seed, start=start_step * batch_size)
     batches = (list(islice(rows, batch_size)) for _ in itertools.count())
@@ -119,18 +133,27 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: Sequence[Example], make_batch: MakeBatch, batch_size: int, order: Sequence[int] | None = None
+    examples: Sequence[Example],
+    make_batch: MakeBatch,
+    batch_size: int,
+    order: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """Yield every example once, in order or in another `order` of their numbers; the last batch may be smaller."""
+    """Yield every example once, in order or in another `order` of their numbers; the last batch may
+    be smaller.
+    """
     rows = range(len(examples)) if order is None else order
     batches = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     return ahead(lambda batch: make_batch([examples[row] for row in batch]), batches, BATCHES_AHEAD)
 
 
-def _prompt_and_answer(prompt: list[int], answer: list[int], tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+def _prompt_and_answer(
+    prompt: list[int], answer: list[int], tokenizer: Tokenizer
+) -> tuple[list[int], list[int]]:
     """The decoder reads the prompt too (OFA's prev_output), and is asked only after its last token."""
     if len(answer) != 1:
-        raise ValueError(f"the answer {tokenizer.decode(answer)!r} has {len(answer)} tokens; answers must have one")
+        raise ValueError(
+            f"the answer {tokenizer.decode(answer)!r} has {len(answer)} tokens; answers must have one"
+        )
     return [tokenizer.bos_id, *prompt], [tokenizer.pad_id] * len(prompt) + answer
 
 

@@ -12,12 +12,17 @@ AGAIN = "run the same command again: it goes on where it stopped"
 
 
 def require_room(needs: Mapping[Path, int]) -> None:
-    """Raise DataError when a disk has less free than its folders will need. needs: folder, existing or not -> bytes."""
+    """Raise DataError when a disk has less free than its folders will need. needs: folder, existing
+    or not -> bytes.
+    """
     disks: dict[int, list[Path]] = {}
     for folder in needs:
         disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
     for folders in disks.values():
-        required, free = sum(needs[folder] for folder in folders), shutil.disk_usage(_existing(folders[0])).free
+        required, free = (
+            sum(needs[folder] for folder in folders),
+            shutil.disk_usage(_existing(folders[0])).free,
+        )
         if required > free:
             raise DataError(
                 f"{' and '.join(map(str, folders))} will need {_readable(required)}, and {_readable(free)} are free on that disk",
@@ -27,13 +32,20 @@ def require_room(needs: Mapping[Path, int]) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise DataError for a fault of the disk inside; nothing but the disk may be used there, since faults of the net look the same."""
+    """Raise DataError for a fault of the disk inside; nothing but the disk may be used there, since
+    faults of the net look the same.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"the disk is full: cannot go on writing {path}", hint=f"free some space; then {AGAIN}") from error
-        raise DataError(f"cannot write {path}: {error.strerror or error}", hint="is the folder writable?") from error
+            raise DataError(
+                f"the disk is full: cannot go on writing {path}",
+                hint=f"free some space; then {AGAIN}",
+            ) from error
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}", hint="is the folder writable?"
+        ) from error
 
 
 def _existing(folder: Path) -> Path:

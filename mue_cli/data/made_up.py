@@ -1,4 +1,6 @@
-"""Made-up pictures with the task's question, to time a model where nothing is prepared. Of a photograph's size; nothing is in them."""
+"""Made-up pictures with the task's question, to time a model where nothing is prepared. Of a
+photograph's size; nothing is in them.
+"""
 
 import io
 from collections.abc import Sequence
@@ -14,8 +16,13 @@ from mue_cli.data.tasks import CAPTION_PROMPT, Task, entailment_source
 WIDTH, HEIGHT = 640, 480
 QUALITY = 90
 HYPOTHESIS = "two people are standing outside"
-WORDS = tuple(f" {word}" for word in (*CAPTION_PROMPT.rstrip("?").split(), *HYPOTHESIS.split(), "no", "yes", "maybe"))
-"""Words of the questions and answers: one token each in a vocabulary that is made up as well, as in OFA's."""
+WORDS = tuple(
+    f" {word}"
+    for word in (*CAPTION_PROMPT.rstrip("?").split(), *HYPOTHESIS.split(), "no", "yes", "maybe")
+)
+"""Words of the questions and answers: one token each in a vocabulary that is made up as well, as in
+OFA's.
+"""
 
 
 class MadeUpExamples(Sequence[Example]):
@@ -39,12 +46,18 @@ class MadeUpExamples(Sequence[Example]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         name = f"made-up-{index}"
-        return Example(name, name, decode_image(self._pictures[index]), self._source, self._target, ())
+        return Example(
+            name, name, decode_image(self._pictures[index]), self._source, self._target, ()
+        )
 
 
 def _picture(number: int) -> bytes:
     """Return a JPEG of clouds: enough detail that decoding takes as long as a photograph's."""
-    noise = np.random.default_rng(number).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    noise = np.random.default_rng(number).integers(
+        0, 256, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8
+    )
     buffer = io.BytesIO()
-    Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(buffer, format="JPEG", quality=QUALITY)
+    Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
+        buffer, format="JPEG", quality=QUALITY
+    )
     return buffer.getvalue()

@@ -23,7 +23,9 @@ class CaptionRow:
 
 @dataclass(frozen=True)
 class EntailmentRow:
-    """A hypothesis about an image, beside a text premise or alone. label: entailment, contradiction or neutral."""
+    """A hypothesis about an image, beside a text premise or alone. label: entailment, contradiction
+    or neutral.
+    """
 
     image_id: str
     pair_id: str
@@ -37,12 +39,19 @@ RowsBySplit = Mapping[str, Sequence[Row]]
 
 
 class Rows(Sequence[Row], Generic[Row]):
-    """Rows of one kind that take little more memory than their letters: they lie as Arrow columns and are made when asked for."""
+    """Rows of one kind that take little more memory than their letters: they lie as Arrow columns
+    and are made when asked for.
+    """
 
     def __init__(self, kind: type[Row], rows: Iterable[Row] = ()) -> None:
         self._kind: type[Row] = kind
         text = pa.string()
-        self._schema = pa.schema([(field.name, pa.list_(text) if field.name == "captions" else text) for field in fields(kind)])
+        self._schema = pa.schema(
+            [
+                (field.name, pa.list_(text) if field.name == "captions" else text)
+                for field in fields(kind)
+            ]
+        )
         self._batches: list[pa.RecordBatch] = []  # of ROWS_PER_BATCH rows each
         self._newest: list[Row] = []
         for row in rows:
@@ -52,7 +61,12 @@ class Rows(Sequence[Row], Generic[Row]):
         self._newest.append(row)
         if len(self._newest) == ROWS_PER_BATCH:
             columns = [
-                pa.array([getattr(row, field.name) for row in self._newest], field.type, memory_pool=_POOL) for field in self._schema
+                pa.array(
+                    [getattr(row, field.name) for row in self._newest],
+                    field.type,
+                    memory_pool=_POOL,
+                )
+                for field in self._schema
             ]
             self._batches.append(pa.record_batch(columns, schema=self._schema))
             self._newest = []
@@ -92,7 +106,9 @@ def is_text(value: object) -> TypeGuard[str]:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something left out. source: the file it came from. item: which line, image or pair. reason: a few words, the same for its like."""
+    """Something left out. source: the file it came from. item: which line, image or pair. reason: a
+    few words, the same for its like.
+    """
 
     source: str
     item: str

@@ -1,4 +1,6 @@
-"""The two tasks: prompts, answers and text clean-up, as OFA has them. Texts given to the tokenizer start with a space."""
+"""The two tasks: prompts, answers and text clean-up, as OFA has them. Texts given to the tokenizer
+start with a space.
+"""
 
 import re
 import string
@@ -16,7 +18,9 @@ _DASHES = str.maketrans("-/", "  ")
 
 @dataclass(frozen=True)
 class Task:
-    """metric: the score it is judged by. answers: the closed set of answers, empty where captions are generated."""
+    """metric: the score it is judged by. answers: the closed set of answers, empty where captions
+    are generated.
+    """
 
     name: str
     metric: str
@@ -30,7 +34,9 @@ WHOLE_WORDS = tuple(f" {answer}" for answer in ANSWERS)
 
 
 def caption_target(caption: str) -> str:
-    """Return a caption as the decoder learns it: no punctuation, first 20 words. Here lower case too, since the metrics ignore case."""
+    """Return a caption as the decoder learns it: no punctuation, first 20 words. Here lower case
+    too, since the metrics ignore case.
+    """
     return " ".join(caption.lower().translate(_NO_PUNCTUATION).split()[:MAX_CAPTION_WORDS])
 
 
@@ -40,9 +46,13 @@ def clean_generated(text: str) -> str:
 
 
 def entailment_source(premise: str | None, hypothesis: str, bare: bool = False) -> str:
-    """Return OFA's question about a hypothesis, beside a text premise where there is one. bare: the texts alone, without OFA's words."""
+    """Return OFA's question about a hypothesis, beside a text premise where there is one. bare: the
+    texts alone, without OFA's words.
+    """
     if bare:
-        return "".join(f" {_question_text(text)}" for text in (premise, hypothesis) if text is not None)
+        return "".join(
+            f" {_question_text(text)}" for text in (premise, hypothesis) if text is not None
+        )
     if premise is None:
         return f' does the image describe " {_question_text(hypothesis)} "?'
     return f' can image and text1 " {_question_text(premise)} " imply text2 " {_question_text(hypothesis)} "?'

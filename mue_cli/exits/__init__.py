@@ -1,1 +1,3 @@
-"""Who may stop, and what is read out: rules, readouts, methods. Tensors only; nothing here knows OFA."""
+"""Who may stop, and what is read out: rules, readouts, methods. Tensors only; nothing here knows
+OFA.
+"""

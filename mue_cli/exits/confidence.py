@@ -1,4 +1,5 @@
-"""Rules by the softmax of a layer's answer: DeeCap's confidence (Fei et al., CVPR 2022), CALM's margin (Schuster et al., NeurIPS 2022).
+"""Rules by the softmax of a layer's answer: DeeCap's confidence (Fei et al., CVPR 2022), CALM's
+margin (Schuster et al., NeurIPS 2022).
 
 Shape letters: B rows, T positions read out (a beam's hypotheses), V classes.
 """
@@ -11,12 +12,16 @@ from mue_cli.exits.threshold import ThresholdRule
 
 
 def confidence(logits: Tensor) -> Tensor:
-    """Return (B,) in [0, 1]: the largest probability, the mean over a row's T positions. logits: (B, T, V)."""
+    """Return (B,) in [0, 1]: the largest probability, the mean over a row's T positions. logits:
+    (B, T, V).
+    """
     return logits.float().softmax(2).amax(2).mean(1)
 
 
 def margin(logits: Tensor) -> Tensor:
-    """Return (B,) in [0, 1]: the largest probability less the second, the mean over a row's T positions. logits: (B, T, V)."""
+    """Return (B,) in [0, 1]: the largest probability less the second, the mean over a row's T
+    positions. logits: (B, T, V).
+    """
     first, second = logits.float().softmax(2).topk(2, dim=2).values.unbind(2)
     return (first - second).mean(1)
 

@@ -1,6 +1,7 @@
 """What one layer did: all that a rule may look at.
 
-Shape letters: B rows (samples still running), T positions (tokens of a stream, or the hypotheses of a beam), D embed, V classes.
+Shape letters: B rows (samples still running), T positions (tokens of a stream, or the hypotheses of
+a beam), D embed, V classes.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 LooksAt = Literal["nothing", "states", "logits"]
-"""What a rule needs of a layer: nothing, its states, or its states read out as logits, which costs a head."""
+"""What a rule needs of a layer: nothing, its states, or its states read out as logits, which costs
+a head.
+"""
 
 
 def _no_logits() -> Tensor:
@@ -26,8 +29,9 @@ class Observation:
     padding_mask: (B, T) bool, True where a position is padding; None when there is none.
     step: decoding step t of Eq. 11, 1-based; None outside generation.
     num_steps: N of Eq. 11, the largest number of steps; None outside generation.
-    logits: reads `after` out with the method's readout, (B, T', V): T' hypotheses, or the one position that answers. Computed once.
-    memory: what a rule keeps from layer to layer, tensors of B rows; the walk drops the rows that left.
+    logits: reads `after` out with the method's readout, (B, T', V): T' hypotheses, or the one
+    position that answers. Computed once. memory: what a rule keeps from layer to layer, tensors of
+    B rows; the walk drops the rows that left.
     """
 
     layer: int
@@ -43,8 +47,8 @@ class Observation:
 class Rule(Protocol):
     """Decide per row whether it leaves after the layer that was observed.
 
-    can_fire is False for a rule that never lets a row go: the walk then asks nothing and computes nothing for it.
-    looks_at says what asking costs.
+    can_fire is False for a rule that never lets a row go: the walk then asks nothing and computes
+    nothing for it. looks_at says what asking costs.
     """
 
     @property

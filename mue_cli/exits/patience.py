@@ -1,4 +1,5 @@
-"""PABEE's rule: a row leaves once so many layers in a row have agreed on the answer (Zhou et al., NeurIPS 2020).
+"""PABEE's rule: a row leaves once so many layers in a row have agreed on the answer (Zhou et al.,
+NeurIPS 2020).
 
 Shape letters: B rows, T positions read out (a beam's hypotheses, which must all agree), V classes.
 """
@@ -14,7 +15,8 @@ _ANSWERS, _AGREEING = "answers", "agreeing"
 
 
 def agreement(observation: Observation) -> Tensor:
-    """Return (B,) int64: how many layers in a row, up to this one, gave the same answer as the layer before. Ask once per layer.
+    """Return (B,) int64: how many layers in a row, up to this one, gave the same answer as the
+    layer before. Ask once per layer.
 
     The count starts at 0 after the first layer and falls back to 0 when the answer changes.
     """
@@ -29,7 +31,9 @@ def agreement(observation: Observation) -> Tensor:
 
 @dataclass(frozen=True)
 class PatienceRule:
-    """Leave when `patience` layers in a row have agreed with the layer before them. patience: at least 1; inf never fires."""
+    """Leave when `patience` layers in a row have agreed with the layer before them. patience: at
+    least 1; inf never fires.
+    """
 
     patience: float
     looks_at: LooksAt = "logits"

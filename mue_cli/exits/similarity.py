@@ -2,7 +2,8 @@
 
 Paper: cosine similarity of a layer's output and the layer before.
 Release: one similarity for the whole batch, padding and all beams included.
-Here: one per sample, over its non-padding positions (a beam's hypotheses together), because its exit must not depend on its neighbours.
+Here: one per sample, over its non-padding positions (a beam's hypotheses together), because its
+exit must not depend on its neighbours.
 
 Shape letters: B rows, T positions, D embed.
 """
@@ -17,7 +18,8 @@ EPSILON = 1e-12
 
 
 def similarity(before: Tensor, after: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-    """Return (B,) float32: cosine of the flattened (T * D) states of each row, in [-1, 1] (Eq. 7-10).
+    """Return (B,) float32: cosine of the flattened (T * D) states of each row, in [-1, 1] (Eq.
+    7-10).
 
     before, after: (B, T, D). padding_mask: (B, T) bool, True where a position does not count.
     """

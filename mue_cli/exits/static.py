@@ -16,7 +16,9 @@ class NeverRule:
     looks_at: LooksAt = "nothing"
 
     def __call__(self, observation: Observation) -> Tensor:
-        return torch.zeros(len(observation.after), dtype=torch.bool, device=observation.after.device)
+        return torch.zeros(
+            len(observation.after), dtype=torch.bool, device=observation.after.device
+        )
 
 
 @dataclass(frozen=True)
@@ -29,4 +31,6 @@ class StaticRule:
 
     def __call__(self, observation: Observation) -> Tensor:
         leaves = observation.layer >= self.layer
-        return torch.full((len(observation.after),), leaves, dtype=torch.bool, device=observation.after.device)
+        return torch.full(
+            (len(observation.after),), leaves, dtype=torch.bool, device=observation.after.device
+        )

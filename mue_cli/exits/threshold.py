@@ -1,4 +1,6 @@
-"""The rule that most methods share: leave once a statistic of the layer is above a threshold. What they differ in is the statistic."""
+"""The rule that most methods share: leave once a statistic of the layer is above a threshold. What
+they differ in is the statistic.
+"""
 
 import math
 from collections.abc import Callable
@@ -18,8 +20,8 @@ Statistic = Callable[[Observation], Tensor]
 class ThresholdRule:
     """Leave when the statistic is strictly greater than the threshold; the layer's output is kept.
 
-    threshold: above 1 never fires, whatever the decay. looks_at: what the statistic is computed from. decay: for the decoder in
-    generation; None elsewhere.
+    threshold: above 1 never fires, whatever the decay. looks_at: what the statistic is computed
+    from. decay: for the decoder in generation; None elsewhere.
     """
 
     threshold: float
@@ -32,7 +34,9 @@ class ThresholdRule:
         return self.threshold <= 1.0
 
     def threshold_at(self, step: int | None, num_steps: int | None) -> float:
-        """Return the threshold that counts at a decoding step; outside generation it is the threshold itself."""
+        """Return the threshold that counts at a decoding step; outside generation it is the
+        threshold itself.
+        """
         if self.decay is None or step is None or num_steps is None:
             return self.threshold
         if step <= self.decay.full_depth_steps:
@@ -42,5 +46,7 @@ class ThresholdRule:
     def __call__(self, observation: Observation) -> Tensor:
         threshold = self.threshold_at(observation.step, observation.num_steps)
         if threshold > 1.0:
-            return torch.zeros(len(observation.after), dtype=torch.bool, device=observation.after.device)
+            return torch.zeros(
+                len(observation.after), dtype=torch.bool, device=observation.after.device
+            )
         return self.statistic(observation) > threshold

@@ -1,6 +1,8 @@
-"""Closed-set answers: one pass over the prompt, then a choice among the answers' tokens (OFA's constrained scoring).
+"""Closed-set answers: one pass over the prompt, then a choice among the answers' tokens (OFA's
+constrained scoring).
 
-Every answer is one token followed by a forced end-of-sequence, so scoring whole answers equals comparing their logits at the prompt's end.
+Every answer is one token followed by a forced end-of-sequence, so scoring whole answers equals
+comparing their logits at the prompt's end.
 
 Shape letters: B rows, T prompt positions, A answers.
 """
@@ -21,7 +23,9 @@ from mue_cli.model.ofa import OFA
 
 @dataclass(frozen=True)
 class Answered:
-    """choice: index into the answers. log_probs: one per answer, over the answers alone. num_positions: the prompt's length."""
+    """choice: index into the answers. log_probs: one per answer, over the answers alone.
+    num_positions: the prompt's length.
+    """
 
     choice: int
     log_probs: tuple[float, ...]
@@ -38,15 +42,30 @@ def answer(
     answer_ids: Sequence[int],
     probes: Mapping[str, Probe] | None = None,
 ) -> list[Answered]:
-    """Choose among `answer_ids` for every row; prompt: (B, T), starts with BOS, padded on the right."""
+    """Choose among `answer_ids` for every row; prompt: (B, T), starts with BOS, padded on the
+    right.
+    """
     padding_mask = prompt.eq(PAD_ID)
-    walked = decode_prompt(model, tables, method, encoded, prompt, padding_mask, answer_ids, (probes or {}).get("decoder"))
+    walked = decode_prompt(
+        model,
+        tables,
+        method,
+        encoded,
+        prompt,
+        padding_mask,
+        answer_ids,
+        (probes or {}).get("decoder"),
+    )
     assert walked.logits is not None
     logits = walked.logits[:, 0].float()  # (B, A)
     lengths = (~padding_mask).sum(1).tolist()
     return [
         Answered(int(choice), tuple(row), exit_layer, length)
         for choice, row, exit_layer, length in zip(
-            logits.argmax(1).tolist(), logits.log_softmax(1).tolist(), walked.exit_layers, lengths, strict=True
+            logits.argmax(1).tolist(),
+            logits.log_softmax(1).tolist(),
+            walked.exit_layers,
+            lengths,
+            strict=True,
         )
     ]

@@ -1,4 +1,5 @@
-"""The decoder at inference: one step of generation, or one pass over a prompt, each a walk over the layers (Eq. 10).
+"""The decoder at inference: one step of generation, or one pass over a prompt, each a walk over the
+layers (Eq. 10).
 
 Shape letters: B rows, Q hypotheses, T prompt positions, S encoder tokens, D embed.
 """
@@ -9,13 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from mue_cli.exits.heads import Head, Readout
 from mue_cli.exits.methods import Method, SkippedPolicy
-from mue_cli.exits.readouts import Head, Readout
+from mue_cli.inference.cache import CrossCache, Places, SelfCache
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.skipped import LeftStates, SkippedLayers, copy, project, recompute
 from mue_cli.inference.walk import Probe, Rows, Walked, walk
-from mue_cli.model.cache import CrossCache, Places, SelfCache
 from mue_cli.model.encoder import with_padding
 from mue_cli.model.layers import KeysValues
 from mue_cli.model.ofa import OFA
@@ -34,7 +35,13 @@ class Generation:
         num_steps: int,
         probe: Probe | None = None,
     ) -> None:
-        self._model, self._tables, self._rule, self._encoded, self._probe = model, tables, method.rule("decoder"), encoded, probe
+        self._model, self._tables, self._rule, self._encoded, self._probe = (
+            model,
+            tables,
+            method.rule("decoder"),
+            encoded,
+            probe,
+        )
         self._read_out = partial(_read_hypotheses, method.readout, own_head(model))
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         self._layers = model.decoder.stack()
@@ -44,11 +51,15 @@ class Generation:
         self._skipped = self._skipped_layers(method.skipped_layers) if self._rule.can_fire else None
 
     def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
-        """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back as (B', Q, D), logits as (B', Q, V).
+        """Run the last tokens (B', Q) of the running rows, at a 0-based position; states come back
+        as (B', Q, D), logits as (B', Q, V).
 
-        A row's hypotheses are queries of one sample: they share its cross keys and values and leave together.
+        A row's hypotheses are queries of one sample: they share its cross keys and values and leave
+        together.
         """
-        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, position : position + 1]
+        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[
+            :, position : position + 1
+        ]
 
         def apply(layer: int, hidden: Tensor, running: Rows) -> Tensor:
             again = self._skipped and self._skipped.enter(layer, running.numbers, position, hidden)
@@ -62,7 +73,9 @@ class Generation:
                 hidden,
                 remember,
                 self._cross_cache.get(layer, running.numbers),
-                self._tables.decoder_self_bias(layer, position + 1)[None, :, position : position + 1],
+                self._tables.decoder_self_bias(layer, position + 1)[
+                    None, :, position : position + 1
+                ],
                 with_padding(cross_bias, _padding_of(self._encoded, running)),
                 num_hypotheses=hidden.shape[1],
             )
@@ -92,26 +105,47 @@ class Generation:
         cache, layers, states = self._self_cache, self._layers, self._states
         match policy:
             case "project":
-                return SkippedLayers(len(layers), self._num_rows, project(cache, layers, states), states)
+                return SkippedLayers(
+                    len(layers), self._num_rows, project(cache, layers, states), states
+                )
             case "recompute":
-                return SkippedLayers(len(layers), self._num_rows, recompute(len(layers), project(cache, layers, states)), states)
+                return SkippedLayers(
+                    len(layers),
+                    self._num_rows,
+                    recompute(len(layers), project(cache, layers, states)),
+                    states,
+                )
             case "copy":
                 return SkippedLayers(len(layers), self._num_rows, copy(cache), None)
 
-    def _run_beside(self, layer: int, hidden: Tensor, rows: Sequence[int], position: int, again: Places) -> Tensor:
-        """Run a layer on the new position's states (B', Q, D) and on earlier places that skipped it; its weights are read once for all."""
-        places = again + Places.of([(row, position) for row in rows], hidden.shape[1], hidden.device)
+    def _run_beside(
+        self, layer: int, hidden: Tensor, rows: Sequence[int], position: int, again: Places
+    ) -> Tensor:
+        """Run a layer on the new position's states (B', Q, D) and on earlier places that skipped
+        it; its weights are read once for all.
+        """
+        places = again + Places.of(
+            [(row, position) for row in rows], hidden.shape[1], hidden.device
+        )
 
         def remember(keys: Tensor, values: Tensor) -> KeysValues:
             each = (len(places), places.num_hypotheses)
-            new_keys, new_values = (new[:, :, 0].unflatten(0, each).transpose(1, 2) for new in (keys, values))  # -> (n, H, Q, K)
+            new_keys, new_values = (
+                new[:, :, 0].unflatten(0, each).transpose(1, 2) for new in (keys, values)
+            )  # -> (n, H, Q, K)
             self._self_cache.write(layer, places, new_keys, new_values)
             return self._self_cache.before(layer, places, position + 1)
 
-        self_bias = self._tables.decoder_self_bias(layer, position + 1)[:, places.positions].transpose(0, 1)  # (H, n, T) -> (n, H, T)
-        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[:, places.positions].transpose(0, 1)[:, :, None]
+        self_bias = self._tables.decoder_self_bias(layer, position + 1)[
+            :, places.positions
+        ].transpose(0, 1)  # (H, n, T) -> (n, H, T)
+        cross_bias = self._tables.cross_bias(self._num_steps, self._encoded.layout)[
+            :, places.positions
+        ].transpose(0, 1)[:, :, None]
         if self._encoded.padding_mask is not None:
-            cross_bias = cross_bias.masked_fill(self._encoded.padding_mask[places.rows][:, None, None], float("-inf"))
+            cross_bias = cross_bias.masked_fill(
+                self._encoded.padding_mask[places.rows][:, None, None], float("-inf")
+            )
         after = self._layers[layer](
             torch.cat([self._states.at(again), hidden]),
             remember,
@@ -134,9 +168,11 @@ def decode_prompt(
     answer_ids: Sequence[int],
     probe: Probe | None = None,
 ) -> Walked:
-    """Run a whole prompt (B, T) in one causal pass and read out its end, (B, 1, A), for the A tokens that may answer.
+    """Run a whole prompt (B, T) in one causal pass and read out its end, (B, 1, A), for the A
+    tokens that may answer.
 
-    padding_mask (B, T) keeps padding out of the rule's view. Padding stands on the right, so causal attention never sees it.
+    padding_mask (B, T) keeps padding out of the rule's view. Padding stands on the right, so causal
+    attention never sees it.
     """
     head, ends = own_head(model, answer_ids), (~padding_mask).sum(1) - 1
 
@@ -174,7 +210,9 @@ def own_head(model: OFA, token_ids: Sequence[int] | None = None) -> Head:
     return Head(model.decoder.layer_norm, model.decoder.projection(token_ids))
 
 
-def _read_hypotheses(readout: Readout, head: Head, hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
+def _read_hypotheses(
+    readout: Readout, head: Head, hidden: Tensor, exit_layers: Sequence[int], rows: Rows
+) -> Tensor:
     return readout(hidden, exit_layers, head)
 
 

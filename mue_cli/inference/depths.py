@@ -1,7 +1,8 @@
 """The encoder's output at every depth of every stream, from one run.
 
-Streams do not see each other (Eq. 3): what the image stream is after layer i does not depend on where the text leaves. So the states after
-every layer are kept, and any depths are joined from them as the encoder itself joins (Eq. 4): exact, with one encoding.
+Streams do not see each other (Eq. 3): what the image stream is after layer i does not depend on
+where the text leaves. So the states after every layer are kept, and any depths are joined from them
+as the encoder itself joins (Eq. 4): exact, with one encoding.
 
 Shape letters: B rows, S tokens of a stream, D embed, N layers.
 """
@@ -26,9 +27,13 @@ Depths = Mapping[str, int]
 class CachedDepths:
     """One batch at every depth. full: the batch as it is after all layers."""
 
-    def __init__(self, model: OFA, method: Method, encode: Callable[[Mapping[str, Probe]], Encoded]) -> None:
+    def __init__(
+        self, model: OFA, method: Method, encode: Callable[[Mapping[str, Probe]], Encoded]
+    ) -> None:
         """encode: runs every layer of the method's streams under probes."""
-        keepers = {stream: _Keeper() for stream in (("image", "text") if method.decompose else ("joint",))}
+        keepers = {
+            stream: _Keeper() for stream in (("image", "text") if method.decompose else ("joint",))
+        }
         self._join = model.encoder.join
         self.full = encode(keepers)
         self._states = {stream: keeper.states for stream, keeper in keepers.items()}
@@ -36,19 +41,28 @@ class CachedDepths:
     def combinations(self) -> list[Depths]:
         """Return all combinations of depths, the last stream's changing fastest."""
         ranges = [range(1, len(states) + 1) for states in self._states.values()]
-        return [dict(zip(self._states, depths, strict=True)) for depths in itertools.product(*ranges)]
+        return [
+            dict(zip(self._states, depths, strict=True)) for depths in itertools.product(*ranges)
+        ]
 
     def at(self, depths: Depths, rows: Sequence[int] | None = None) -> Encoded:
-        """Return what the encoder gives when its streams leave at these depths. rows: of the batch (None: all)."""
+        """Return what the encoder gives when its streams leave at these depths. rows: of the batch
+        (None: all).
+        """
         rows = range(len(self.full.hidden)) if rows is None else rows
         index = torch.tensor(rows, device=self.full.hidden.device)
         mask = self.full.padding_mask
         return replace(
             self.full,
-            hidden=self._join([states[depths[stream] - 1][index] for stream, states in self._states.items()]),
+            hidden=self._join(
+                [states[depths[stream] - 1][index] for stream, states in self._states.items()]
+            ),
             padding_mask=None if mask is None else mask[index],
             exit_layers={stream: [depth] * len(rows) for stream, depth in depths.items()},
-            num_tokens={stream: [counts[row] for row in rows] for stream, counts in self.full.num_tokens.items()},
+            num_tokens={
+                stream: [counts[row] for row in rows]
+                for stream, counts in self.full.num_tokens.items()
+            },
         )
 
 

@@ -1,4 +1,5 @@
-"""The encoder at inference: each stream walks the layers by itself and leaves when its rule says so (Eq. 3-4, 7-9).
+"""The encoder at inference: each stream walks the layers by itself and leaves when its rule says so
+(Eq. 3-4, 7-9).
 
 Shape letters: B rows, P patches, L text tokens, S = P + L, D embed.
 """
@@ -18,9 +19,11 @@ from mue_cli.model.positions import Layout
 
 @dataclass(frozen=True)
 class Encoded:
-    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S), None when nothing is padded.
+    """hidden: (B, S, D), normalised, image first. padding_mask: (B, S), None when nothing is
+    padded.
 
-    layout: of the whole, for position biases. exit_layers, num_tokens: per stream, per row; num_tokens counts no padding.
+    layout: of the whole, for position biases. exit_layers, num_tokens: per stream, per row;
+    num_tokens counts no padding.
     """
 
     hidden: Tensor

@@ -1,4 +1,5 @@
-"""Position biases, built once per patch grid and text length and kept: they depend on positions alone, not on the input.
+"""Position biases, built once per patch grid and text length and kept: they depend on positions
+alone, not on the input.
 
 Shape letters: S stream tokens, T decoder positions, H heads.
 """
@@ -12,7 +13,9 @@ LENGTH_STEP = 16
 
 
 class PositionTables:
-    """The memory of one model's biases. Make one per model and pass it along; it is stale once the weights change."""
+    """The memory of one model's biases. Make one per model and pass it along; it is stale once the
+    weights change.
+    """
 
     def __init__(self, model: OFA) -> None:
         self._model = model
@@ -26,15 +29,21 @@ class PositionTables:
         if padded not in self._encoder:
             encoder = self._model.encoder
             absolute = encoder.absolute_bias(padded)
-            self._encoder[padded] = [absolute + encoder.relative_bias(i, padded) for i in range(len(encoder.layers))]
+            self._encoder[padded] = [
+                absolute + encoder.relative_bias(i, padded) for i in range(len(encoder.layers))
+            ]
         return self._encoder[padded][layer][:, : len(layout), : len(layout)]
 
     def decoder_self_bias(self, layer: int, length: int) -> Tensor:
-        """Return (H, T, T), absolute plus relative, -inf above the diagonal, of one decoder layer (0-based)."""
+        """Return (H, T, T), absolute plus relative, -inf above the diagonal, of one decoder layer
+        (0-based).
+        """
         if not self._decoder_self or self._decoder_self[0].shape[1] < length:
             decoder, padded = self._model.decoder, _round_up(length)
             absolute = decoder.absolute_self_bias(padded)
-            self._decoder_self = [absolute + decoder.relative_self_bias(i, padded) for i in range(len(decoder.layers))]
+            self._decoder_self = [
+                absolute + decoder.relative_self_bias(i, padded) for i in range(len(decoder.layers))
+            ]
         return self._decoder_self[layer][:, :length, :length]
 
     def cross_bias(self, length: int, layout: Layout) -> Tensor:
@@ -43,7 +52,9 @@ class PositionTables:
         kept = self._cross.get(padded)
         if kept is None or kept.shape[1] < length:
             positions = self._model.encoder.position_embedding(padded)
-            kept = self._cross[padded] = self._model.decoder.cross_bias(_round_up(length), positions)
+            kept = self._cross[padded] = self._model.decoder.cross_bias(
+                _round_up(length), positions
+            )
         return kept[:, :length, : len(layout)]
 
 

@@ -1,4 +1,5 @@
-"""The numbers a model computes with at inference, by name. Speed against score: `mue evaluate` shows both.
+"""The numbers a model computes with at inference, by name. Speed against score: `mue evaluate`
+shows both.
 
 | name | what | where |
 | --- | --- | --- |
@@ -15,22 +16,28 @@ import torch
 from torch import nn
 
 from mue_cli.errors import MueError
-from mue_cli.inference.packed import packed, packed_part
+from mue_cli.inference.cpu import packed, packed_part
 from mue_cli.model.ofa import OFA
 
 
 def at_precision(model: OFA, name: str) -> OFA:
-    """Return a copy of a float32 model, in evaluation mode, for inference. Raises MueError for int8 where it cannot be had."""
+    """Return a copy of a float32 model, in evaluation mode, for inference. Raises MueError for int8
+    where it cannot be had.
+    """
     return _PRECISIONS[name](model)
 
 
 def readout_at_precision(readout: nn.Module, name: str) -> nn.Module:
-    """Return a copy of a float32 readout of the same kind as `at_precision` makes the model's own head of."""
+    """Return a copy of a float32 readout of the same kind as `at_precision` makes the model's own
+    head of.
+    """
     return _READOUT_PRECISIONS[name](readout)
 
 
 def _int8(model: OFA) -> OFA:
-    """Quantise the layers of both stacks and the head; positions, norms, image projection and ResNet stay float32."""
+    """Quantise the layers of both stacks and the head; positions, norms, image projection and
+    ResNet stay float32.
+    """
     if model.encoder.embed_tokens.weight.device.type != "cpu":
         raise MueError("int8 is for CPUs", "use bfloat16 on a GPU")
     fast = packed(model)
@@ -39,7 +46,10 @@ def _int8(model: OFA) -> OFA:
     for name in ("encoder", "decoder"):
         part = copy.copy(fast._modules[name])
         assert part is not None
-        part._modules = {**part._modules, "layers": _quantised(model.get_submodule(f"{name}.layers"))}
+        part._modules = {
+            **part._modules,
+            "layers": _quantised(model.get_submodule(f"{name}.layers")),
+        }
         fast._modules[name] = part
     weight = model.encoder.embed_tokens.weight
     head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
@@ -51,10 +61,14 @@ def _int8(model: OFA) -> OFA:
 def _quantised(module: nn.Module) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch announces that this will move to a package of its own
+            warnings.simplefilter(
+                "ignore"
+            )  # PyTorch announces that this will move to a package of its own
             return torch.ao.quantization.quantize_dynamic(module, {nn.Linear}, dtype=torch.qint8)
     except (AttributeError, RuntimeError) as error:
-        raise MueError(f"this PyTorch cannot quantise: {str(error).splitlines()[0]}", "use float32 or bfloat16") from None
+        raise MueError(
+            f"this PyTorch cannot quantise: {str(error).splitlines()[0]}", "use float32 or bfloat16"
+        ) from None
 
 
 _PRECISIONS: Mapping[str, Callable[[OFA], OFA]] = {

@@ -1,7 +1,8 @@
 """Generation: beam search with OFA's semantics; greedy search is a beam of one.
 
-A hypothesis is finished when its end-of-sequence ranks among the first `beam` of the 2 * beam candidates; a sample is done when it has
-`beam` of them, or at the last step, where only end-of-sequence is allowed. No optimistic early stop.
+A hypothesis is finished when its end-of-sequence ranks among the first `beam` of the 2 * beam
+candidates; a sample is done when it has `beam` of them, or at the last step, where only
+end-of-sequence is allowed. No optimistic early stop.
 
 Shape letters: B rows, Q hypotheses, T tokens so far, V vocabulary.
 """
@@ -18,7 +19,7 @@ from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.walk import Probe
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 BOS_ID, PAD_ID, EOS_ID = 0, 1, 2
 NEVER = float("-inf")
@@ -26,7 +27,9 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """tokens: without BOS, with end-of-sequence. score: sum of log-probabilities over length ** length_penalty."""
+    """tokens: without BOS, with end-of-sequence. score: sum of log-probabilities over length **
+    length_penalty.
+    """
 
     tokens: tuple[int, ...]
     score: float
@@ -34,7 +37,9 @@ class Hypothesis:
 
 @dataclass
 class Generated:
-    """One sample's finished hypotheses, best first, and the exit layer and number of hypotheses of every step it was in."""
+    """One sample's finished hypotheses, best first, and the exit layer and number of hypotheses of
+    every step it was in.
+    """
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
     exit_layers: list[int] = field(default_factory=list)
@@ -56,9 +61,13 @@ def generate(
     """Generate for every row of an encoded batch."""
     beam, num_steps = settings.beam, settings.max_tokens + 1
     results = [Generated() for _ in range(len(encoded.hidden))]
-    generation = Generation(model, tables, method, encoded, beam, num_steps, (probes or {}).get("decoder"))
+    generation = Generation(
+        model, tables, method, encoded, beam, num_steps, (probes or {}).get("decoder")
+    )
     rows = list(range(len(results)))
-    tokens = torch.full((len(rows), 1, 1), BOS_ID, device=encoded.hidden.device)  # (B, Q, T); one hypothesis until the first choice
+    tokens = torch.full(
+        (len(rows), 1, 1), BOS_ID, device=encoded.hidden.device
+    )  # (B, Q, T); one hypothesis until the first choice
     scores = encoded.hidden.new_zeros(len(rows), 1, dtype=torch.float32)
     for position in range(num_steps):
         walked = generation.step(tokens[:, :, -1], rows, position)
@@ -76,10 +85,16 @@ def generate(
         keep = torch.tensor(goes_on, device=tokens.device)
         rows = [rows[i] for i in goes_on]
         chosen, ended, tokens = chosen.rows(keep), ended[keep], tokens[keep]
-        alive = ended.long().sort(dim=1, stable=True).indices[:, :beam]  # the best `beam` candidates that did not end, in order
+        alive = (
+            ended.long().sort(dim=1, stable=True).indices[:, :beam]
+        )  # the best `beam` candidates that did not end, in order
         source, scores = chosen.source.gather(1, alive), chosen.score.gather(1, alive)
         tokens = torch.cat(
-            [tokens.gather(1, source[:, :, None].expand(-1, -1, tokens.shape[2])), chosen.token.gather(1, alive)[:, :, None]], 2
+            [
+                tokens.gather(1, source[:, :, None].expand(-1, -1, tokens.shape[2])),
+                chosen.token.gather(1, alive)[:, :, None],
+            ],
+            2,
         )
         if beam > 1:
             generation.reorder(rows, source, position + 1)
@@ -90,7 +105,9 @@ def generate(
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The 2 * beam best continuations of each row: score, token, and the hypothesis each continues; all (B, 2 Q)."""
+    """The 2 * beam best continuations of each row: score, token, and the hypothesis each continues;
+    all (B, 2 Q).
+    """
 
     score: Tensor
     token: Tensor
@@ -109,9 +126,13 @@ def _choose(scores: Tensor, log_probs: Tensor, beam: int) -> _Candidates:
 
 
 def _log_probs(logits: Tensor, tokens: Tensor, position: int, settings: SearchSection) -> Tensor:
-    """Return (B, Q, V) log-probabilities with everything that is not allowed at this position set to -inf."""
+    """Return (B, Q, V) log-probabilities with everything that is not allowed at this position set
+    to -inf.
+    """
     logits = logits.float()
-    log_probs = torch.log_softmax(logits if settings.temperature == 1.0 else logits / settings.temperature, dim=2)
+    log_probs = torch.log_softmax(
+        logits if settings.temperature == 1.0 else logits / settings.temperature, dim=2
+    )
     log_probs.nan_to_num_(nan=NEVER, posinf=NEVER, neginf=NEVER)
     log_probs[:, :, PAD_ID] = NEVER
     if position >= settings.max_tokens:
@@ -127,18 +148,33 @@ def _log_probs(logits: Tensor, tokens: Tensor, position: int, settings: SearchSe
 
 
 def _repeating(tokens: Tensor, size: int) -> Tensor:
-    """Return tokens that would complete an n-gram already in the hypothesis (BOS counts), (B, Q, n-grams so far); padding where none."""
+    """Return tokens that would complete an n-gram already in the hypothesis (BOS counts), (B, Q,
+    n-grams so far); padding where none.
+    """
     ngrams = tokens.unfold(2, size, 1)  # (B, Q, T) -> (B, Q, n-grams, size)
     ending = tokens[:, :, None, tokens.shape[2] - size + 1 :]
     repeats = (ngrams[..., :-1] == ending).all(-1)
     return torch.where(repeats, ngrams[..., -1], PAD_ID)
 
 
-def _finish(results: list[Generated], rows: list[int], tokens: Tensor, chosen: _Candidates, ended: Tensor, settings: SearchSection) -> None:
-    """Hand over the hypotheses that ended among the first `beam` candidates, as long as a row wants more."""
+def _finish(
+    results: list[Generated],
+    rows: list[int],
+    tokens: Tensor,
+    chosen: _Candidates,
+    ended: Tensor,
+    settings: SearchSection,
+) -> None:
+    """Hand over the hypotheses that ended among the first `beam` candidates, as long as a row wants
+    more.
+    """
     for i, rank in ended.nonzero().tolist():
         result = results[rows[i]]
         if len(result.hypotheses) < settings.beam:
             words = tokens[i, chosen.source[i, rank], 1:].tolist()
             length = len(words) + 1
-            result.hypotheses.append(Hypothesis((*words, EOS_ID), chosen.score[i, rank].item() / length**settings.length_penalty))
+            result.hypotheses.append(
+                Hypothesis(
+                    (*words, EOS_ID), chosen.score[i, rank].item() / length**settings.length_penalty
+                )
+            )

@@ -1,10 +1,13 @@
 """Keys and values of decoder layers that a word skipped, for later words that go deeper.
 
 Paper: silent. Release: announces a copy, writes nothing, so caches fall out of step with positions.
-Here: a hole is filled when a later step of its row first enters the layer, all holes of a layer at once, by one of three policies:
+Here: a hole is filled when a later step of its row first enters the layer, all holes of a layer at
+once, by one of three policies:
 
-- project: the state with which the word left goes through the skipped layer's own norm and key and value projections;
-- recompute: the word is run through the layers it skipped, beside the word that needs them; the cache is then a full run's;
+- project: the state with which the word left goes through the skipped layer's own norm and key and
+  value projections;
+- recompute: the word is run through the layers it skipped, beside the word that needs them; the
+  cache is then a full run's;
 - copy: the keys and values of the layer after which the word left stand in.
 
 Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, D embed, n holes.
@@ -15,16 +18,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mue_cli.inference.cache import Places, SelfCache
 from mue_cli.inference.walk import Walked
-from mue_cli.model.cache import Places, SelfCache
 from mue_cli.model.layers import DecoderLayer
 
 Fill = Callable[[int, Places], Places | None]
-"""Fills the holes of a layer (0-based); the layers below have none there. Returns places that have to run through the layer instead."""
+"""Fills the holes of a layer (0-based); the layers below have none there. Returns places that have
+to run through the layer instead.
+"""
 
 
 class LeftStates:
-    """The states with which rows left early, (B, Q, T, D); nothing is kept before the first one leaves."""
+    """The states with which rows left early, (B, Q, T, D); nothing is kept before the first one
+    leaves.
+    """
 
     def __init__(self, num_rows: int, num_hypotheses: int, num_steps: int) -> None:
         self._shape = (num_rows, num_hypotheses, num_steps)
@@ -45,7 +52,9 @@ class LeftStates:
         """Follow the beam; see SelfCache.reorder."""
         if self._states is not None:
             index = torch.tensor(rows, device=sources.device)
-            self._states[index, : sources.shape[1], :length] = self._states[index[:, None], sources, :length]
+            self._states[index, : sources.shape[1], :length] = self._states[
+                index[:, None], sources, :length
+            ]
 
 
 def project(cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates) -> Fill:
@@ -58,7 +67,9 @@ def project(cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates
 
 
 def copy(cache: SelfCache) -> Fill:
-    """Return the policy that lets the layer below stand in; that layer holds its own or, in turn, a copy."""
+    """Return the policy that lets the layer below stand in; that layer holds its own or, in turn, a
+    copy.
+    """
 
     def fill(layer: int, places: Places) -> None:
         cache.write(layer, places, *cache.at(layer - 1, places))
@@ -67,32 +78,48 @@ def copy(cache: SelfCache) -> Fill:
 
 
 def recompute(num_layers: int, projected: Fill) -> Fill:
-    """Return the policy that runs words through the layers they skipped; of the last one, later words see keys and values alone."""
+    """Return the policy that runs words through the layers they skipped; of the last one, later
+    words see keys and values alone.
+    """
     return lambda layer, places: projected(layer, places) if layer + 1 == num_layers else places
 
 
 class SkippedLayers:
     """Knows the holes of one generation, and has them filled when their rows enter a layer."""
 
-    def __init__(self, num_layers: int, num_rows: int, fill: Fill, states: LeftStates | None) -> None:
+    def __init__(
+        self, num_layers: int, num_rows: int, fill: Fill, states: LeftStates | None
+    ) -> None:
         """states: None for a policy that needs none."""
         self._num_layers, self._fill, self._states = num_layers, fill, states
-        self._filled = [[0] * num_rows for _ in range(num_layers)]  # per layer and row: positions without holes
+        self._filled = [
+            [0] * num_rows for _ in range(num_layers)
+        ]  # per layer and row: positions without holes
 
     def leave(self, rows: Sequence[int], position: int, walked: Walked) -> None:
         """Keep the states of the rows that left before the last layer."""
-        early = [i for i, exit_layer in enumerate(walked.exit_layers) if exit_layer < self._num_layers]
+        early = [
+            i for i, exit_layer in enumerate(walked.exit_layers) if exit_layer < self._num_layers
+        ]
         if early and self._states is not None:
-            places = Places.of([(rows[i], position) for i in early], walked.hidden.shape[1], walked.hidden.device)
+            places = Places.of(
+                [(rows[i], position) for i in early], walked.hidden.shape[1], walked.hidden.device
+            )
             self._states.put(places, walked.hidden[early])
 
-    def enter(self, layer: int, rows: Sequence[int], position: int, hidden: Tensor) -> Places | None:
-        """Fill the holes of rows that enter a layer (0-based) at a position with states (B', Q', D); see Fill."""
+    def enter(
+        self, layer: int, rows: Sequence[int], position: int, hidden: Tensor
+    ) -> Places | None:
+        """Fill the holes of rows that enter a layer (0-based) at a position with states (B', Q',
+        D); see Fill.
+        """
         filled = self._filled[layer]
         holes = [(row, hole) for row in rows for hole in range(filled[row], position)]
         for row in rows:
             filled[row] = position + 1
-        return self._fill(layer, Places.of(holes, hidden.shape[1], hidden.device)) if holes else None
+        return (
+            self._fill(layer, Places.of(holes, hidden.shape[1], hidden.device)) if holes else None
+        )
 
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Follow the beam; see SelfCache.reorder."""

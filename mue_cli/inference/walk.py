@@ -1,4 +1,5 @@
-"""The one loop over layers at inference (Algorithm 1). Everything that runs a layer comes through here, the full model included.
+"""The one loop over layers at inference (Algorithm 1). Everything that runs a layer comes through
+here, the full model included.
 
 Shape letters: B rows that start, T positions, T' positions read out, D embed, V classes, N layers.
 """
@@ -33,12 +34,17 @@ class Rows:
         return torch.tensor(self.numbers, dtype=torch.long, device=device)
 
     def take(self, tensor: Tensor) -> Tensor:
-        """Return these rows of a tensor whose first dimension is the whole batch; no copy when all are meant."""
+        """Return these rows of a tensor whose first dimension is the whole batch; no copy when all
+        are meant.
+        """
         return tensor if self.are_all else tensor[self.index(tensor.device)]
 
     def where(self, flags: Sequence[bool]) -> "Rows":
         """Return the rows whose flag is set."""
-        return Rows(tuple(number for number, flag in zip(self.numbers, flags, strict=True) if flag), self.total)
+        return Rows(
+            tuple(number for number, flag in zip(self.numbers, flags, strict=True) if flag),
+            self.total,
+        )
 
 
 ApplyLayer = Callable[[int, Tensor, Rows], Tensor]
@@ -48,12 +54,15 @@ ReadOut = Callable[[Tensor, Sequence[int], Rows], Tensor]
 """Reads states (B', T, D) of the given rows out, each by the layer it left after: (B', T', V)."""
 
 Probe = Callable[[Observation, Rows], None]
-"""Sees what every layer did, the last one included, before the rule is asked. For figures; it decides nothing."""
+"""Sees what every layer did, the last one included, before the rule is asked. For figures; it
+decides nothing.
+"""
 
 
 @dataclass(frozen=True)
 class Walked:
-    """hidden: (B, T, D), each row as it was when it left. exit_layers: per row, 1-based, N where it never left.
+    """hidden: (B, T, D), each row as it was when it left. exit_layers: per row, 1-based, N where it
+    never left.
 
     logits: (B, T', V) of `hidden`, None for a stream that is not read out.
     """
@@ -75,11 +84,13 @@ def walk(
     probe: Probe | None = None,
     read_out: ReadOut | None = None,
 ) -> Walked:
-    """Apply layers until the rule lets a row go; rows that left are dropped from the work and come back in order at the end.
+    """Apply layers until the rule lets a row go; rows that left are dropped from the work and come
+    back in order at the end.
 
     hidden: (B, T, D). rows: what the B rows are called (default 0..B-1). padding_mask: (B, T) bool.
-    The rule is not asked after the last layer, nor at all when it can never fire. States are read out at the end, all rows at once; logits
-    that a rule has seen are kept, so that no rule makes a state be read twice.
+    The rule is not asked after the last layer, nor at all when it can never fire. States are read
+    out at the end, all rows at once; logits that a rule has seen are kept, so that no rule makes a
+    state be read twice.
     """
     rows = rows or Rows.all(len(hidden))
     all_rows, places = rows, Rows.all(len(hidden))  # places: of the running rows, in the result
@@ -89,7 +100,9 @@ def walk(
     for layer in range(1, num_layers + 1):
         after = apply_layer(layer - 1, hidden, rows)
         reading = _Once(partial(read_out, after, [layer] * len(after), rows)) if read_out else None
-        observation = Observation(layer, hidden, after, padding_mask, step, num_steps, memory=memory, **_logits(reading))
+        observation = Observation(
+            layer, hidden, after, padding_mask, step, num_steps, memory=memory, **_logits(reading)
+        )
         if probe is not None:
             probe(observation, rows)
         hidden = after
@@ -111,7 +124,9 @@ def walk(
             break
     if places.numbers:
         out = _put_back(out, hidden, places)
-    return Walked(out, exit_layers, seen.complete(out, exit_layers, all_rows, read_out) if read_out else None)
+    return Walked(
+        out, exit_layers, seen.complete(out, exit_layers, all_rows, read_out) if read_out else None
+    )
 
 
 class _Once:
@@ -135,16 +150,29 @@ class _Seen:
 
     def keep(self, reading: _Once | None, places: Rows, leaves: Sequence[bool]) -> None:
         if reading is not None and reading.value is not None:
-            self._parts.append((places.where(leaves), Rows.all(len(leaves)).where(leaves).take(reading.value)))
+            self._parts.append(
+                (places.where(leaves), Rows.all(len(leaves)).where(leaves).take(reading.value))
+            )
 
-    def complete(self, hidden: Tensor, exit_layers: Sequence[int], rows: Rows, read_out: ReadOut) -> Tensor:
+    def complete(
+        self, hidden: Tensor, exit_layers: Sequence[int], rows: Rows, read_out: ReadOut
+    ) -> Tensor:
         """Return the logits of all rows; the others are read out now, together."""
         there = {place for places, _ in self._parts for place in places.numbers}
         missing = Rows.all(len(hidden)).where([place not in there for place in range(len(hidden))])
         parts = list(self._parts)
         if missing.numbers:
             names = Rows(tuple(rows.numbers[place] for place in missing.numbers), rows.total)
-            parts.append((missing, read_out(missing.take(hidden), [exit_layers[place] for place in missing.numbers], names)))
+            parts.append(
+                (
+                    missing,
+                    read_out(
+                        missing.take(hidden),
+                        [exit_layers[place] for place in missing.numbers],
+                        names,
+                    ),
+                )
+            )
         if len(parts) == 1:
             return parts[0][1]  # its places are all of them, in order
         logits = parts[0][1].new_empty(len(hidden), *parts[0][1].shape[1:])

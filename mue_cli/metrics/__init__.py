@@ -1,1 +1,3 @@
-"""How good the answers are: caption scores and entailment accuracy. Nothing here knows models or exits."""
+"""How good the answers are: caption scores and entailment accuracy. Nothing here knows models or
+exits.
+"""

@@ -8,8 +8,12 @@ DRAWS = 2000
 PERCENTILES = (2.5, 97.5)
 
 
-def mean_interval(values: Sequence[float], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the bounds of the 95 % interval of the values' mean, from samples drawn with replacement. The same every time."""
+def mean_interval(
+    values: Sequence[float], draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of the values' mean, from samples drawn with
+    replacement. The same every time.
+    """
     found = np.asarray(values, dtype=float)
     generator = np.random.default_rng(seed)
     means = [found[generator.integers(len(found), size=len(found))].mean() for _ in range(draws)]

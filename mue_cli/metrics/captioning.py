@@ -1,7 +1,7 @@
 """Caption metrics as papers print them: BLEU-1..4, METEOR, ROUGE-L, CIDEr, SPICE.
 
-The scorers are pycocoevalcap's, run one by one: its own runner loses every metric when one fails. Its `Cider` is CIDEr-D, which papers call
-CIDEr.
+The scorers are pycocoevalcap's, run one by one: its own runner loses every metric when one fails.
+Its `Cider` is CIDEr-D, which papers call CIDEr.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,15 +24,18 @@ Progress = Callable[[int, int, str], None]
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 
-_SINGLE_IMAGE = "CIDEr is 0 by definition for a single image: it weighs words by how few images have them"
+_SINGLE_IMAGE = (
+    "CIDEr is 0 by definition for a single image: it weighs words by how few images have them"
+)
 
 
 @dataclass(frozen=True)
 class CaptionScores:
     """scores: metric -> value times 100; "BLEU" gives "BLEU-1" to "BLEU-4".
 
-    per_image: metric -> image -> value times 100; BLEU and METEOR of the set come from summed counts, they are not the means of these.
-    left_out: metric -> why it has no score. notes: what a reader of the scores has to know.
+    per_image: metric -> image -> value times 100; BLEU and METEOR of the set come from summed
+    counts, they are not the means of these. left_out: metric -> why it has no score. notes: what a
+    reader of the scores has to know.
     """
 
     scores: dict[str, float]
@@ -61,7 +64,9 @@ class _Score:
 
 @dataclass(frozen=True)
 class _Means:
-    """What scorers work with. spice_dir: where the user says CoreNLP is. report: told how many of SPICE's images are done."""
+    """What scorers work with. spice_dir: where the user says CoreNLP is. report: told how many of
+    SPICE's images are done.
+    """
 
     tokenizer: Tokenizer
     spice_dir: Path | None
@@ -77,9 +82,10 @@ def score_captions(
 ) -> CaptionScores:
     """Score one caption per image against its references.
 
-    predictions: image -> caption. references: image -> captions. Without Java, METEOR and SPICE are left out and the other metrics count
-    plain tokens. spice_dir: folder with CoreNLP's jars. Raises DataError when the images differ or an image has no reference, MueError for
-    an unknown metric and for a spice_dir without the jars.
+    predictions: image -> caption. references: image -> captions. Without Java, METEOR and SPICE are
+    left out and the other metrics count plain tokens. spice_dir: folder with CoreNLP's jars. Raises
+    DataError when the images differ or an image has no reference, MueError for an unknown metric
+    and for a spice_dir without the jars.
     """
     _check(predictions, references)
     _check_known(metrics)
@@ -99,9 +105,11 @@ def score_captions(
 
 
 class RepeatedCider:
-    """CIDEr of many sets of captions against the same references, as calibration and validation need it.
+    """CIDEr of many sets of captions against the same references, as calibration and validation
+    need it.
 
-    The references are tokenised and weighted once. notes: as in CaptionScores. Raises DataError as `score_captions` does.
+    The references are tokenised and weighted once. notes: as in CaptionScores. Raises DataError as
+    `score_captions` does.
     """
 
     def __init__(self, references: Mapping[str, Sequence[str]]) -> None:
@@ -109,7 +117,9 @@ class RepeatedCider:
         self._tokenizer = caption_tokenizer()
         self._images = tuple(references)
         self._cider = CiderD(_tokenize_references(self._tokenizer, references))
-        self.notes = tuple(_tokenizer_notes(self._tokenizer)) + ((_SINGLE_IMAGE,) if len(references) == 1 else ())
+        self.notes = tuple(_tokenizer_notes(self._tokenizer)) + (
+            (_SINGLE_IMAGE,) if len(references) == 1 else ()
+        )
 
     def __call__(self, predictions: Mapping[str, str]) -> float:
         """Return CIDEr times 100."""
@@ -125,25 +135,36 @@ class RepeatedCider:
 
 
 def check_metrics(metrics: Sequence[str], spice_dir: Path | None = None) -> None:
-    """Raise MueError, before any long work, for a metric that is unknown or cannot be had, and for a spice_dir that does not fit."""
+    """Raise MueError, before any long work, for a metric that is unknown or cannot be had, and for
+    a spice_dir that does not fit.
+    """
     _check_known(metrics)
     tokenizer = caption_tokenizer()
-    for name, find in {"METEOR": find_meteor, "SPICE": lambda tokenizer: find_spice_jars(tokenizer, spice_dir)}.items():
+    for name, find in {
+        "METEOR": find_meteor,
+        "SPICE": lambda tokenizer: find_spice_jars(tokenizer, spice_dir),
+    }.items():
         try:
             find(tokenizer)
         except UnavailableError as error:
             if name in metrics:
-                raise MueError(f"{name} was asked for and cannot be had: {error.reason}", error.fix) from None
+                raise MueError(
+                    f"{name} was asked for and cannot be had: {error.reason}", error.fix
+                ) from None
 
 
 def find_meteor(tokenizer: Tokenizer) -> str:
-    """Return the Java that runs METEOR. Raises UnavailableError when there is none, or METEOR's files are absent."""
+    """Return the Java that runs METEOR. Raises UnavailableError when there is none, or METEOR's
+    files are absent.
+    """
     meteor_files(_package() / "meteor")
     return _java_of(tokenizer, "METEOR")
 
 
 def find_spice_jars(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[str, SpiceJars]:
-    """Return the Java that runs SPICE and its jars. Raises as `find_spice`, and UnavailableError without Java."""
+    """Return the Java that runs SPICE and its jars. Raises as `find_spice`, and UnavailableError
+    without Java.
+    """
     jars = find_spice(_package() / "spice", folder)
     return _java_of(tokenizer, "SPICE"), jars
 
@@ -164,7 +185,10 @@ class _Steps:
     """Progress over metrics: one step each, SPICE one for each part of its images."""
 
     def __init__(self, metrics: Sequence[str], num_images: int, progress: Progress) -> None:
-        self._sizes = {metric: -(-num_images // IMAGES_AT_A_TIME) if metric == "SPICE" else 1 for metric in metrics}
+        self._sizes = {
+            metric: -(-num_images // IMAGES_AT_A_TIME) if metric == "SPICE" else 1
+            for metric in metrics
+        }
         self._total, self._progress = sum(self._sizes.values()), progress
         self._done, self._metric = 0, ""
 
@@ -191,7 +215,10 @@ def _check(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) 
         raise DataError("there are no references to score captions against")
     for image, captions in references.items():
         if isinstance(captions, str) or not captions:
-            raise DataError(f"image {image} has no list of reference captions", "every scored image needs at least one")
+            raise DataError(
+                f"image {image} has no list of reference captions",
+                "every scored image needs at least one",
+            )
     _check_images(predictions, references)
 
 
@@ -201,18 +228,31 @@ def _check_images(predictions: Iterable[str], references: Iterable[str]) -> None
         return
     missing, extra = sorted(expected - predicted), sorted(predicted - expected)
     parts = [
-        f"{len(ids)} images {what} (first: {ids[0]})" for ids, what in ((missing, "lack a caption"), (extra, "lack references")) if ids
+        f"{len(ids)} images {what} (first: {ids[0]})"
+        for ids, what in ((missing, "lack a caption"), (extra, "lack references"))
+        if ids
     ]
-    raise DataError("captions and references are of different images: " + "; ".join(parts), "score exactly the images that were captioned")
+    raise DataError(
+        "captions and references are of different images: " + "; ".join(parts),
+        "score exactly the images that were captioned",
+    )
 
 
-def _tokenize(tokenizer: Tokenizer, predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> _Tokenized:
+def _tokenize(
+    tokenizer: Tokenizer, predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]
+) -> _Tokenized:
     images = tuple(references)
     lines = _tokenize_references(tokenizer, references)
-    return _Tokenized(images, [lines[image] for image in images], tokenizer([predictions[image] for image in images]))
+    return _Tokenized(
+        images,
+        [lines[image] for image in images],
+        tokenizer([predictions[image] for image in images]),
+    )
 
 
-def _tokenize_references(tokenizer: Tokenizer, references: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _tokenize_references(
+    tokenizer: Tokenizer, references: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
     lines = iter(tokenizer([caption for captions in references.values() for caption in captions]))
     return {image: [next(lines) for _ in captions] for image, captions in references.items()}
 
@@ -223,7 +263,9 @@ def _notes(tokenizer: Tokenizer, captions: _Tokenized, metrics: Sequence[str]) -
         notes.append(_SINGLE_IMAGE)
     empty = sum(not line for line in captions.predictions)
     if empty:
-        notes.append(f"{empty} of {len(captions.images)} captions have no word: they score 0, and METEOR of the set passes over them")
+        notes.append(
+            f"{empty} of {len(captions.images)} captions have no word: they score 0, and METEOR of the set passes over them"
+        )
     empty = sum(not line for lines in captions.references for line in lines)
     if empty:
         notes.append(f"{empty} reference captions have no word")
@@ -233,31 +275,49 @@ def _notes(tokenizer: Tokenizer, captions: _Tokenized, metrics: Sequence[str]) -
 def _tokenizer_notes(tokenizer: Tokenizer) -> list[str]:
     if tokenizer.lack is None:
         return []
-    return [f"plain tokens instead of PTB, so scores are not quite comparable with published ones: {tokenizer.lack}"]
+    return [
+        f"plain tokens instead of PTB, so scores are not quite comparable with published ones: {tokenizer.lack}"
+    ]
 
 
 def _bleu(captions: _Tokenized, _: _Means) -> list[_Score]:
     references, predictions = _by_position(captions)
-    totals, lists = pycocoevalcap.bleu.bleu.Bleu(4).compute_score(references, predictions, verbose=0)
-    return [_Score(f"BLEU-{n}", total, each) for n, (total, each) in enumerate(zip(totals, lists, strict=True), start=1)]
+    totals, lists = pycocoevalcap.bleu.bleu.Bleu(4).compute_score(
+        references, predictions, verbose=0
+    )
+    return [
+        _Score(f"BLEU-{n}", total, each)
+        for n, (total, each) in enumerate(zip(totals, lists, strict=True), start=1)
+    ]
 
 
 def _meteor(captions: _Tokenized, means: _Means) -> list[_Score]:
     java = find_meteor(means.tokenizer)
-    return [_Score("METEOR", *meteor(_package() / "meteor", java, captions.references, captions.predictions))]
+    return [
+        _Score(
+            "METEOR",
+            *meteor(_package() / "meteor", java, captions.references, captions.predictions),
+        )
+    ]
 
 
 def _rouge(captions: _Tokenized, _: _Means) -> list[_Score]:
-    return [_Score("ROUGE-L", *pycocoevalcap.rouge.rouge.Rouge().compute_score(*_by_position(captions)))]
+    return [
+        _Score("ROUGE-L", *pycocoevalcap.rouge.rouge.Rouge().compute_score(*_by_position(captions)))
+    ]
 
 
 def _cider(captions: _Tokenized, _: _Means) -> list[_Score]:
-    return [_Score("CIDEr", *pycocoevalcap.cider.cider.Cider().compute_score(*_by_position(captions)))]
+    return [
+        _Score("CIDEr", *pycocoevalcap.cider.cider.Cider().compute_score(*_by_position(captions)))
+    ]
 
 
 def _spice(captions: _Tokenized, means: _Means) -> list[_Score]:
     java, jars = find_spice_jars(means.tokenizer, means.spice_dir)
-    return [_Score("SPICE", *spice(jars, java, captions.references, captions.predictions, means.report))]
+    return [
+        _Score("SPICE", *spice(jars, java, captions.references, captions.predictions, means.report))
+    ]
 
 
 _SCORERS: Mapping[str, Callable[[_Tokenized, _Means], list[_Score]]] = {
@@ -271,13 +331,17 @@ _SCORERS: Mapping[str, Callable[[_Tokenized, _Means], list[_Score]]] = {
 
 def _by_position(captions: _Tokenized) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """Return references and predictions as pycocoevalcap wants them, keyed alike and in one order."""
-    return dict(enumerate(captions.references)), {i: [caption] for i, caption in enumerate(captions.predictions)}
+    return dict(enumerate(captions.references)), {
+        i: [caption] for i, caption in enumerate(captions.predictions)
+    }
 
 
 def _add(results: CaptionScores, captions: _Tokenized, scores: Iterable[_Score]) -> None:
     for score in scores:
         results.scores[score.name] = 100.0 * float(score.total)
-        results.per_image[score.name] = {image: 100.0 * float(x) for image, x in zip(captions.images, score.each, strict=True)}
+        results.per_image[score.name] = {
+            image: 100.0 * float(x) for image, x in zip(captions.images, score.each, strict=True)
+        }
 
 
 def _package() -> Path:

@@ -1,9 +1,12 @@
-"""CIDEr-D (Vedantam et al., CVPR 2015, with clipping and length penalty) for many sets of predictions; needs no Java.
+"""CIDEr-D (Vedantam et al., CVPR 2015, with clipping and length penalty) for many sets of
+predictions; needs no Java.
 
-Bit for bit the numbers of pycocoevalcap's `Cider`, image by image: the same operations in the same order, and numpy's logarithm, which can
-differ from Python's in the last digit. pycocoevalcap counts and weighs all references again for every score. Here that is done once:
-`CiderD(references)` for the same references again and again (validation, calibration), and in a training loop, where each batch has its own
-references, `CiderD(batch, frequencies)` with the document frequencies of the whole training set, which a file can keep:
+Bit for bit the numbers of pycocoevalcap's `Cider`, image by image: the same operations in the same
+order, and numpy's logarithm, which can differ from Python's in the last digit. pycocoevalcap counts
+and weighs all references again for every score. Here that is done once: `CiderD(references)` for
+the same references again and again (validation, calibration), and in a training loop, where each
+batch has its own references, `CiderD(batch, frequencies)` with the document frequencies of the
+whole training set, which a file can keep:
 
     DocumentFrequencies.of(training_references).save(path)
     frequencies = DocumentFrequencies.load(path)
@@ -46,7 +49,10 @@ class DocumentFrequencies:
 
     def save(self, path: Path) -> None:
         """Write to a file, JSON compressed with gzip."""
-        document = {"num_images": self.num_images, "counts": {" ".join(ngram): count for ngram, count in self.counts.items()}}
+        document = {
+            "num_images": self.num_images,
+            "counts": {" ".join(ngram): count for ngram, count in self.counts.items()},
+        }
         with replacing(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8") as file:
             json.dump(document, file, ensure_ascii=False)
 
@@ -57,17 +63,24 @@ class DocumentFrequencies:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 document = json.load(file)
             num_images, counts = document["num_images"], document["counts"]
-            found = cls(num_images, {tuple(words.split(" ")): count for words, count in counts.items()})
-            whole = all(type(count) is int and 1 <= count <= num_images for count in (num_images, *counts.values()))
+            found = cls(
+                num_images, {tuple(words.split(" ")): count for words, count in counts.items()}
+            )
+            whole = all(
+                type(count) is int and 1 <= count <= num_images
+                for count in (num_images, *counts.values())
+            )
         except FileNotFoundError:
             raise DataError(
-                f"no document frequencies in `{path}`", "write them with DocumentFrequencies.of(references).save(path)"
+                f"no document frequencies in `{path}`",
+                "write them with DocumentFrequencies.of(references).save(path)",
             ) from None
         except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
             raise DataError(
-                f"`{path}` does not hold document frequencies", "write it again with DocumentFrequencies.of(references).save(path)"
+                f"`{path}` does not hold document frequencies",
+                "write it again with DocumentFrequencies.of(references).save(path)",
             )
         return found
 
@@ -79,13 +92,17 @@ class DocumentFrequencies:
     @cached_property
     def idf(self) -> Mapping[Ngram, float]:
         """The weight of every other n-gram."""
-        by_count = {count: self.unseen - float(np.log(float(count))) for count in set(self.counts.values())}
+        by_count = {
+            count: self.unseen - float(np.log(float(count))) for count in set(self.counts.values())
+        }
         return {ngram: by_count[count] for ngram, count in self.counts.items()}
 
 
 @dataclass(frozen=True)
 class _Vector:
-    """weights: n-gram -> tf-idf. norms: Euclidean, for each n-gram length. num_bigrams: what the length penalty compares."""
+    """weights: n-gram -> tf-idf. norms: Euclidean, for each n-gram length. num_bigrams: what the
+    length penalty compares.
+    """
 
     weights: Mapping[Ngram, float]
     norms: tuple[float, ...]
@@ -95,20 +112,37 @@ class _Vector:
 class CiderD:
     """CIDEr-D against fixed references; their tf-idf vectors are built once.
 
-    references: image -> tokenised captions (words joined by spaces), at least one each. frequencies: where words get their weights from; by
-    default these references, so that with a single image every score is 0.
+    references: image -> tokenised captions (words joined by spaces), at least one each.
+    frequencies: where words get their weights from; by default these references, so that with a
+    single image every score is 0.
     """
 
-    def __init__(self, references: Mapping[str, Sequence[str]], frequencies: DocumentFrequencies | None = None) -> None:
+    def __init__(
+        self,
+        references: Mapping[str, Sequence[str]],
+        frequencies: DocumentFrequencies | None = None,
+    ) -> None:
         self._frequencies = frequencies or DocumentFrequencies.of(references)
-        self._references = {image: [self._vector(caption) for caption in captions] for image, captions in references.items()}
+        self._references = {
+            image: [self._vector(caption) for caption in captions]
+            for image, captions in references.items()
+        }
 
     def per_image(self, predictions: Mapping[str, str]) -> dict[str, float]:
-        """Return CIDEr-D of each tokenised prediction, in [0, 10], in the order of `predictions`. Raises KeyError for an unknown image."""
-        return {image: self._score(self._vector(words), self._references[image]) for image, words in predictions.items()}
+        """Return CIDEr-D of each tokenised prediction, in [0, 10], in the order of `predictions`.
+        Raises KeyError for an unknown image.
+        """
+        return {
+            image: self._score(self._vector(words), self._references[image])
+            for image, words in predictions.items()
+        }
 
     def _vector(self, caption: str) -> _Vector:
-        counts, idf, unseen = _count_ngrams(caption), self._frequencies.idf, self._frequencies.unseen
+        counts, idf, unseen = (
+            _count_ngrams(caption),
+            self._frequencies.idf,
+            self._frequencies.unseen,
+        )
         weights = {ngram: count * idf.get(ngram, unseen) for ngram, count in counts.items()}
         squares = [0.0] * _MAX_NGRAM
         for ngram, weight in weights.items():
@@ -119,13 +153,17 @@ class CiderD:
     def _score(self, prediction: _Vector, references: Sequence[_Vector]) -> float:
         totals = [0.0] * _MAX_NGRAM
         for reference in references:
-            totals = [a + b for a, b in zip(totals, _similarities(prediction, reference), strict=True)]
+            totals = [
+                a + b for a, b in zip(totals, _similarities(prediction, reference), strict=True)
+            ]
         return sum(totals) / _MAX_NGRAM / len(references) * 10.0
 
 
 def _count_ngrams(caption: str) -> Counter[Ngram]:
     words = caption.split()
-    return Counter(tuple(words[i : i + n]) for n in range(1, _MAX_NGRAM + 1) for i in range(len(words) - n + 1))
+    return Counter(
+        tuple(words[i : i + n]) for n in range(1, _MAX_NGRAM + 1) for i in range(len(words) - n + 1)
+    )
 
 
 def _similarities(prediction: _Vector, reference: _Vector) -> list[float]:
@@ -138,4 +176,7 @@ def _similarities(prediction: _Vector, reference: _Vector) -> list[float]:
     norms = [a * b for a, b in zip(prediction.norms, reference.norms, strict=True)]
     difference = float(prediction.num_bigrams - reference.num_bigrams)
     penalty = math.e ** (-(difference**2) / (2 * _SIGMA**2))
-    return [(product / norm if norm else product) * penalty for product, norm in zip(products, norms, strict=True)]
+    return [
+        (product / norm if norm else product) * penalty
+        for product, norm in zip(products, norms, strict=True)
+    ]

@@ -1,6 +1,8 @@
-"""METEOR 1.5 (Denkowski and Lavie, 2014) through its jar, so that it can neither hang nor take the program with it.
+"""METEOR 1.5 (Denkowski and Lavie, 2014) through its jar, so that it can neither hang nor take the
+program with it.
 
-pycocoevalcap's own wrapper waits for ever after any error, reads numbers in the user's locale and dies when its path has a space.
+pycocoevalcap's own wrapper waits for ever after any error, reads numbers in the user's locale and
+dies when its path has a space.
 """
 
 import subprocess
@@ -23,18 +25,24 @@ def meteor_files(folder: Path) -> tuple[Path, Path]:
     files = folder / "meteor-1.5.jar", folder / "data" / "paraphrase-en.gz"
     for path in files:
         if not path.is_file():
-            raise UnavailableError(f"{path} is missing", "run: pip install --force-reinstall --no-deps pycocoevalcap")
+            raise UnavailableError(
+                f"{path} is missing", "run: pip install --force-reinstall --no-deps pycocoevalcap"
+            )
     return files
 
 
-def meteor(folder: Path, java: str, references: Sequence[Sequence[str]], predictions: Sequence[str]) -> tuple[float, list[float]]:
+def meteor(
+    folder: Path, java: str, references: Sequence[Sequence[str]], predictions: Sequence[str]
+) -> tuple[float, list[float]]:
     """Return METEOR of the whole set and of each prediction, in [0, 1].
 
-    folder: holds meteor-1.5.jar and data/paraphrase-en.gz. Captions are tokenised single lines. The score of the set comes from summed
-    counts, it is not the mean. Raises UnavailableError.
+    folder: holds meteor-1.5.jar and data/paraphrase-en.gz. Captions are tokenised single lines. The
+    score of the set comes from summed counts, it is not the mean. Raises UnavailableError.
     """
     jar, paraphrases = meteor_files(folder)
-    command = java_command(java, [jar], "Meteor", "-", "-", "-stdio", "-l", "en", "-norm", "-a", str(paraphrases))
+    command = java_command(
+        java, [jar], "Meteor", "-", "-", "-stdio", "-l", "en", "-norm", "-a", str(paraphrases)
+    )
     timeout = _SECONDS_TO_START + _SECONDS_PER_CAPTION * len(predictions)
     try:
         with tempfile.TemporaryFile() as complaints:
@@ -44,18 +52,28 @@ def meteor(folder: Path, java: str, references: Sequence[Sequence[str]], predict
 
 
 def _run(
-    command: Sequence[str], complaints: IO[bytes], timeout: float, references: Sequence[Sequence[str]], predictions: Sequence[str]
+    command: Sequence[str],
+    complaints: IO[bytes],
+    timeout: float,
+    references: Sequence[Sequence[str]],
+    predictions: Sequence[str],
 ) -> tuple[float, list[float]]:
-    """Talk to METEOR until it is done or its time is over. Its complaints go to a file, which cannot be full and block it as a pipe can."""
+    """Talk to METEOR until it is done or its time is over. Its complaints go to a file, which
+    cannot be full and block it as a pipe can.
+    """
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, env=java_environment())
+    process = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=complaints, env=java_environment()
+    )
     watchdog = threading.Timer(timeout, process.kill)
     watchdog.daemon = True
     watchdog.start()
     try:
         return _converse(process, references, predictions)
     except (OSError, ValueError):
-        raise UnavailableError(_reason(process, complaints, timed_out=not watchdog.is_alive(), timeout=timeout)) from None
+        raise UnavailableError(
+            _reason(process, complaints, timed_out=not watchdog.is_alive(), timeout=timeout)
+        ) from None
     finally:
         watchdog.cancel()
         process.kill()
@@ -63,7 +81,9 @@ def _run(
 
 
 def _converse(
-    process: subprocess.Popen[bytes], references: Sequence[Sequence[str]], predictions: Sequence[str]
+    process: subprocess.Popen[bytes],
+    references: Sequence[Sequence[str]],
+    predictions: Sequence[str],
 ) -> tuple[float, list[float]]:
     counts = []
     for captions, prediction in zip(references, predictions, strict=True):
@@ -92,7 +112,9 @@ def _hear(process: subprocess.Popen[bytes]) -> str:
     return line.decode().strip()
 
 
-def _reason(process: subprocess.Popen[bytes], complaints: IO[bytes], timed_out: bool, timeout: float) -> str:
+def _reason(
+    process: subprocess.Popen[bytes], complaints: IO[bytes], timed_out: bool, timeout: float
+) -> str:
     if timed_out:
         return f"METEOR gave no answer within {timeout:.0f} s"
     code = _ended(process)
@@ -101,7 +123,9 @@ def _reason(process: subprocess.Popen[bytes], complaints: IO[bytes], timed_out: 
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:
-    """Return how a program ended that stopped answering; one that goes on when nobody talks to it is stopped, which is not its failure."""
+    """Return how a program ended that stopped answering; one that goes on when nobody talks to it
+    is stopped, which is not its failure.
+    """
     try:
         process.communicate(timeout=_SECONDS_TO_END)
     except subprocess.TimeoutExpired:

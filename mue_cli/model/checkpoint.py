@@ -1,6 +1,8 @@
-"""A model and its file: ours is safetensors with the sizes in its header; released files, Hugging Face's or fairseq's, load as well.
+"""A model and its file: ours is safetensors with the sizes in its header; released files, Hugging
+Face's or fairseq's, load as well.
 
-Which of them a file is, its content says. Weights end as float32 under Hugging Face's names, whatever the file has.
+Which of them a file is, its content says. Weights end as float32 under Hugging Face's names,
+whatever the file has.
 """
 
 import json
@@ -37,28 +39,44 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 def save(model: OFA, path: Path) -> None:
     """Write weights and sizes; the file appears whole or not at all."""
-    write_tensors(weights_of(model), path, {"format": FORMAT, "config": json.dumps(asdict(model.config))})
+    write_tensors(
+        weights_of(model), path, {"format": FORMAT, "config": json.dumps(asdict(model.config))}
+    )
 
 
 def sizes(path: Path) -> OFAConfig:
-    """Return the sizes of the model in a file; its weights are not read. Raises CheckpointError when it holds none."""
+    """Return the sizes of the model in a file; its weights are not read. Raises CheckpointError
+    when it holds none.
+    """
     file = open_tensors(path)
     return _config(file, {name: file.shapes[original] for name, original in _names(file).items()})
 
 
 def weights_of(model: OFA) -> dict[str, Tensor]:
-    """Return what a file of the model holds: its parameters and statistics, each once, and what was carried along."""
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in TIED}
+    """Return what a file of the model holds: its parameters and statistics, each once, and what was
+    carried along.
+    """
+    own = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name not in TIED
+    }
     return {name: tensor for name, tensor in (own | model.carried).items() if not is_buffer(name)}
 
 
-def load(path: Path, device: torch.device | None = None, ema: bool = False, changes: Mapping[str, object] | None = None) -> OFA:
+def load(
+    path: Path,
+    device: torch.device | None = None,
+    ema: bool = False,
+    changes: Mapping[str, object] | None = None,
+) -> OFA:
     """Build the model a file describes and fill it, in evaluation mode.
 
-    ema: take the averaged weights of a fairseq file. changes: fields of OFAConfig to replace, such as dropout; no tensor may change its
-    shape. A Hugging Face file's settings are those of config.json beside it, when there is one.
-    Raises TypeError for an unknown field and RecipeError for its value, MissingStepError when there is no file, CheckpointError when it is
-    damaged, or its tensors are not exactly the model's.
+    ema: take the averaged weights of a fairseq file. changes: fields of OFAConfig to replace, such
+    as dropout; no tensor may change its shape. A Hugging Face file's settings are those of
+    config.json beside it, when there is one. Raises TypeError for an unknown field and RecipeError
+    for its value, MissingStepError when there is no file, CheckpointError when it is damaged, or
+    its tensors are not exactly the model's.
     """
     if not path.is_file():
         raise MissingStepError(f"no checkpoint at {path}", hint="`mue finetune` writes it")
@@ -66,7 +84,9 @@ def load(path: Path, device: torch.device | None = None, ema: bool = False, chan
     names = _names(file)
     shapes = {name: file.shapes[original] for name, original in names.items()}
     config = changed(_config(file, shapes), changes or {})
-    if max(config.num_encoder_layers, config.num_decoder_layers, *config.resnet_blocks) > len(shapes):
+    if max(config.num_encoder_layers, config.num_decoder_layers, *config.resnet_blocks) > len(
+        shapes
+    ):
         _raise_for(["it says more layers than it has tensors"], path)
     with torch.device("meta"):
         model = OFA(config)
@@ -78,7 +98,9 @@ def load(path: Path, device: torch.device | None = None, ema: bool = False, chan
 
 
 def _names(file: TensorFile) -> dict[str, str]:
-    """Return Hugging Face's name -> the file's own. Raises CheckpointError when a tensor is there under both."""
+    """Return Hugging Face's name -> the file's own. Raises CheckpointError when a tensor is there
+    under both.
+    """
     names: dict[str, str] = {}
     for original in file.shapes:
         name = hf_name(original)
@@ -99,7 +121,9 @@ def _own_config(header: Mapping[str, str], path: Path) -> OFAConfig:
     try:
         values = json.loads(header["config"])
     except (KeyError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} does not say its sizes: {error}", "take a checkpoint that `mue finetune` wrote") from None
+        raise CheckpointError(
+            f"{path} does not say its sizes: {error}", "take a checkpoint that `mue finetune` wrote"
+        ) from None
     return checked_config(values, str(path))
 
 
@@ -118,35 +142,60 @@ def _settings(file: TensorFile) -> Settings:
     return settings_from_hf(raw, str(beside))
 
 
-def _check_shapes(model: OFA, shapes: Mapping[str, Shape], source: Path, carried_needed: bool) -> None:
+def _check_shapes(
+    model: OFA, shapes: Mapping[str, Shape], source: Path, carried_needed: bool
+) -> None:
     """Raise CheckpointError naming tensors that are missing, unknown or misshapen."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if not is_buffer(name) and name not in TIED}
+    wanted = {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not is_buffer(name) and name not in TIED
+    }
     carried = carried_shapes(model.config)
     tied = dict.fromkeys(TIED, wanted[SHARED_EMBEDDING])
     needed = wanted | (carried if carried_needed else {})
     problems = [f"missing {name}" for name in needed if name not in shapes]
     known = wanted | carried | tied
     problems += [f"unknown {name}" for name in shapes if name not in known]
-    problems += [f"{name} is {shape}, expected {known[name]}" for name, shape in shapes.items() if name in known and shape != known[name]]
+    problems += [
+        f"{name} is {shape}, expected {known[name]}"
+        for name, shape in shapes.items()
+        if name in known and shape != known[name]
+    ]
     _raise_for(problems, source)
 
 
 def _check_tied(file: TensorFile, names: Mapping[str, str]) -> None:
-    """Raise CheckpointError when copies of the shared embedding differ: then the head is not the embedding, as it is here."""
+    """Raise CheckpointError when copies of the shared embedding differ: then the head is not the
+    embedding, as it is here.
+    """
     stored = [names[name] for name in (SHARED_EMBEDDING, *TIED) if name in names]
-    with file.mapped() as look_up:  # all at once: names of one tensor in the file are then one tensor here, and nothing is compared
+    with (
+        file.mapped() as look_up
+    ):  # all at once: names of one tensor in the file are then one tensor here, and nothing is compared
         first, *others = map(look_up, stored)
         same = [copy.data_ptr() == first.data_ptr() or _equal(copy, first) for copy in others]
-    _raise_for([f"{name} differs from {stored[0]}" for name, equal in zip(stored[1:], same, strict=True) if not equal], file.path)
+    _raise_for(
+        [
+            f"{name} differs from {stored[0]}"
+            for name, equal in zip(stored[1:], same, strict=True)
+            if not equal
+        ],
+        file.path,
+    )
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    """Tell whether two tensors are the same, NaN included: what is not finite, or of another kind, is named when the model is filled."""
+    """Tell whether two tensors are the same, NaN included: what is not finite, or of another kind,
+    is named when the model is filled.
+    """
     return a.dtype == b.dtype and (a.dtype not in DTYPES or torch.equal(a, b) or not _all_finite(a))
 
 
 def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
-    """Copy weights into the model. Raises CheckpointError naming tensors of other kinds of numbers, or that are not finite."""
+    """Copy weights into the model. Raises CheckpointError naming tensors of other kinds of numbers,
+    or that are not finite.
+    """
     own = {name: tensor for name, tensor in model.state_dict().items() if name not in TIED}
     for name, tensor in own.items():
         if is_buffer(name):
@@ -156,16 +205,22 @@ def _fill(model: OFA, file: TensorFile, names: Mapping[str, str]) -> None:
     for original, tensor in file.read(list(ours)):
         name = ours[original]
         if tensor.dtype not in DTYPES:
-            problems.append(f"{name} is {tensor.dtype}, expected one of {', '.join(map(str, DTYPES))}")
+            problems.append(
+                f"{name} is {tensor.dtype}, expected one of {', '.join(map(str, DTYPES))}"
+            )
             continue
-        kept = own[name] if name in own else model.carried.setdefault(name, torch.empty(tensor.shape))
+        kept = (
+            own[name] if name in own else model.carried.setdefault(name, torch.empty(tensor.shape))
+        )
         if not _all_finite(kept.copy_(tensor)):
             problems.append(f"{name} has values that are not finite")
     _raise_for(problems, file.path)
 
 
 def _all_finite(tensor: Tensor) -> bool:
-    """Both extremes are NaN when any value is. `torch.isfinite` would need twice the tensor's memory."""
+    """Both extremes are NaN when any value is. `torch.isfinite` would need twice the tensor's
+    memory.
+    """
     return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
 
 
@@ -173,4 +228,7 @@ def _raise_for(problems: Iterable[str], source: Path) -> None:
     found = list(problems)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise CheckpointError(f"{source} does not fit the model: {'; '.join(found[:3])}{more}", "is the file whole, and of an OFA?")
+        raise CheckpointError(
+            f"{source} does not fit the model: {'; '.join(found[:3])}{more}",
+            "is the file whole, and of an OFA?",
+        )

@@ -1,7 +1,9 @@
-"""OFA's parameter names and settings as three programs write them: Hugging Face (ours too), fairseq, and this one's OFAConfig.
+"""OFA's parameter names and settings as three programs write them: Hugging Face (ours too),
+fairseq, and this one's OFAConfig.
 
-Names are Hugging Face's throughout the package. Released files also hold what generates image tokens in the decoder; nothing here uses it,
-so it is carried along: checked, kept beside the model, written out again.
+Names are Hugging Face's throughout the package. Released files also hold what generates image
+tokens in the decoder; nothing here uses it, so it is carried along: checked, kept beside the model,
+written out again.
 """
 
 import re
@@ -25,13 +27,17 @@ RENAMED = (
     ("decoder", "encoder_attn_layer_norm", "cross_attn_layer_norm"),
     ("decoder", "ffn_layernorm", "ffn_layer_norm"),
 )
-"""Parts of a layer that are called otherwise: stack, fairseq's name, Hugging Face's. All other names are the same in both."""
+"""Parts of a layer that are called otherwise: stack, fairseq's name, Hugging Face's. All other
+names are the same in both.
+"""
 
 SHARED_EMBEDDING = "encoder.embed_tokens.weight"
 TIED = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
 """Other names of the shared embedding."""
 
-_BUFFERS = re.compile(r"(^(en|de)coder\.version|\.(token_rp_bucket|image_rp_bucket|image_position_idx|num_batches_tracked))$")
+_BUFFERS = re.compile(
+    r"(^(en|de)coder\.version|\.(token_rp_bucket|image_rp_bucket|image_position_idx|num_batches_tracked))$"
+)
 
 
 def is_buffer(name: str) -> bool:
@@ -67,7 +73,10 @@ def carried_shapes(config: OFAConfig) -> dict[str, Shape]:
     dim = config.embed_dim
     norms = ("image_pos_ln", *(("code_layernorm_embedding",) if config.embedding_norms else ()))
     tables = {
-        f"decoder.image_rel_pos_table_list.{i}.weight": (image_bucket_rows(config.image_buckets), config.num_heads)
+        f"decoder.image_rel_pos_table_list.{i}.weight": (
+            image_bucket_rows(config.image_buckets),
+            config.num_heads,
+        )
         for i in range(config.num_decoder_layers)
     }
     return {
@@ -79,7 +88,8 @@ def carried_shapes(config: OFAConfig) -> dict[str, Shape]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What tensor shapes do not tell. A field is None where the file is silent; then the value of every released file holds.
+    """What tensor shapes do not tell. A field is None where the file is silent; then the value of
+    every released file holds.
 
     sizes: OFAConfig field -> value, to be compared with what the shapes say.
     """
@@ -92,16 +102,21 @@ class Settings:
 
 
 def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> OFAConfig:
-    """Return the sizes of a file from its tensors' shapes (Hugging Face names), and from its settings what shapes do not tell.
+    """Return the sizes of a file from its tensors' shapes (Hugging Face names), and from its
+    settings what shapes do not tell.
 
-    Raises CheckpointError when a tensor that tells a size is missing, or the settings say otherwise than the shapes.
+    Raises CheckpointError when a tensor that tells a size is missing, or the settings say otherwise
+    than the shapes.
     """
 
     def shape(name: str, rank: int) -> Shape:
         found = shapes.get(name)
         if found is None or len(found) != rank:
             state = "missing" if found is None else f"{found}, expected {rank} dimensions"
-            raise CheckpointError(f"{source} is no whole OFA: {name} is {state}", "is it the right file, and complete?")
+            raise CheckpointError(
+                f"{source} is no whole OFA: {name} is {state}",
+                "is it the right file, and complete?",
+            )
         return found
 
     vocab_size, embed_dim = shape(SHARED_EMBEDDING, 2)
@@ -111,7 +126,10 @@ def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> O
     def count(name: str) -> int:
         return _count(shapes, name, source)
 
-    stated = {"attn_scale_factor": settings.attn_scale_factor, "scale_embedding": settings.scale_embedding}
+    stated = {
+        "attn_scale_factor": settings.attn_scale_factor,
+        "scale_embedding": settings.scale_embedding,
+    }
     rates = {"dropout": settings.dropout, "drop_path": settings.drop_path}
     values = dict(
         vocab_size=vocab_size,
@@ -136,19 +154,32 @@ def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> O
 
 
 def checked_config(values: Mapping[str, object], source: str) -> OFAConfig:
-    """Return the config of what a file says. Raises CheckpointError for values that no model can have."""
+    """Return the config of what a file says. Raises CheckpointError for values that no model can
+    have.
+    """
     try:
         return checked(values, source)
     except RecipeError as error:
-        raise CheckpointError(error.message, error.hint or "take the file from a source you trust") from None
+        raise CheckpointError(
+            error.message, error.hint or "take the file from a source you trust"
+        ) from None
 
 
 def _count(shapes: Mapping[str, Shape], name: str, source: str) -> int:
-    """Count what is numbered below a name. Raises CheckpointError for a gap: a single large number must not make a large model."""
-    found = {int(match[1]) for match in map(re.compile(rf"{re.escape(name)}\.(\d{{1,5}})\.").match, shapes) if match}
+    """Count what is numbered below a name. Raises CheckpointError for a gap: a single large number
+    must not make a large model.
+    """
+    found = {
+        int(match[1])
+        for match in map(re.compile(rf"{re.escape(name)}\.(\d{{1,5}})\.").match, shapes)
+        if match
+    }
     gap = next((number for number in range(len(found)) if number not in found), None)
     if gap is not None:
-        raise CheckpointError(f"{source} is no whole OFA: {name}.{gap} is missing", "is it the right file, and complete?")
+        raise CheckpointError(
+            f"{source} is no whole OFA: {name}.{gap} is missing",
+            "is it the right file, and complete?",
+        )
     return len(found)
 
 
@@ -157,7 +188,8 @@ def _agree(config: OFAConfig, sizes: Mapping[str, object], source: str) -> None:
         found = getattr(config, name)
         if found != said:
             raise CheckpointError(
-                f"the settings of {source} say {name} {said!r}, its tensors {found!r}", "weights and settings must belong together"
+                f"the settings of {source} say {name} {said!r}, its tensors {found!r}",
+                "weights and settings must belong together",
             )
 
 
@@ -202,19 +234,37 @@ _FAIRSEQ_FIXED = {
     "share_attn_bias": False,
     "use_gamma_feature": False,
 }
-_RESNETS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6), "resnet50": (3, 4, 6), "resnet101": (3, 4, 23), "resnet152": (3, 8, 36)}
+_RESNETS = {
+    "resnet18": (2, 2, 2),
+    "resnet34": (3, 4, 6),
+    "resnet50": (3, 4, 6),
+    "resnet101": (3, 4, 23),
+    "resnet152": (3, 8, 36),
+}
 
 
 def settings_from_hf(raw: Mapping[str, Any], source: str) -> Settings:
-    """Read a config.json. Raises CheckpointError when it is no OFA's, lacks a size or asks for what is not built here.
+    """Read a config.json. Raises CheckpointError when it is no OFA's, lacks a size or asks for what
+    is not built here.
 
-    The class behind it has the medium size as defaults, so a missing size would silently be medium's.
+    The class behind it has the medium size as defaults, so a missing size would silently be
+    medium's.
     """
     if raw.get("model_type", "ofa") != "ofa":
-        raise CheckpointError(f"{source} describes a model of type {raw['model_type']!r}, expected 'ofa'", "only OFA can be loaded")
-    missing = [name for name in ("vocab_size", "d_model", "encoder_layers", "decoder_layers") if name not in raw]
+        raise CheckpointError(
+            f"{source} describes a model of type {raw['model_type']!r}, expected 'ofa'",
+            "only OFA can be loaded",
+        )
+    missing = [
+        name
+        for name in ("vocab_size", "d_model", "encoder_layers", "decoder_layers")
+        if name not in raw
+    ]
     if missing:
-        raise CheckpointError(f"{source} lacks {', '.join(missing)}", "take the config.json that belongs to the weights")
+        raise CheckpointError(
+            f"{source} lacks {', '.join(missing)}",
+            "take the config.json that belongs to the weights",
+        )
     _refuse_others(raw, _HF_FIXED, source)
     sizes = {ours: raw[theirs] for theirs, ours in _HF_SIZES.items() if theirs in raw}
     return Settings(
@@ -227,7 +277,9 @@ def settings_from_hf(raw: Mapping[str, Any], source: str) -> Settings:
 
 
 def settings_from_fairseq(raw: Mapping[str, Any], source: str) -> Settings:
-    """Read the model's part of fairseq's `cfg`, or its older `args`. Raises CheckpointError for what is not built here."""
+    """Read the model's part of fairseq's `cfg`, or its older `args`. Raises CheckpointError for
+    what is not built here.
+    """
     _refuse_others(raw, _FAIRSEQ_FIXED, source)
     unscaled = raw.get("no_scale_embedding")
     return Settings(
@@ -240,7 +292,11 @@ def settings_from_fairseq(raw: Mapping[str, Any], source: str) -> Settings:
 
 
 def _trunk(resnet_type: object) -> dict[str, object]:
-    return {"resnet_blocks": _RESNETS[resnet_type]} if isinstance(resnet_type, str) and resnet_type in _RESNETS else {}
+    return (
+        {"resnet_blocks": _RESNETS[resnet_type]}
+        if isinstance(resnet_type, str) and resnet_type in _RESNETS
+        else {}
+    )
 
 
 def _refuse_others(raw: Mapping[str, Any], fixed: Mapping[str, object], source: str) -> None:
@@ -248,12 +304,20 @@ def _refuse_others(raw: Mapping[str, Any], fixed: Mapping[str, object], source: 
         value = raw.get(name, built)
         silent = value is None and not built  # None switches off what has to be on
         if not silent and not (isinstance(value, bool | int | str) and value == built):
-            raise CheckpointError(f"{source} has {name} {raw[name]!r}, only {built!r} is built here", "no released OFA has another value")
+            raise CheckpointError(
+                f"{source} has {name} {raw[name]!r}, only {built!r} is built here",
+                "no released OFA has another value",
+            )
 
 
 def hf_config(config: OFAConfig) -> dict[str, object]:
-    """Return the config.json of a model. A trunk that Hugging Face has no name for gets resnet_type None."""
-    blocks = next((name for name, blocks in reversed(_RESNETS.items()) if blocks == config.resnet_blocks), None)
+    """Return the config.json of a model. A trunk that Hugging Face has no name for gets resnet_type
+    None.
+    """
+    blocks = next(
+        (name for name, blocks in reversed(_RESNETS.items()) if blocks == config.resnet_blocks),
+        None,
+    )
     sizes = {theirs: getattr(config, ours) for theirs, ours in _HF_SIZES.items()}
     return {
         "model_type": "ofa",

@@ -16,7 +16,9 @@ from mue_cli.model.positions import token_bucket_rows, token_buckets
 
 
 class Decoder(nn.Module):
-    """OFA's decoder. Like the encoder it embeds, biases and applies one layer; the head is tied to the embedding."""
+    """OFA's decoder. Like the encoder it embeds, biases and applies one layer; the head is tied to
+    the embedding.
+    """
 
     def __init__(self, config: OFAConfig, embed_tokens: nn.Embedding) -> None:
         super().__init__()
@@ -36,7 +38,15 @@ class Decoder(nn.Module):
             nn.Embedding(token_bucket_rows(config.token_buckets), heads) for _ in range(num_layers)
         )
         self.layers = nn.ModuleList(
-            DecoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
+            DecoderLayer(
+                dim,
+                config.ffn_dim,
+                heads,
+                config.attn_scale_factor,
+                config.normformer,
+                config.dropout,
+                rate,
+            )
             for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
@@ -54,7 +64,9 @@ class Decoder(nn.Module):
         """Return (H, T, T), shared by all layers, -inf above the diagonal."""
         positions = self.pos_ln(self.embed_positions.weight[:length])
         bias = self._product(self.self_pos_q_linear(positions), self.self_pos_k_linear(positions))
-        return bias.masked_fill(torch.ones(length, length, dtype=torch.bool, device=bias.device).triu(1), float("-inf"))
+        return bias.masked_fill(
+            torch.ones(length, length, dtype=torch.bool, device=bias.device).triu(1), float("-inf")
+        )
 
     def relative_self_bias(self, layer: int, length: int) -> Tensor:
         """Return (H, T, T) of one layer (0-based)."""
@@ -63,13 +75,19 @@ class Decoder(nn.Module):
         return table(rows.to(self.embed_positions.weight.device)).permute(2, 0, 1)
 
     def cross_bias(self, length: int, encoder_positions: Tensor) -> Tensor:
-        """Return (H, T, S), shared by all layers; encoder_positions: (S, D) from the encoder, after its norms."""
+        """Return (H, T, S), shared by all layers; encoder_positions: (S, D) from the encoder, after
+        its norms.
+        """
         positions = self.pos_ln(self.embed_positions.weight[:length])
-        return self._product(self.cross_pos_q_linear(positions), self.cross_pos_k_linear(encoder_positions))
+        return self._product(
+            self.cross_pos_q_linear(positions), self.cross_pos_k_linear(encoder_positions)
+        )
 
     def _product(self, queries: Tensor, keys: Tensor) -> Tensor:
         heads = self.config.num_heads
-        queries = (queries * self.position_scaling).unflatten(1, (heads, -1)).transpose(0, 1)  # (T, D) -> (H, T, K)
+        queries = (
+            (queries * self.position_scaling).unflatten(1, (heads, -1)).transpose(0, 1)
+        )  # (T, D) -> (H, T, K)
         return queries @ keys.unflatten(1, (heads, -1)).permute(1, 2, 0)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -77,7 +95,9 @@ class Decoder(nn.Module):
         return self.project_out(self.layer_norm(hidden))
 
     def projection(self, token_ids: Sequence[int] | None = None) -> Callable[[Tensor], Tensor]:
-        """Return the head for the whole vocabulary, or for a few tokens alone: normed (..., D) -> (..., V)."""
+        """Return the head for the whole vocabulary, or for a few tokens alone: normed (..., D) ->
+        (..., V).
+        """
         if token_ids is None:
             return self.project_out
         weight = self.embed_tokens.weight[list(token_ids)]

@@ -1,9 +1,11 @@
 """The encoder: image and text in, one layer at a time, any way the input is cut into streams.
 
-Decomposition (MuE, Eq. 3-4) is only a matter of cutting: `joint_stream` gives one stream of image and text, `separate_streams` one of each.
-Both go through the same layers; their outputs are concatenated, image first, and normalised.
+Decomposition (MuE, Eq. 3-4) is only a matter of cutting: `joint_stream` gives one stream of image
+and text, `separate_streams` one of each. Both go through the same layers; their outputs are
+concatenated, image first, and normalised.
 
-Shape letters: B rows, P patches, L text tokens, S = P + L tokens of a stream, D embed, H heads, h x w the patch grid.
+Shape letters: B rows, P patches, L text tokens, S = P + L tokens of a stream, D embed, H heads, h x
+w the patch grid.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,14 @@ from torch import Tensor, nn
 
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.layers import EncoderLayer, drop_path_rates
-from mue_cli.model.positions import Layout, image_bucket_rows, image_buckets, image_positions, token_bucket_rows, token_buckets
+from mue_cli.model.positions import (
+    Layout,
+    image_bucket_rows,
+    image_buckets,
+    image_positions,
+    token_bucket_rows,
+    token_buckets,
+)
 from mue_cli.model.resnet import EXPANSION, ResNet
 
 PAD_ID = 1
@@ -22,7 +31,9 @@ PAD_ID = 1
 
 @dataclass(frozen=True)
 class Stream:
-    """Tokens that see each other. name: image, text or joint. hidden: (B, S, D). padding_mask: (B, S) bool, or None."""
+    """Tokens that see each other. name: image, text or joint. hidden: (B, S, D). padding_mask: (B,
+    S) bool, or None.
+    """
 
     name: str
     hidden: Tensor
@@ -31,7 +42,9 @@ class Stream:
 
 
 class Encoder(nn.Module):
-    """OFA's encoder. It knows how to embed, how to bias and how to apply one layer; who walks the layers is not its business."""
+    """OFA's encoder. It knows how to embed, how to bias and how to apply one layer; who walks the
+    layers is not its business.
+    """
 
     def __init__(self, config: OFAConfig, embed_tokens: nn.Embedding) -> None:
         super().__init__()
@@ -44,7 +57,9 @@ class Encoder(nn.Module):
         self.image_proj = nn.Linear(4 * EXPANSION * config.resnet_width, dim)
         self.type_embedding = nn.Embedding(2, dim) if config.type_embedding else None
         self.layernorm_embedding = nn.LayerNorm(dim) if config.embedding_norms else nn.Identity()
-        self.patch_layernorm_embedding = nn.LayerNorm(dim) if config.embedding_norms else nn.Identity()
+        self.patch_layernorm_embedding = (
+            nn.LayerNorm(dim) if config.embedding_norms else nn.Identity()
+        )
         self.embed_positions = nn.Embedding(config.max_positions + 2, dim)
         self.embed_image_positions = nn.Embedding(config.image_buckets**2 + 1, dim)
         self.pos_ln = nn.LayerNorm(dim)
@@ -58,30 +73,55 @@ class Encoder(nn.Module):
             nn.Embedding(image_bucket_rows(config.image_buckets), heads) for _ in range(num_layers)
         )
         self.layers = nn.ModuleList(
-            EncoderLayer(dim, config.ffn_dim, heads, config.attn_scale_factor, config.normformer, config.dropout, rate)
+            EncoderLayer(
+                dim,
+                config.ffn_dim,
+                heads,
+                config.attn_scale_factor,
+                config.normformer,
+                config.dropout,
+                rate,
+            )
             for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
 
-    def embed(self, images: Tensor, tokens: Tensor, image_mask: Tensor | None = None) -> tuple[Stream, Stream]:
+    def embed(
+        self, images: Tensor, tokens: Tensor, image_mask: Tensor | None = None
+    ) -> tuple[Stream, Stream]:
         """Embed (B, 3, I, I) images and (B, L) tokens as an image stream and a text stream.
 
         image_mask: (B,) bool, False where a row has no image: its patches become padding.
         """
         features = self.embed_images(images)  # (B, C, h, w)
         grid = (features.shape[2], features.shape[3])
-        patches = self.image_proj(features.flatten(2).transpose(1, 2)) * self.embed_scale  # -> (B, P, D)
+        patches = (
+            self.image_proj(features.flatten(2).transpose(1, 2)) * self.embed_scale
+        )  # -> (B, P, D)
         text = self.embed_tokens(tokens) * self.embed_scale  # -> (B, L, D)
         if self.type_embedding is not None:
-            patches, text = patches + self.type_embedding.weight[1], text + self.type_embedding.weight[0]
+            patches, text = (
+                patches + self.type_embedding.weight[1],
+                text + self.type_embedding.weight[0],
+            )
         patch_padding = None
         if image_mask is not None and not image_mask.all():
             patch_padding = ~image_mask[:, None].expand(-1, patches.shape[1])
         padding = tokens.eq(PAD_ID)
         text_padding = padding if padding.any() else None
         return (
-            Stream("image", self._settle(self.patch_layernorm_embedding(patches), patch_padding), patch_padding, Layout(grid, 0)),
-            Stream("text", self._settle(self.layernorm_embedding(text), text_padding), text_padding, Layout(None, tokens.shape[1])),
+            Stream(
+                "image",
+                self._settle(self.patch_layernorm_embedding(patches), patch_padding),
+                patch_padding,
+                Layout(grid, 0),
+            ),
+            Stream(
+                "text",
+                self._settle(self.layernorm_embedding(text), text_padding),
+                text_padding,
+                Layout(None, tokens.shape[1]),
+            ),
         )
 
     def _settle(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
@@ -92,27 +132,44 @@ class Encoder(nn.Module):
         """Return (S, D) position vectors of a layout, image before text, after their norms."""
         parts = []
         if layout.grid:
-            ids = image_positions(layout.grid, self.config.image_buckets).to(self.embed_image_positions.weight.device)
+            ids = image_positions(layout.grid, self.config.image_buckets).to(
+                self.embed_image_positions.weight.device
+            )
             parts.append(self.image_pos_ln(self.embed_image_positions(ids)))
         if layout.num_text:
             parts.append(self.pos_ln(self.embed_positions.weight[: layout.num_text]))
         return torch.cat(parts)
 
     def absolute_bias(self, layout: Layout) -> Tensor:
-        """Return (H, S, S): query position times key position, the part of the bias that all layers share."""
+        """Return (H, S, S): query position times key position, the part of the bias that all layers
+        share.
+        """
         positions = self.position_embedding(layout)
         heads = self.config.num_heads
-        queries = (self.pos_q_linear(positions) * self.position_scaling).unflatten(1, (heads, -1)).transpose(0, 1)  # (S, D) -> (H, S, K)
+        queries = (
+            (self.pos_q_linear(positions) * self.position_scaling)
+            .unflatten(1, (heads, -1))
+            .transpose(0, 1)
+        )  # (S, D) -> (H, S, K)
         keys = self.pos_k_linear(positions).unflatten(1, (heads, -1)).transpose(0, 1)
         return queries @ keys.transpose(1, 2)
 
     def relative_bias(self, layer: int, layout: Layout) -> Tensor:
-        """Return (H, S, S) of one layer (0-based): image-image and text-text blocks; zero between image and text."""
+        """Return (H, S, S) of one layer (0-based): image-image and text-text blocks; zero between
+        image and text.
+        """
         blocks = []
         if layout.grid:
-            blocks.append(_look_up(self.image_rel_pos_table_list[layer], image_buckets(layout.grid, self.config.image_buckets)))
+            blocks.append(
+                _look_up(
+                    self.image_rel_pos_table_list[layer],
+                    image_buckets(layout.grid, self.config.image_buckets),
+                )
+            )
         if layout.num_text:
-            rows = token_buckets(layout.num_text, self.config.token_buckets, self.config.max_positions)
+            rows = token_buckets(
+                layout.num_text, self.config.token_buckets, self.config.max_positions
+            )
             blocks.append(_look_up(self.token_rel_pos_table_list[layer], rows))
         if len(blocks) == 1:
             return blocks[0]
@@ -133,7 +190,14 @@ def separate_streams(image: Stream, text: Stream) -> list[Stream]:
 def joint_stream(image: Stream, text: Stream) -> list[Stream]:
     """Keep the input whole, image first, as OFA does."""
     hidden = torch.cat([image.hidden, text.hidden], dim=1)
-    return [Stream("joint", hidden, join_padding([image, text]), Layout(image.layout.grid, text.layout.num_text))]
+    return [
+        Stream(
+            "joint",
+            hidden,
+            join_padding([image, text]),
+            Layout(image.layout.grid, text.layout.num_text),
+        )
+    ]
 
 
 def join_padding(streams: list[Stream]) -> Tensor | None:
@@ -141,7 +205,13 @@ def join_padding(streams: list[Stream]) -> Tensor | None:
     if all(stream.padding_mask is None for stream in streams):
         return None
     return torch.cat(
-        [s.hidden.new_zeros(s.hidden.shape[:2], dtype=torch.bool) if s.padding_mask is None else s.padding_mask for s in streams], dim=1
+        [
+            s.hidden.new_zeros(s.hidden.shape[:2], dtype=torch.bool)
+            if s.padding_mask is None
+            else s.padding_mask
+            for s in streams
+        ],
+        dim=1,
     )
 
 

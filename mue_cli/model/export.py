@@ -1,7 +1,7 @@
 """A model as Hugging Face's OFA reads it: config.json, pytorch_model.bin, vocab.json, merges.txt.
 
-The weights are a PyTorch file, since the transformers branch that knows OFA is older than safetensors. Buffers are left out: they follow
-from the sizes.
+The weights are a PyTorch file, since the transformers branch that knows OFA is older than
+safetensors. Buffers are left out: they follow from the sizes.
 """
 
 import json
@@ -30,13 +30,19 @@ class Exported:
 
 
 def export_hf(model: OFA, tokenizer: Tokenizer, folder: Path) -> Exported:
-    """Write a model and its vocabulary in Hugging Face's layout; each file appears whole or not at all."""
+    """Write a model and its vocabulary in Hugging Face's layout; each file appears whole or not at
+    all.
+    """
     settings = hf_config(model.config)
     weights = weights_of(model)
-    absent = {name: shape for name, shape in carried_shapes(model.config).items() if name not in weights}
+    absent = {
+        name: shape for name, shape in carried_shapes(model.config).items() if name not in weights
+    }
     # Zero tables and plain norms: image generation was never learned, and nothing else reads them.
     weights |= {
-        name: torch.ones(shape) if name.endswith(("ln.weight", "embedding.weight")) else torch.zeros(shape)
+        name: torch.ones(shape)
+        if name.endswith(("ln.weight", "embedding.weight"))
+        else torch.zeros(shape)
         for name, shape in absent.items()
     }
     weights |= dict.fromkeys(TIED, weights[SHARED_EMBEDDING])
@@ -47,7 +53,11 @@ def export_hf(model: OFA, tokenizer: Tokenizer, folder: Path) -> Exported:
     write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     notes = []
     if absent:
-        notes.append(f"{len(absent)} tensors of the decoder that only image generation uses were never learned here: written as zeros")
+        notes.append(
+            f"{len(absent)} tensors of the decoder that only image generation uses were never learned here: written as zeros"
+        )
     if settings["resnet_type"] is None:
-        notes.append("no OFA elsewhere has this trunk: other programs cannot build the model, this one can")
+        notes.append(
+            "no OFA elsewhere has this trunk: other programs cannot build the model, this one can"
+        )
     return Exported(tuple(folder / name for name in FILES), tuple(notes))

@@ -1,6 +1,8 @@
-"""One encoder layer and one decoder layer: pre-norm, with NormFormer's extra norms (OFA, Wang et al. 2022).
+"""One encoder layer and one decoder layer: pre-norm, with NormFormer's extra norms (OFA, Wang et
+al. 2022).
 
-Shape letters: B rows, Q hypotheses of a row (1 unless a beam is decoded), T positions, S keys, D embed, H heads, K head size.
+Shape letters: B rows, Q hypotheses of a row (1 unless a beam is decoded), T positions, S keys, D
+embed, H heads, K head size.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +15,15 @@ from mue_cli.model.attention import Attention
 
 KeysValues = tuple[Tensor, Tensor]
 CrossParts = Sequence[tuple[slice, Tensor, Tensor]]
-"""Cross-attention's keys and values, (b, H, S, K) each, for parts of a batch's rows; together all rows, in order."""
+"""Cross-attention's keys and values, (b, H, S, K) each, for parts of a batch's rows; together all
+rows, in order.
+"""
 
 
 def drop_path(x: Tensor, rate: float) -> Tensor:
-    """Zero whole rows with probability `rate` and scale the others up (stochastic depth, Huang et al. 2016)."""
+    """Zero whole rows with probability `rate` and scale the others up (stochastic depth, Huang et
+    al. 2016).
+    """
     if rate == 0.0:
         return x
     keep = torch.rand(x.shape[0], 1, 1, device=x.device) >= rate
@@ -37,7 +43,14 @@ class EncoderLayer(nn.Module):
     """Self-attention, then feed-forward."""
 
     def __init__(
-        self, embed_dim: int, ffn_dim: int, num_heads: int, scale_factor: float, normformer: bool, dropout: float, drop_path: float
+        self,
+        embed_dim: int,
+        ffn_dim: int,
+        num_heads: int,
+        scale_factor: float,
+        normformer: bool,
+        dropout: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -51,7 +64,9 @@ class EncoderLayer(nn.Module):
         self.fc2 = nn.Linear(ffn_dim, embed_dim)
 
     def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Apply the layer to (B, T, D). `bias` broadcasts to (B, H, T, T): positions, and -inf at padded keys."""
+        """Apply the layer to (B, T, D). `bias` broadcasts to (B, H, T, T): positions, and -inf at
+        padded keys.
+        """
         normed = self.self_attn_layer_norm(x)
         attended = self.self_attn(normed, *self.self_attn.keys_values(normed), bias)
         x = _add(self, x, self.self_attn_mid_layer_norm(attended))
@@ -62,7 +77,14 @@ class DecoderLayer(nn.Module):
     """Self-attention, cross-attention to the encoder's output, then feed-forward."""
 
     def __init__(
-        self, embed_dim: int, ffn_dim: int, num_heads: int, scale_factor: float, normformer: bool, dropout: float, drop_path: float
+        self,
+        embed_dim: int,
+        ffn_dim: int,
+        num_heads: int,
+        scale_factor: float,
+        normformer: bool,
+        dropout: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -79,11 +101,15 @@ class DecoderLayer(nn.Module):
         self.fc2 = nn.Linear(ffn_dim, embed_dim)
 
     def self_keys_values(self, x: Tensor) -> KeysValues:
-        """Project states entering this layer, (B, T, D), to its self-attention's keys and values, each (B, H, T, K)."""
+        """Project states entering this layer, (B, T, D), to its self-attention's keys and values,
+        each (B, H, T, K).
+        """
         return self.self_attn.keys_values(self.self_attn_layer_norm(x))
 
     def cross_keys_values(self, encoder_output: Tensor) -> KeysValues:
-        """Project the encoder's output, (B, S, D), to this layer's cross keys and values, each (B, H, S, K)."""
+        """Project the encoder's output, (B, S, D), to this layer's cross keys and values, each (B,
+        H, S, K).
+        """
         return self.cross_attn.keys_values(encoder_output)
 
     def forward(
@@ -95,12 +121,15 @@ class DecoderLayer(nn.Module):
         cross_bias: Tensor | None,
         num_hypotheses: int = 1,
     ) -> Tensor:
-        """Apply the layer to (B, Q * T, D): Q hypotheses of T new positions each, all looking at one encoder output.
+        """Apply the layer to (B, Q * T, D): Q hypotheses of T new positions each, all looking at
+        one encoder output.
 
-        remember: takes the new positions' keys and values, (B * Q, H, T, K), and returns those to attend to.
-        self_bias broadcasts to (B * Q, H, T, keys), cross_bias to (B, H, Q * T, S).
+        remember: takes the new positions' keys and values, (B * Q, H, T, K), and returns those to
+        attend to. self_bias broadcasts to (B * Q, H, T, keys), cross_bias to (B, H, Q * T, S).
         """
-        normed = self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)  # (B, Q T, D) -> (B Q, T, D)
+        normed = (
+            self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)
+        )  # (B, Q T, D) -> (B Q, T, D)
         attended = self.self_attn(normed, *remember(*self.self_attn.keys_values(normed)), self_bias)
         x = _add(self, x, self.self_attn_mid_layer_norm(attended.view_as(x)))
         attended = self.cross_attn.attend(self.cross_attn_layer_norm(x), cross, cross_bias)

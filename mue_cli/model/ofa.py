@@ -1,8 +1,10 @@
-"""OFA whole: the encoder and the decoder around one embedding, and the forward pass that training uses.
+"""OFA whole: the encoder and the decoder around one embedding, and the forward pass that training
+uses.
 
 Inference does not come through here: it walks the same layers one by one (mue_cli.inference).
 
-Shape letters: B rows, I image side, P patches, L source tokens, S = P + L, T target positions, D embed, N layers.
+Shape letters: B rows, I image side, P patches, L source tokens, S = P + L, T target positions, D
+embed, N layers.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from torch import Tensor, nn
 
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.decoder import Decoder
-from mue_cli.model.encoder import Encoder, Stream, join_padding, joint_stream, separate_streams, with_padding
+from mue_cli.model.encoder import (
+    Encoder,
+    Stream,
+    join_padding,
+    joint_stream,
+    separate_streams,
+    with_padding,
+)
 from mue_cli.model.positions import Layout
 
 EMBEDDING_STD = 0.02
@@ -33,7 +42,8 @@ class EncoderOutput:
 class OFA(nn.Module):
     """One-for-All (Wang et al., ICML 2022): a ResNet-fed encoder-decoder with tied embeddings.
 
-    carried: tensors of a released file that only image generation uses; kept for writing the file again, in no parameter list.
+    carried: tensors of a released file that only image generation uses; kept for writing the file
+    again, in no parameter list.
     """
 
     def __init__(self, config: OFAConfig) -> None:
@@ -45,40 +55,59 @@ class OFA(nn.Module):
         self.decoder = Decoder(config, embed_tokens)
         self.apply(lambda module: _initialise(module, config.init_std))
         if config.init_active_layers is not None:
-            for layer in (*self.encoder.layers[config.init_active_layers :], *self.decoder.layers[config.init_active_layers :]):
+            for layer in (
+                *self.encoder.layers[config.init_active_layers :],
+                *self.decoder.layers[config.init_active_layers :],
+            ):
                 _pass_on(layer)
 
-    def encode(self, images: Tensor, tokens: Tensor, decompose: bool, image_mask: Tensor | None = None) -> EncoderOutput:
+    def encode(
+        self, images: Tensor, tokens: Tensor, decompose: bool, image_mask: Tensor | None = None
+    ) -> EncoderOutput:
         """Run every encoder layer on (B, 3, I, I) images and (B, L) tokens, keeping all states."""
         image, text = self.encoder.embed(images, tokens, image_mask)
         streams = (separate_streams if decompose else joint_stream)(image, text)
         states = {stream.name: self._encode_stream(stream) for stream in streams}
         hidden = self.encoder.join([states[stream.name][-1] for stream in streams])
         layout = Layout(image.layout.grid, text.layout.num_text)
-        return EncoderOutput(hidden, join_padding([image, text]), self.encoder.position_embedding(layout), states)
+        return EncoderOutput(
+            hidden, join_padding([image, text]), self.encoder.position_embedding(layout), states
+        )
 
     def _encode_stream(self, stream: Stream) -> list[Tensor]:
         states = [stream.hidden]
         absolute = self.encoder.absolute_bias(stream.layout)
         for i, layer in enumerate(self.encoder.layers):
-            bias = with_padding(absolute + self.encoder.relative_bias(i, stream.layout), stream.padding_mask)
+            bias = with_padding(
+                absolute + self.encoder.relative_bias(i, stream.layout), stream.padding_mask
+            )
             states.append(layer(states[-1], bias))
         return states
 
     def decode(self, tokens: Tensor, encoded: EncoderOutput) -> list[Tensor]:
-        """Run every decoder layer on (B, T) tokens under teacher forcing. Returns N + 1 states (B, T, D), embedding first."""
+        """Run every decoder layer on (B, T) tokens under teacher forcing. Returns N + 1 states (B,
+        T, D), embedding first.
+        """
         length = tokens.shape[1]
         absolute = self.decoder.absolute_self_bias(length)
-        cross_bias = with_padding(self.decoder.cross_bias(length, encoded.positions), encoded.padding_mask)
+        cross_bias = with_padding(
+            self.decoder.cross_bias(length, encoded.positions), encoded.padding_mask
+        )
         states = [self.decoder.embed(tokens)]
         for i, layer in enumerate(self.decoder.stack()):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
             cross = [(slice(None), *layer.cross_keys_values(encoded.hidden))]
-            states.append(layer(states[-1], lambda keys, values: (keys, values), cross, self_bias, cross_bias))
+            states.append(
+                layer(states[-1], lambda keys, values: (keys, values), cross, self_bias, cross_bias)
+            )
         return states
 
-    def forward(self, images: Tensor, source_tokens: Tensor, decoder_tokens: Tensor, decompose: bool) -> list[Tensor]:
-        """Return the state of every decoder layer, N tensors (B, T, D), for the layer-wise loss (Eq. 12-13)."""
+    def forward(
+        self, images: Tensor, source_tokens: Tensor, decoder_tokens: Tensor, decompose: bool
+    ) -> list[Tensor]:
+        """Return the state of every decoder layer, N tensors (B, T, D), for the layer-wise loss
+        (Eq. 12-13).
+        """
         return self.decode(decoder_tokens, self.encode(images, source_tokens, decompose))[1:]
 
 
@@ -94,7 +123,9 @@ def _initialise(module: nn.Module, linear_std: float) -> None:
 
 
 def _pass_on(layer: nn.Module) -> None:
-    """Zero what each block of a layer adds to its input; it can still learn, as the first factors of the products are not zero."""
+    """Zero what each block of a layer adds to its input; it can still learn, as the first factors
+    of the products are not zero.
+    """
     for name, parameter in layer.named_parameters():
         if "mid_layer_norm" in name or name.startswith("fc2"):
             nn.init.zeros_(parameter)

@@ -1,8 +1,9 @@
-"""Which row of a relative-position table belongs to a pair of positions, and which absolute position a patch has.
+"""Which row of a relative-position table belongs to a pair of positions, and which absolute
+position a patch has.
 
-OFA keeps positions out of the content: attention adds a learned absolute bias (query-position times key-position, shared by all layers)
-and a per-layer relative bias looked up here. The tables are constants and kept; they are made outside inference mode, so that training can
-use them.
+OFA keeps positions out of the content: attention adds a learned absolute bias (query-position times
+key-position, shared by all layers) and a per-layer relative bias looked up here. The tables are
+constants and kept; they are made outside inference mode, so that training can use them.
 Shape letters: L text tokens, P patches of an h x w grid.
 """
 
@@ -16,7 +17,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Layout:
-    """How a stream is laid out: its patch grid (None without an image), then its text tokens. Biases depend on this alone."""
+    """How a stream is laid out: its patch grid (None without an image), then its text tokens.
+    Biases depend on this alone.
+    """
 
     grid: tuple[int, int] | None
     num_text: int
@@ -35,15 +38,21 @@ def token_bucket_rows(buckets: int) -> int:
 
 
 def image_bucket_rows(buckets: int) -> int:
-    """Return the number of rows of an image relative-position table (three are kept for image codes, unused here)."""
+    """Return the number of rows of an image relative-position table (three are kept for image
+    codes, unused here).
+    """
     return (2 * buckets - 1) ** 2 + 3
 
 
 @lru_cache(maxsize=128)
 @torch.inference_mode(False)
 def token_buckets(length: int, buckets: int, max_positions: int) -> Tensor:
-    """Return (L, L) table rows for query i and key j: exact near the diagonal, logarithmic beyond buckets / 2."""
-    offsets = [_token_bucket(offset, buckets, max_positions) for offset in range(1 - length, length)]
+    """Return (L, L) table rows for query i and key j: exact near the diagonal, logarithmic beyond
+    buckets / 2.
+    """
+    offsets = [
+        _token_bucket(offset, buckets, max_positions) for offset in range(1 - length, length)
+    ]
     position = torch.arange(length)
     relative = position[:, None] - position[None, :]
     return torch.tensor(offsets)[relative + length - 1]
@@ -69,7 +78,9 @@ def image_buckets(grid: tuple[int, int], buckets: int) -> Tensor:
 
 
 def image_positions(grid: tuple[int, int], buckets: int) -> Tensor:
-    """Return (P,) absolute position ids of the patches; a row of the table holds `buckets` columns and id 0 is reserved."""
+    """Return (P,) absolute position ids of the patches; a row of the table holds `buckets` columns
+    and id 0 is reserved.
+    """
     row, column = _rows_and_columns(grid)
     return row * buckets + column + 1
 

@@ -1,4 +1,6 @@
-"""What `--weights` may name: a file of weights, a folder that holds one, or a model on the Hugging Face hub. The only door to the hub."""
+"""What `--weights` may name: a file of weights, a folder that holds one, or a model on the Hugging
+Face hub. The only door to the hub.
+"""
 
 import os
 import re
@@ -31,9 +33,11 @@ class Pretrained:
 
 
 def find_pretrained(name: str) -> Pretrained:
-    """Return the weights that a path or a hub id (`OFA-Sys/ofa-base`, with `@revision` where wanted) means; fetch those on the hub.
+    """Return the weights that a path or a hub id (`OFA-Sys/ofa-base`, with `@revision` where
+    wanted) means; fetch those on the hub.
 
-    A path that exists wins over a hub id. Raises CheckpointError when there are none or several, MueError when the hub cannot be reached.
+    A path that exists wins over a hub id. Raises CheckpointError when there are none or several,
+    MueError when the hub cannot be reached.
     """
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib's own fails for a user that does not exist
     try:
@@ -45,7 +49,10 @@ def find_pretrained(name: str) -> Pretrained:
         raise CheckpointError(f"cannot read {name}: {error.strerror}") from None
     if _HUB_ID.fullmatch(name):
         return Pretrained(_weights_in(_fetch(name)))
-    raise CheckpointError(f"no weights at `{name}`", "name a file, a folder, or a model on the Hugging Face hub such as OFA-Sys/ofa-base")
+    raise CheckpointError(
+        f"no weights at `{name}`",
+        "name a file, a folder, or a model on the Hugging Face hub such as OFA-Sys/ofa-base",
+    )
 
 
 def _weights_in(folder: Path) -> Path:
@@ -56,45 +63,78 @@ def _weights_in(folder: Path) -> Path:
     if len(others) == 1:
         return others[0]
     if not others:
-        raise CheckpointError(f"no weights in {folder}", f"looked for {', '.join(WEIGHTS)} and files ending in {', '.join(OTHER_SUFFIXES)}")
-    raise CheckpointError(f"{folder} holds several files of weights: {', '.join(path.name for path in others)}", "name one of them")
+        raise CheckpointError(
+            f"no weights in {folder}",
+            f"looked for {', '.join(WEIGHTS)} and files ending in {', '.join(OTHER_SUFFIXES)}",
+        )
+    raise CheckpointError(
+        f"{folder} holds several files of weights: {', '.join(path.name for path in others)}",
+        "name one of them",
+    )
 
 
 def _fetch(name: str) -> Path:
-    """Return the local folder of a hub model, downloading what is missing; a download that broke off goes on."""
+    """Return the local folder of a hub model, downloading what is missing; a download that broke
+    off goes on.
+    """
     repository, _, revision = name.partition("@")
     try:
         files = set(huggingface_hub.list_repo_files(repository, revision=revision or None))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
         hint = "check the spelling; a private model needs `hf auth login`"
-        raise CheckpointError(f"{name} is neither a path nor a model on the Hugging Face hub", hint) from None
-    except Exception as error:  # which errors a lost connection raises depends on the hub library's version
+        raise CheckpointError(
+            f"{name} is neither a path nor a model on the Hugging Face hub", hint
+        ) from None
+    except (
+        Exception
+    ) as error:  # which errors a lost connection raises depends on the hub library's version
         return _fetched_before(repository, revision or None, error)
     weights = next((candidate for candidate in WEIGHTS if candidate in files), None)
-    chosen = [weights] if weights else [file for file in files if file.endswith(OTHER_SUFFIXES) and "/" not in file]
+    chosen = (
+        [weights]
+        if weights
+        else [file for file in files if file.endswith(OTHER_SUFFIXES) and "/" not in file]
+    )
     if len(chosen) != 1:
         raise CheckpointError(
-            f"{name} on the hub holds {len(chosen)} files of weights, expected one", "download the one you want and name it"
+            f"{name} on the hub holds {len(chosen)} files of weights, expected one",
+            "download the one you want and name it",
         )
     try:
         wanted = [*chosen, *(file for file in _BESIDE if file in files)]
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted, revision=revision or None))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository, allow_patterns=wanted, revision=revision or None
+            )
+        )
     except Exception as error:  # as above
-        raise MueError(f"cannot download {name}: {_first_line(error)}", "run it again: it goes on where it stopped") from None
+        raise MueError(
+            f"cannot download {name}: {_first_line(error)}",
+            "run it again: it goes on where it stopped",
+        ) from None
 
 
 def _fetched_before(repository: str, revision: str | None, error: Exception) -> Path:
     """Return the folder of an earlier download, which needs no network."""
-    cached = (huggingface_hub.try_to_load_from_cache(repository, name, revision=revision) for name in WEIGHTS)
+    cached = (
+        huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
+        for name in WEIGHTS
+    )
     found = next((path for path in cached if isinstance(path, str)), None)
     if found is not None:
         return Path(found).parent
     try:
         patterns = [*_BESIDE, *(f"*{suffix}" for suffix in OTHER_SUFFIXES)]
-        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, revision=revision, allow_patterns=patterns))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository, local_files_only=True, revision=revision, allow_patterns=patterns
+            )
+        )
     except Exception:  # as above
         hint = "check the network, or download its files by other means and name their folder"
-        raise MueError(f"cannot reach the Hugging Face hub for {repository}: {_first_line(error)}", hint) from None
+        raise MueError(
+            f"cannot reach the Hugging Face hub for {repository}: {_first_line(error)}", hint
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,9 @@
-"""The image trunk: the first three stages of a ResNet v1.5 (stride on the 3x3), 16 pixels per output cell.
+"""The image trunk: the first three stages of a ResNet v1.5 (stride on the 3x3), 16 pixels per
+output cell.
 
-He et al., CVPR 2016; OFA drops the fourth stage and the pooling. Parameter names are torchvision's, which OFA kept.
-Shape letters: B rows, C channels, I image side, h and w grid sides (I / 16, rounded up).
+He et al., CVPR 2016; OFA drops the fourth stage and the pooling. Parameter names are torchvision's,
+which OFA kept. Shape letters: B rows, C channels, I image side, h and w grid sides (I / 16, rounded
+up).
 """
 
 import torch.nn.functional as F
@@ -24,7 +26,10 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))

@@ -1,8 +1,10 @@
-"""A file of named tensors, safetensors or PyTorch's, recognised by its first bytes. Reading it runs no code.
+"""A file of named tensors, safetensors or PyTorch's, recognised by its first bytes. Reading it runs
+no code.
 
-A PyTorch file is a pickle: it goes through `torch.load(weights_only=True)`, which builds tensors, plain containers and the few harmless
-kinds listed here, and refuses everything else. Tensors are mapped from disk and handed out in small groups, so that a model being filled
-needs little more memory than its own weights.
+A PyTorch file is a pickle: it goes through `torch.load(weights_only=True)`, which builds tensors,
+plain containers and the few harmless kinds listed here, and refuses everything else. Tensors are
+mapped from disk and handed out in small groups, so that a model being filled needs little more
+memory than its own weights.
 """
 
 import argparse
@@ -43,8 +45,10 @@ Mapped = Callable[[], AbstractContextManager[Callable[[str], Tensor]]]
 
 @dataclass(frozen=True)
 class TensorFile:
-    """path: where it is. shapes: name -> shape, known without reading data. mapped: opens the file to look tensors up by name.
-    metadata: what a safetensors header says. settings: fairseq's settings of the model, None where there are none."""
+    """path: where it is. shapes: name -> shape, known without reading data. mapped: opens the file
+    to look tensors up by name. metadata: what a safetensors header says. settings: fairseq's
+    settings of the model, None where there are none.
+    """
 
     path: Path
     shapes: Mapping[str, Shape]
@@ -63,13 +67,18 @@ class TensorFile:
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write tensors and a header as safetensors; the file appears whole or not at all."""
     with replacing(path) as unfinished:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished, metadata=dict(metadata))
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            unfinished,
+            metadata=dict(metadata),
+        )
 
 
 def open_tensors(path: Path, ema: bool = False) -> TensorFile:
     """Open a file of tensors. ema: the averaged weights of a fairseq file instead of the last ones.
 
-    Raises CheckpointError when it is no such file, is damaged or cut short, would run code, or holds no averaged weights.
+    Raises CheckpointError when it is no such file, is damaged or cut short, would run code, or
+    holds no averaged weights.
     """
     try:
         with path.open("rb") as file:
@@ -78,11 +87,15 @@ def open_tensors(path: Path, ema: bool = False) -> TensorFile:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     if start[8:9] == b"{":
         if ema:
-            raise CheckpointError(f"{path} holds no averaged weights", "only fairseq files do; leave out model.ema")
+            raise CheckpointError(
+                f"{path} holds no averaged weights", "only fairseq files do; leave out model.ema"
+            )
         return _open_safetensors(path)
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         return _open_pickle(path, ema)
-    raise CheckpointError(f"{path} is neither a safetensors nor a PyTorch file, or is cut short", _DAMAGED_HINT)
+    raise CheckpointError(
+        f"{path} is neither a safetensors nor a PyTorch file, or is cut short", _DAMAGED_HINT
+    )
 
 
 def _open_safetensors(path: Path) -> TensorFile:
@@ -99,7 +112,9 @@ def _open_safetensors(path: Path) -> TensorFile:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
             return TensorFile(path, shapes, mapped, file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or is cut short: {error}", _DAMAGED_HINT) from None
+        raise CheckpointError(
+            f"{path} is no safetensors file, or is cut short: {error}", _DAMAGED_HINT
+        ) from None
 
 
 def _open_pickle(path: Path, ema: bool) -> TensorFile:
@@ -111,34 +126,61 @@ def _open_pickle(path: Path, ema: bool) -> TensorFile:
     def mapped() -> Iterator[Callable[[str], Tensor]]:
         yield (_weights(_unpickle(path), path, ema) if in_memory is None else in_memory).__getitem__
 
-    odd = next((name for name, value in weights.items() if not (isinstance(name, str) and _is_plain(value))), None)
+    odd = next(
+        (
+            name
+            for name, value in weights.items()
+            if not (isinstance(name, str) and _is_plain(value))
+        ),
+        None,
+    )
     if odd is not None:
-        kind = "tensor without all its numbers" if isinstance(weights[odd], Tensor) else type(weights[odd]).__name__
-        raise CheckpointError(f"{path} holds no weights: {odd!r} is a {kind}, expected a tensor with a name", "is it the right file?")
+        kind = (
+            "tensor without all its numbers"
+            if isinstance(weights[odd], Tensor)
+            else type(weights[odd]).__name__
+        )
+        raise CheckpointError(
+            f"{path} holds no weights: {odd!r} is a {kind}, expected a tensor with a name",
+            "is it the right file?",
+        )
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     return TensorFile(path, shapes, mapped, settings=_fairseq_settings(content))
 
 
 def _is_plain(value: object) -> bool:
-    """Tell whether a value is a tensor that holds each of its numbers: a row that is repeated without end is small in the file only."""
+    """Tell whether a value is a tensor that holds each of its numbers: a row that is repeated
+    without end is small in the file only.
+    """
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return value.untyped_storage().nbytes() >= value.nbytes
 
 
 def _unpickle(path: Path) -> Mapping[str, Any]:
-    """Return what a PyTorch file holds, its tensors mapped from disk; files from before PyTorch 1.6 are read into memory."""
+    """Return what a PyTorch file holds, its tensors mapped from disk; files from before PyTorch 1.6
+    are read into memory.
+    """
     try:
         with torch.serialization.safe_globals(list(_HARMLESS)):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except Exception as error:  # damaged bytes raise whatever they happen to lead to
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         if found:
             what = f"it would run or build `{found[1]}`, which plain weights never need"
-            raise CheckpointError(f"{path} is refused: {what}", "take the weights from a source you trust") from None
-        raise CheckpointError(f"{path} is damaged or cut short: {_reason(error)}", _DAMAGED_HINT) from None
+            raise CheckpointError(
+                f"{path} is refused: {what}", "take the weights from a source you trust"
+            ) from None
+        raise CheckpointError(
+            f"{path} is damaged or cut short: {_reason(error)}", _DAMAGED_HINT
+        ) from None
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected tensors by name", "is it the right file?")
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, expected tensors by name",
+            "is it the right file?",
+        )
     return content
 
 
@@ -149,14 +191,18 @@ def _reason(error: Exception) -> str:
 
 
 def _weights(content: Mapping[str, Any], path: Path, ema: bool) -> Mapping[str, Any]:
-    """Return the tensors of a file: all it holds, or the part of fairseq's container that was chosen."""
+    """Return the tensors of a file: all it holds, or the part of fairseq's container that was
+    chosen.
+    """
     if not ema:
         inner = content.get("model")
         return inner if isinstance(inner, Mapping) else content
     state = content.get("extra_state")
     averaged = state.get("ema") if isinstance(state, Mapping) else None
     if not isinstance(averaged, Mapping):
-        raise CheckpointError(f"{path} holds no averaged weights", "leave out model.ema to take the last ones")
+        raise CheckpointError(
+            f"{path} holds no averaged weights", "leave out model.ema to take the last ones"
+        )
     return averaged
 
 

@@ -1,8 +1,9 @@
 """Byte-level BPE: text -> ids and back. Ids 0..3 are the specials, as in OFA's dictionary.
 
-Specials are no part of any text: `encode` never yields one, even for the text "<s>"; nor does it yield OFA's symbols for image codes and
-places, `<code_0>` and `<bin_0>`, which stand in no written text and have ids of their own. Callers add bos and eos themselves and start
-every text with a space.
+Specials are no part of any text: `encode` never yields one, even for the text "<s>"; nor does it
+yield OFA's symbols for image codes and places, `<code_0>` and `<bin_0>`, which stand in no written
+text and have ids of their own. Callers add bos and eos themselves and start every text with a
+space.
 """
 
 import json
@@ -43,25 +44,35 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; specials are left out, bytes that are no UTF-8 become U+FFFD."""
         mask = self._bpe.token_to_id(MASK)
-        return self._bpe.decode([i for i in ids if i >= len(SPECIALS) and i != mask], skip_special_tokens=False)
+        return self._bpe.decode(
+            [i for i in ids if i >= len(SPECIALS) and i != mask], skip_special_tokens=False
+        )
 
     def id_of(self, symbol: str) -> int:
-        """Return the id of a special or symbol such as "<bin_17>". Raises KeyError when the vocabulary has none."""
+        """Return the id of a special or symbol such as "<bin_17>". Raises KeyError when the
+        vocabulary has none.
+        """
         found = self._bpe.token_to_id(symbol)
         if found is None:
             raise KeyError(symbol)
         return int(found)
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, whole_words: Sequence[str] = ()) -> "Tokenizer":
-        """Learn at most `vocab_size` tokens from `texts`; each of `whole_words` (" yes") becomes one token.
+    def train(
+        cls, texts: Iterable[str], vocab_size: int, whole_words: Sequence[str] = ()
+    ) -> "Tokenizer":
+        """Learn at most `vocab_size` tokens from `texts`; each of `whole_words` (" yes") becomes
+        one token.
 
         Raises DataError when the size cannot hold the specials, the 256 bytes and the whole words.
         """
         room = sum(len(word.encode()) - 1 for word in whole_words)
         smallest = len(SPECIALS) + 256 + room
         if vocab_size < smallest:
-            raise DataError(f"a vocabulary of {vocab_size} tokens is too small", hint=f"vocab_size must be at least {smallest}")
+            raise DataError(
+                f"a vocabulary of {vocab_size} tokens is too small",
+                hint=f"vocab_size must be at least {smallest}",
+            )
         bpe = _byte_level(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size - room,
@@ -72,22 +83,39 @@ class Tokenizer:
         )
         bpe.train_from_iterator(texts, trainer)
         model = json.loads(bpe.to_str())["model"]
-        return cls(_with_whole_words(model["vocab"], [(left, right) for left, right in model["merges"]], whole_words))
+        return cls(
+            _with_whole_words(
+                model["vocab"], [(left, right) for left, right in model["merges"]], whole_words
+            )
+        )
 
     @classmethod
     def from_bpe(cls, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> "Tokenizer":
-        """Return the tokenizer of a vocabulary. Raises DataError when ids have gaps, specials lie elsewhere, or a merge makes no token."""
+        """Return the tokenizer of a vocabulary. Raises DataError when ids have gaps, specials lie
+        elsewhere, or a merge makes no token.
+        """
         if sorted(vocab.values()) != list(range(len(vocab))):
-            raise DataError("the vocabulary's ids are not 0, 1, 2 and so on", hint="take the files that belong to the weights")
+            raise DataError(
+                "the vocabulary's ids are not 0, 1, 2 and so on",
+                hint="take the files that belong to the weights",
+            )
         if [vocab.get(special) for special in SPECIALS] != list(range(len(SPECIALS))):
-            raise DataError(f"the vocabulary does not start with {' '.join(SPECIALS)}", hint="only OFA's vocabularies can be read")
+            raise DataError(
+                f"the vocabulary does not start with {' '.join(SPECIALS)}",
+                hint="only OFA's vocabularies can be read",
+            )
         missing = next((pair for pair in merges if pair[0] + pair[1] not in vocab), None)
         if missing is not None:
-            raise DataError(f"the vocabulary lacks {''.join(missing)!r}, which a merge makes", hint="take the files that belong together")
+            raise DataError(
+                f"the vocabulary lacks {''.join(missing)!r}, which a merge makes",
+                hint="take the files that belong together",
+            )
         return cls(_byte_level(models.BPE(vocab=dict(vocab), merges=list(merges))))
 
     def to_json(self) -> str:
-        """Return the whole vocabulary as the `tokenizers` library writes it: equal for equal tokenizers."""
+        """Return the whole vocabulary as the `tokenizers` library writes it: equal for equal
+        tokenizers.
+        """
         return self._bpe.to_str(pretty=True)
 
     def save(self, path: Path) -> None:
@@ -95,7 +123,9 @@ class Tokenizer:
         write_text(path, self.to_json())
 
     def save_bpe(self, folder: Path) -> None:
-        """Write vocab.json and merges.txt, as Hugging Face has them: without OFA's symbols, which its tokenizer appends by itself."""
+        """Write vocab.json and merges.txt, as Hugging Face has them: without OFA's symbols, which
+        its tokenizer appends by itself.
+        """
         model = json.loads(self._bpe.to_str())["model"]
         appended = set(ofa_symbols())
         vocab = {token: i for token, i in model["vocab"].items() if token not in appended}
@@ -105,15 +135,22 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Read what `save` wrote. Raises MissingStepError when absent, DataError when it is something else."""
+        """Read what `save` wrote. Raises MissingStepError when absent, DataError when it is
+        something else.
+        """
         if not path.is_file():
             raise MissingStepError(f"no vocabulary at {path}", hint="run: mue prepare <dataset>")
         try:
             bpe = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises bare Exception for a malformed file
-            raise DataError(f"cannot read the vocabulary {path}: {error}", hint="run `mue prepare` again") from error
+            raise DataError(
+                f"cannot read the vocabulary {path}: {error}", hint="run `mue prepare` again"
+            ) from error
         if [bpe.id_to_token(i) for i in range(len(SPECIALS))] != list(SPECIALS):
-            raise DataError(f"{path} does not start with {' '.join(SPECIALS)}", hint="it must be a file that `mue prepare` wrote")
+            raise DataError(
+                f"{path} does not start with {' '.join(SPECIALS)}",
+                hint="it must be a file that `mue prepare` wrote",
+            )
         return cls(bpe)
 
 
@@ -129,14 +166,21 @@ def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
     return bpe
 
 
-def _with_whole_words(vocab: dict[str, int], merges: list[tuple[str, str]], words: Sequence[str]) -> tokenizers.Tokenizer:
-    """Append the merges that make each word one token. Appended merges come last, so they change no other split before they apply."""
+def _with_whole_words(
+    vocab: dict[str, int], merges: list[tuple[str, str]], words: Sequence[str]
+) -> tokenizers.Tokenizer:
+    """Append the merges that make each word one token. Appended merges come last, so they change no
+    other split before they apply.
+    """
     bpe = _byte_level(models.BPE(vocab=vocab, merges=merges))
     for word in words:
         pieces = bpe.encode(word).tokens
         pre_tokens = bpe.pre_tokenizer.pre_tokenize_str(word)
         if len(pre_tokens) != 1:
-            raise DataError(f"{word!r} cannot be one token", hint="a whole word is one word, with at most one leading space")
+            raise DataError(
+                f"{word!r} cannot be one token",
+                hint="a whole word is one word, with at most one leading space",
+            )
         while len(pieces) > 1:
             merged = pieces[0] + pieces[1]
             vocab.setdefault(merged, len(vocab))

@@ -1,5 +1,7 @@
-"""OFA's vocabulary as it is released: Hugging Face's vocab.json and merges.txt, or fairseq's dict.txt with GPT-2's encoder.json and
-vocab.bpe. Both give the same ids: specials, 50,260 pieces by frequency, <mask>, image codes, bins."""
+"""OFA's vocabulary as it is released: Hugging Face's vocab.json and merges.txt, or fairseq's
+dict.txt with GPT-2's encoder.json and vocab.bpe. Both give the same ids: specials, 50,260 pieces by
+frequency, <mask>, image codes, bins.
+"""
 
 import json
 from pathlib import Path
@@ -13,9 +15,11 @@ FAIRSEQ = ("dict.txt", "encoder.json", "vocab.bpe")
 
 
 def load_vocabulary(folder: Path) -> Tokenizer:
-    """Read the vocabulary that lies in a folder beside weights: Hugging Face's files, fairseq's, or the one `mue finetune` keeps.
+    """Read the vocabulary that lies in a folder beside weights: Hugging Face's files, fairseq's, or
+    the one `mue finetune` keeps.
 
-    Raises MissingStepError when there is none, DataError when a file is damaged or the files do not belong together.
+    Raises MissingStepError when there is none, DataError when a file is damaged or the files do not
+    belong together.
     """
     if all((folder / name).is_file() for name in HF):
         return _from_hf(folder)
@@ -24,13 +28,16 @@ def load_vocabulary(folder: Path) -> Tokenizer:
     if (folder / OWN).is_file():
         return Tokenizer.load(folder / OWN)
     raise MissingStepError(
-        f"no vocabulary beside the weights in {folder}", f"put {' and '.join(HF)} there, or {', '.join(FAIRSEQ)}, as they were released"
+        f"no vocabulary beside the weights in {folder}",
+        f"put {' and '.join(HF)} there, or {', '.join(FAIRSEQ)}, as they were released",
     )
 
 
 def _from_hf(folder: Path) -> Tokenizer:
     vocab = _read_ids(folder / HF[0])
-    if MASK in vocab and "<code_0>" not in vocab:  # as OFA's tokenizer does; small vocabularies of ours have no symbols
+    if (
+        MASK in vocab and "<code_0>" not in vocab
+    ):  # as OFA's tokenizer does; small vocabularies of ours have no symbols
         vocab |= {symbol: len(vocab) + i for i, symbol in enumerate(ofa_symbols())}
     return _build(vocab, folder / HF[1])
 
@@ -44,13 +51,16 @@ def _from_fairseq(folder: Path) -> Tokenizer:
     missing = next((piece for piece in pieces.values() if piece not in vocab), None)
     if missing is not None or len(vocab) != len(tokens):
         raise DataError(
-            f"{FAIRSEQ[0]} and {FAIRSEQ[1]} in {folder} do not belong together", "take the three files of OFA's utils/BPE folder"
+            f"{FAIRSEQ[0]} and {FAIRSEQ[1]} in {folder} do not belong together",
+            "take the three files of OFA's utils/BPE folder",
         )
     return _build(vocab, folder / FAIRSEQ[2])
 
 
 def _build(vocab: dict[str, int], merges: Path) -> Tokenizer:
-    pairs = [tuple(line.split(" ")) for line in _read_lines(merges) if not line.startswith("#version")]
+    pairs = [
+        tuple(line.split(" ")) for line in _read_lines(merges) if not line.startswith("#version")
+    ]
     bad = next((pair for pair in pairs if len(pair) != 2), None)
     if bad is not None:
         raise DataError(f"{merges} has a line of {len(bad)} pieces, expected two", "fetch it again")

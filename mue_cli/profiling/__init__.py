@@ -1,1 +1,3 @@
-"""Where the time goes on this machine: parts of a run, ceilings, and what the two say about exiting."""
+"""Where the time goes on this machine: parts of a run, ceilings, and what the two say about
+exiting.
+"""

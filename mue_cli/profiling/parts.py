@@ -1,7 +1,9 @@
-"""The parts of a run: how long each takes inside the real program, how often it is called, and how much it computes and reads.
+"""The parts of a run: how long each takes inside the real program, how often it is called, and how
+much it computes and reads.
 
-Parts are watched where they lie: for one run the model's layers, head and so on are wrapped with a stopwatch, and unwrapped afterwards.
-What is in no part is the rest; it is measured too, so the parts and the rest are the whole.
+Parts are watched where they lie: for one run the model's layers, head and so on are wrapped with a
+stopwatch, and unwrapped afterwards. What is in no part is the rest; it is measured too, so the
+parts and the rest are the whole.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,16 +17,22 @@ from torch import Tensor
 
 from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, method_reading, trace_flops
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
+from mue_cli.exits.heads import Head, Readout
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import LooksAt, Observation, Rule
-from mue_cli.exits.readouts import Head, Readout
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.ofa import OFA
 from mue_cli.profiling.stopwatch import Stopwatch
 
-RESNET, EMBEDDING, CROSS, SKIPPED, DECODER = "ResNet", "embedding", "cross K/V", "skipped K/V", "decoder"
+RESNET, EMBEDDING, CROSS, SKIPPED, DECODER = (
+    "ResNet",
+    "embedding",
+    "cross K/V",
+    "skipped K/V",
+    "decoder",
+)
 HEAD, RULE, REST = "head", "rule", "rest"
 _LAYER = "encoder"
 """An encoder layer of a stream that is not known before the layer is done."""
@@ -37,7 +45,9 @@ RunSample = Callable[[Sample, Method, Mapping[str, Probe]], Trace]
 
 @dataclass(frozen=True)
 class Part:
-    """One part, per sample. flops, bytes_read: of cost.flops and cost.traffic; 0 for the rest, where nothing is counted."""
+    """One part, per sample. flops, bytes_read: of cost.flops and cost.traffic; 0 for the rest,
+    where nothing is counted.
+    """
 
     name: str
     calls: float
@@ -56,7 +66,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """parts: in the order in which they run, the rest last. num_steps: decoding steps of a sample. All are means over samples."""
+    """parts: in the order in which they run, the rest last. num_steps: decoding steps of a sample.
+    All are means over samples.
+    """
 
     parts: tuple[Part, ...]
     num_steps: float
@@ -71,7 +83,9 @@ class Profile:
 
     def part(self, name: str) -> Part:
         """Return a part; one that never ran has no time and no calls."""
-        return next((part for part in self.parts if part.name == name), Part(name, 0.0, 0.0, 0.0, 0.0))
+        return next(
+            (part for part in self.parts if part.name == name), Part(name, 0.0, 0.0, 0.0, 0.0)
+        )
 
     def share(self, name: str) -> float:
         """Return the fraction of the whole that a part takes."""
@@ -99,8 +113,13 @@ def encoder_part(stream: str) -> str:
 def watch(model: OFA, method: Method, run: Run, stopwatch: Stopwatch) -> Watched:
     """Run one sample with every part of the model under a fresh stopwatch."""
     streams = ("image", "text") if method.decompose else ("joint",)
-    probes: dict[str, Probe] = {stream: partial(_name_stream, stopwatch, stream) for stream in streams}
-    rules: dict[str, Rule] = {stream: _TimedRule(rule, stopwatch.timed(RULE, rule)) for stream, rule in method.rules.items()}
+    probes: dict[str, Probe] = {
+        stream: partial(_name_stream, stopwatch, stream) for stream in streams
+    }
+    rules: dict[str, Rule] = {
+        stream: _TimedRule(rule, stopwatch.timed(RULE, rule))
+        for stream, rule in method.rules.items()
+    }
     readout = _TimedReadout(method.readout, stopwatch.timed(HEAD, method.readout))
     with _watched(model, stopwatch):
         trace = stopwatch.timed(REST, run)(replace(method, rules=rules, readout=readout), probes)
@@ -116,11 +135,17 @@ def watch_in_turn(
     synchronize: Callable[[], object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[Watched]]:
-    """Watch every method on every sample, turn by turn; return each method's fastest run of each sample."""
+    """Watch every method on every sample, turn by turn; return each method's fastest run of each
+    sample.
+    """
     fastest: list[list[Watched]] = [[] for _ in methods]
     for number, sample in enumerate(samples):
         runs = [
-            [watch(model, method, partial(run, sample), Stopwatch(synchronize)) for method in methods] for _ in range(repeats)
+            [
+                watch(model, method, partial(run, sample), Stopwatch(synchronize))
+                for method in methods
+            ]
+            for _ in range(repeats)
         ]  # repeats x methods
         for kept, turns in zip(fastest, zip(*runs, strict=True), strict=True):
             kept.append(min(turns, key=lambda watched: watched.total))
@@ -130,12 +155,29 @@ def watch_in_turn(
 
 
 def profile(
-    watched: Sequence[Watched], method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes, num_classes: int | None = None
+    watched: Sequence[Watched],
+    method: Method,
+    config: OFAConfig,
+    image_size: int,
+    sizes: ValueSizes,
+    num_classes: int | None = None,
 ) -> Profile:
-    """Return means over samples, one run of each under the method. num_classes: that are read out (None: the vocabulary)."""
+    """Return means over samples, one run of each under the method. num_classes: that are read out
+    (None: the vocabulary).
+    """
     work = [_work(each.trace, method, config, image_size, sizes, num_classes) for each in watched]
     found = {name for each in watched for name in each.seconds}
-    names = [RESNET, EMBEDDING, *map(encoder_part, watched[0].trace.encoder_exits), CROSS, SKIPPED, DECODER, HEAD, RULE, REST]
+    names = [
+        RESNET,
+        EMBEDDING,
+        *map(encoder_part, watched[0].trace.encoder_exits),
+        CROSS,
+        SKIPPED,
+        DECODER,
+        HEAD,
+        RULE,
+        REST,
+    ]
     names[-1:-1] = sorted(found.difference(names))
     parts = [
         Part(
@@ -152,23 +194,47 @@ def profile(
 
 
 def _work(
-    trace: Trace, method: Method, config: OFAConfig, image_size: int, sizes: ValueSizes, num_classes: int | None
+    trace: Trace,
+    method: Method,
+    config: OFAConfig,
+    image_size: int,
+    sizes: ValueSizes,
+    num_classes: int | None,
 ) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
     reading = method_reading(method, config, num_classes)
-    flops = trace_flops(trace, config, image_size, method.asked("states"), method.skipped_layers, reading, method.unasked_steps)
+    flops = trace_flops(
+        trace,
+        config,
+        image_size,
+        method.asked("states"),
+        method.skipped_layers,
+        reading,
+        method.unasked_steps,
+    )
     traffic = trace_traffic(trace, config, sizes)
-    by_rule = reading.below_flops(trace, method.unasked_steps)  # the stopwatch puts a rule's readings down to the head
+    by_rule = reading.below_flops(
+        trace, method.unasked_steps
+    )  # the stopwatch puts a rule's readings down to the head
     streams = {
-        encoder_part(stream): (2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]), traffic.encoder[stream])
+        encoder_part(stream): (
+            2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]),
+            traffic.encoder[stream],
+        )
         for stream, exit_layer in trace.encoder_exits.items()
     }
     source = sum(trace.encoder_tokens.values())
     layers = 2.0 * sum(
-        hypotheses * exit_layer * decoder_layer_macs(config, trace.num_positions, step * trace.num_positions, source)
-        for step, (exit_layer, hypotheses) in enumerate(zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1)
+        hypotheses
+        * exit_layer
+        * decoder_layer_macs(config, trace.num_positions, step * trace.num_positions, source)
+        for step, (exit_layer, hypotheses) in enumerate(
+            zip(trace.decoder_exits, trace.num_hypotheses, strict=True), start=1
+        )
     )
-    skipped = flops.decoder - layers if method.skipped_layers == "project" else 0.0  # elsewhere done inside the layers, or not at all
+    skipped = (
+        flops.decoder - layers if method.skipped_layers == "project" else 0.0
+    )  # elsewhere done inside the layers, or not at all
     return {
         RESNET: (flops.resnet, traffic.resnet),
         EMBEDDING: (flops.image_proj, traffic.image_proj),
@@ -176,7 +242,10 @@ def _work(
         CROSS: (flops.cross_kv, traffic.cross_kv),
         SKIPPED: (skipped, 0.0),
         DECODER: (flops.decoder - skipped, traffic.decoder),
-        HEAD: (flops.head + by_rule, sizes.weight * reading.weights_read(trace, method.unasked_steps)),
+        HEAD: (
+            flops.head + by_rule,
+            sizes.weight * reading.weights_read(trace, method.unasked_steps),
+        ),
         RULE: (flops.rule - by_rule, 0.0),
     }
 

@@ -13,11 +13,15 @@ R = TypeVar("R")
 class Stopwatch:
     """seconds, calls: by part.
 
-    synchronize: waits for the device before each reading of the clock. On a GPU that keeps parts from overlapping: watched, the whole
-    takes longer.
+    synchronize: waits for the device before each reading of the clock. On a GPU that keeps parts
+    from overlapping: watched, the whole takes longer.
     """
 
-    def __init__(self, synchronize: Callable[[], object] | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        synchronize: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
         self._synchronize, self._clock = synchronize, clock

@@ -1,9 +1,22 @@
-"""What a profile says about exiting on this machine: two predictions, the measured reduction, and a sentence."""
+"""What a profile says about exiting on this machine: two predictions, the measured reduction, and a
+sentence.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mue_cli.profiling.parts import CROSS, DECODER, EMBEDDING, HEAD, RESNET, REST, RULE, SKIPPED, Profile, encoder_part
+from mue_cli.profiling.parts import (
+    CROSS,
+    DECODER,
+    EMBEDDING,
+    HEAD,
+    RESNET,
+    REST,
+    RULE,
+    SKIPPED,
+    Profile,
+    encoder_part,
+)
 
 NOTABLE_DIFFERENCE = 0.05
 """Measured and FLOPs reductions closer than this count as equal."""
@@ -36,15 +49,23 @@ def flops_reduction(full: Profile, other: Profile) -> float:
 
 
 def parts_reduction(full: Profile, other: Profile) -> float:
-    """Return what full's time per call promises for the calls that the method makes; its rule counts as measured, the rest by steps."""
+    """Return what full's time per call promises for the calls that the method makes; its rule
+    counts as measured, the rest by steps.
+    """
     per_call = {part.name: part.ms / part.calls for part in full.parts if part.calls}
-    promised = sum(part.calls * per_call.get(part.name, part.ms / part.calls) for part in other.parts if part.name != REST and part.calls)
+    promised = sum(
+        part.calls * per_call.get(part.name, part.ms / part.calls)
+        for part in other.parts
+        if part.name != REST and part.calls
+    )
     promised += full.part(REST).ms * other.num_steps / full.num_steps
     return 1.0 - promised / full.total_ms
 
 
 def verdict(method: str, measured: Measured, flops: float, full: Profile) -> str:
-    """Say in one sentence whether exiting pays here, and what dominates. flops: the reduction that operations promise."""
+    """Say in one sentence whether exiting pays here, and what dominates. flops: the reduction that
+    operations promise.
+    """
     return f"{_pays(method, measured, flops)}; {_dominates(full)}."
 
 
@@ -72,4 +93,6 @@ def _dominates(full: Profile) -> str:
         shares[group] = shares.get(group, 0.0) + full.share(part.name)
     largest = max(shares, key=lambda group: shares[group])
     what = "which exits shorten" if largest in _EXITS_SHORTEN else "which no exit shortens"
-    return f"the largest part of full's time goes to {largest} ({100 * shares[largest]:.0f} %), {what}"
+    return (
+        f"the largest part of full's time goes to {largest} ({100 * shares[largest]:.0f} %), {what}"
+    )

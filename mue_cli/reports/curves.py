@@ -1,4 +1,6 @@
-"""What a trade-off figure shows: the curve of every row, over seeds, and the settings that a search tried."""
+"""What a trade-off figure shows: the curve of every row, over seeds, and the settings that a search
+tried.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ Points = Sequence[tuple[float, float]]
 class Search:
     """Every setting of one method that a calibration really ran.
 
-    points: (expected reduction in [0, 1], score) of each. full_score: of the full model on the same samples.
+    points: (expected reduction in [0, 1], score) of each. full_score: of the full model on the same
+    samples.
     """
 
     method: str
@@ -61,8 +64,9 @@ class CurvePoint:
 class Curve:
     """One row, by rising reduction.
 
-    line: over the reductions that all seeds cover, what they gave there; empty where they cover none together. points: (x, y) that were
-    swept, of all seeds. calibrated: what tables show, nearly always one setting, averaged over seeds.
+    line: over the reductions that all seeds cover, what they gave there; empty where they cover
+    none together. points: (x, y) that were swept, of all seeds. calibrated: what tables show,
+    nearly always one setting, averaged over seeds.
     """
 
     row: str
@@ -77,7 +81,9 @@ def expected(entry: Entry) -> float:
 
 
 def score(entry: Entry) -> float:
-    """Return an entry's score as it is on the paper's own data, elsewhere in per cent of its seed's full model."""
+    """Return an entry's score as it is on the paper's own data, elsewhere in per cent of its seed's
+    full model.
+    """
     return _scale(entry) * entry.record.score
 
 
@@ -93,14 +99,25 @@ def cost(name: str) -> Value:
 def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
     """Return the curve of every row that has values, in the order in which rows first come.
 
-    Its line goes through what was swept, where nothing was through the settings that were calibrated.
+    Its line goes through what was swept, where nothing was through the settings that were
+    calibrated.
     """
     found = []
     for row in dict.fromkeys(entry.row for entry in entries):
         mine = [entry for entry in entries if entry.row == row]
-        swept, calibrated = (_by_seed([entry for entry in mine if entry.swept is which], value) for which in (True, False))
+        swept, calibrated = (
+            _by_seed([entry for entry in mine if entry.swept is which], value)
+            for which in (True, False)
+        )
         if swept or calibrated:
-            found.append(Curve(row, _line(swept or calibrated), sorted(point for seed in swept for point in seed), _settings(calibrated)))
+            found.append(
+                Curve(
+                    row,
+                    _line(swept or calibrated),
+                    sorted(point for seed in swept for point in seed),
+                    _settings(calibrated),
+                )
+            )
     return found
 
 
@@ -111,25 +128,33 @@ def num_seeds(entries: Sequence[Entry]) -> int:
 
 def seeds_by_row(entries: Sequence[Entry]) -> list[int]:
     """Return how many seeds each row has."""
-    return [len({entry.seed for entry in entries if entry.row == row}) for row in dict.fromkeys(entry.row for entry in entries)]
+    return [
+        len({entry.seed for entry in entries if entry.row == row})
+        for row in dict.fromkeys(entry.row for entry in entries)
+    ]
 
 
 def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
     """Return by row the scores of calibrated settings with their bootstrap intervals.
 
-    Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full model's.
+    Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full
+    model's.
     """
     found: dict[str, list[CurvePoint]] = {}
     for entry in entries if num_seeds(entries) == 1 else ():
         bounds = entry.record.confidence.get(entry.record.metric)
         if bounds and not entry.swept and entry.row != ORACLE:
             low, high = (_scale(entry) * bound for bound in bounds)
-            found.setdefault(entry.row, []).append(CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high)))
+            found.setdefault(entry.row, []).append(
+                CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high))
+            )
     return found
 
 
 def _by_seed(entries: Sequence[Entry], value: Value) -> list[Points]:
-    """Return each seed's (reduction, value), by rising reduction; seeds without a value are left out."""
+    """Return each seed's (reduction, value), by rising reduction; seeds without a value are left
+    out.
+    """
     seeds = []
     for seed in dict.fromkeys(entry.seed for entry in entries):
         pairs = [(expected(entry), value(entry)) for entry in entries if entry.seed == seed]
@@ -138,7 +163,9 @@ def _by_seed(entries: Sequence[Entry], value: Value) -> list[Points]:
 
 
 def _line(seeds: Sequence[Points]) -> list[CurvePoint]:
-    """Join each seed's points, and compare the seeds at the same reductions; one seed's line is its points."""
+    """Join each seed's points, and compare the seeds at the same reductions; one seed's line is its
+    points.
+    """
     if len(seeds) == 1:
         return [CurvePoint(Spread.of([x]), Spread.of([y])) for x, y in seeds[0]]
     low, high = max(points[0][0] for points in seeds), min(points[-1][0] for points in seeds)
@@ -151,14 +178,32 @@ def _line(seeds: Sequence[Points]) -> list[CurvePoint]:
 
 
 def _settings(seeds: Sequence[Points]) -> list[CurvePoint]:
-    """Average over seeds where each has one setting; which of several belong together, nobody knows."""
+    """Average over seeds where each has one setting; which of several belong together, nobody
+    knows.
+    """
     if all(len(points) == 1 for points in seeds):
-        return [CurvePoint(*(Spread.of(values) for values in zip(*(points[0] for points in seeds), strict=True)))] if seeds else []
-    return [CurvePoint(Spread.of([x]), Spread.of([y])) for x, y in sorted(point for points in seeds for point in points)]
+        return (
+            [
+                CurvePoint(
+                    *(
+                        Spread.of(values)
+                        for values in zip(*(points[0] for points in seeds), strict=True)
+                    )
+                )
+            ]
+            if seeds
+            else []
+        )
+    return [
+        CurvePoint(Spread.of([x]), Spread.of([y]))
+        for x, y in sorted(point for points in seeds for point in points)
+    ]
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the (reduction, score) points that no other matches in both and beats in one, by rising reduction."""
+    """Return the (reduction, score) points that no other matches in both and beats in one, by
+    rising reduction.
+    """
     front: list[tuple[float, float]] = []
     for reduction, score in sorted(set(points), reverse=True):
         if not front or score > front[-1][1]:
@@ -172,10 +217,11 @@ def is_paper_data(record: Record) -> bool:
 
 
 def drawable(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries that a trade-off figure shows: without `LEFT_OUT` and `seeds_without_full`.
+    """Return the entries that a trade-off figure shows: without `LEFT_OUT` and
+    `seeds_without_full`.
 
-    Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError for records that cannot share a figure
-    and for a full model that scores nothing.
+    Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError
+    for records that cannot share a figure and for a full model that scores nothing.
     """
     kept = [entry for entry in entries if entry.row not in LEFT_OUT]
     if not kept:
@@ -186,7 +232,9 @@ def drawable(entries: Sequence[Entry]) -> list[Entry]:
 
 def seeds_without_full(entries: Sequence[Entry]) -> list[int]:
     """Return the seeds whose scores should be relative to a full model that was not evaluated."""
-    lacking = {entry.seed for entry in entries if entry.full_score <= 0 and not is_paper_data(entry.record)}
+    lacking = {
+        entry.seed for entry in entries if entry.full_score <= 0 and not is_paper_data(entry.record)
+    }
     return sorted(lacking - {entry.seed for entry in entries if entry.row == "full"})
 
 
@@ -194,8 +242,14 @@ def _comparable(entries: Sequence[Entry]) -> list[Entry]:
     without = seeds_without_full(entries)
     found = [entry for entry in entries if entry.seed not in without]
     if not found:
-        raise MissingStepError("there is no record of `full` to compare with", "evaluate the method `full` on the same split first")
+        raise MissingStepError(
+            "there is no record of `full` to compare with",
+            "evaluate the method `full` on the same split first",
+        )
     lowest = min(entry.full_score for entry in found)
     if lowest <= 0:
-        raise DataError(f"the full model scores {lowest:g}: nothing can be relative to that", "train it for longer")
+        raise DataError(
+            f"the full model scores {lowest:g}: nothing can be relative to that",
+            "train it for longer",
+        )
     return found

@@ -1,13 +1,21 @@
-"""An entry: one evaluated point as a row of the paper's tables, with the seed of the training behind it."""
+"""An entry: one evaluated point as a row of the paper's tables, with the seed of the training
+behind it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mue_cli.errors import DataError
 from mue_cli.reports.record import Record
-from mue_cli.schema import show
+from mue_cli.schema.schema import show
 
-METHOD_NAMES = {"mue": "MuE", "deebert": "DeeBERT", "pabee": "PABEE", "calm": "CALM", "deecap": "DeeCap"}
+METHOD_NAMES = {
+    "mue": "MuE",
+    "deebert": "DeeBERT",
+    "pabee": "PABEE",
+    "calm": "CALM",
+    "deecap": "DeeCap",
+}
 """Names that are not written as methods are typed."""
 
 _SUBJECTS = ("task", "dataset", "split", "metric")
@@ -16,9 +24,11 @@ _CONDITIONS = ("search", "precision", "weights", "device")
 
 @dataclass(frozen=True)
 class Entry:
-    """row: what the tables call it, such as "full", "small", "deebert" or "mue-joint". point: number of a point of the method's trade-off
-    curve, which means the same for every seed; None for the setting that was chosen, which tables show. full_score: of the full model of
-    the same seed, which scores are relative to (the study's row `full`)."""
+    """row: what the tables call it, such as "full", "small", "deebert" or "mue-joint". point:
+    number of a point of the method's trade-off curve, which means the same for every seed; None for
+    the setting that was chosen, which tables show. full_score: of the full model of the same seed,
+    which scores are relative to (the study's row `full`).
+    """
 
     row: str
     seed: int
@@ -32,9 +42,11 @@ class Entry:
 
 
 def check_alike(entries: Sequence[Entry], place: str) -> None:
-    """Raise DataError for entries that cannot share a place, a table or a figure, naming what differs.
+    """Raise DataError for entries that cannot share a place, a table or a figure, naming what
+    differs.
 
-    Points of curves are looked at for their data alone: they come with an evaluation that is looked at.
+    Points of curves are looked at for their data alone: they come with an evaluation that is looked
+    at.
     """
     for name in _SUBJECTS:
         values = sorted({str(getattr(entry.record, name)) for entry in entries})

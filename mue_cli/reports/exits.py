@@ -1,4 +1,6 @@
-"""Where samples and words left: how many after each layer, and how a word's exit depends on its place in the caption."""
+"""Where samples and words left: how many after each layer, and how a word's exit depends on its
+place in the caption.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Position:
-    """The words at one decoding step (from 1): how many, their mean exit layer, and its 95 % interval, which is nothing for one word."""
+    """The words at one decoding step (from 1): how many, their mean exit layer, and its 95 %
+    interval, which is nothing for one word.
+    """
 
     step: int
     num_words: int
@@ -23,7 +27,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Exits:
-    """Exit layers, counted from 1. encoder: stream -> one per sample. words: per sample, one for each word of its answer, in order.
+    """Exit layers, counted from 1. encoder: stream -> one per sample. words: per sample, one for
+    each word of its answer, in order.
 
     about: whose exits on which data, in words.
     """
@@ -36,7 +41,11 @@ class Exits:
 
     def of(self, stream: str) -> list[int]:
         """Return a stream's exit layers; the decoder's are those of all words."""
-        return [layer for words in self.words for layer in words] if stream == "decoder" else list(self.encoder[stream])
+        return (
+            [layer for words in self.words for layer in words]
+            if stream == "decoder"
+            else list(self.encoder[stream])
+        )
 
     def num_layers(self, stream: str) -> int:
         """Return how many layers a stream has."""
@@ -50,10 +59,15 @@ class Exits:
     def positions(self) -> list[Position]:
         """Return the words of every decoding step."""
         longest = max(map(len, self.words))
-        return [_position(step, [words[step - 1] for words in self.words if len(words) >= step]) for step in range(1, longest + 1)]
+        return [
+            _position(step, [words[step - 1] for words in self.words if len(words) >= step])
+            for step in range(1, longest + 1)
+        ]
 
 
 def _position(step: int, layers: Sequence[int]) -> Position:
     mean = float(np.mean(layers))
-    half = NORMAL_95 * float(np.std(layers, ddof=1)) / len(layers) ** 0.5 if len(layers) > 1 else 0.0
+    half = (
+        NORMAL_95 * float(np.std(layers, ddof=1)) / len(layers) ** 0.5 if len(layers) > 1 else 0.0
+    )
     return Position(step, len(layers), mean, mean - half, mean + half)

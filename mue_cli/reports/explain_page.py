@@ -1,6 +1,8 @@
-"""A page that shows pictures with what the model said, and how deep it looked: one HTML file that loads nothing.
+"""A page that shows pictures with what the model said, and how deep it looked: one HTML file that
+loads nothing.
 
-Everything that comes from files or from the model is escaped; the page forbids itself scripts and loading, whatever it holds.
+Everything that comes from files or from the model is escaped; the page forbids itself scripts and
+loading, whatever it holds.
 """
 
 import base64
@@ -77,7 +79,11 @@ def _bar(passage: Passage, layer: int) -> str:
     if layer > passage.exit_layer:
         return f'<tr><th scope="row">layer {layer}</th><td class="track skipped">skipped</td><td></td></tr>'
     seen = passage.similarities[layer - 1]
-    tick = "" if passage.threshold is None else f'<span class="tick" style="left:{_percent(passage.threshold)}"></span>'
+    tick = (
+        ""
+        if passage.threshold is None
+        else f'<span class="tick" style="left:{_percent(passage.threshold)}"></span>'
+    )
     bar = f'<div><span class="bar" style="width:{_percent(seen)}"></span>{tick}</div>'
     left, exits = (' class="exit"', ", exit") if _leaves(passage, layer) else ("", "")
     return f'<tr{left}><th scope="row">layer {layer}{exits}</th><td class="track">{bar}</td><td>{seen:.4f}</td></tr>'
@@ -86,7 +92,10 @@ def _bar(passage: Passage, layer: int) -> str:
 def _decoder(explanation: Explanation) -> str:
     layers = range(1, max(passage.num_layers for passage in explanation.decoder) + 1)
     head = "".join(f'<th scope="col">layer {layer}</th>' for layer in layers)
-    rows = "".join(_step(label, passage) for label, passage in zip(explanation.labels(), explanation.decoder, strict=True))
+    rows = "".join(
+        _step(label, passage)
+        for label, passage in zip(explanation.labels(), explanation.decoder, strict=True)
+    )
     told = "a row for every token; the hypotheses of a beam leave together"
     return (
         f'<h3>decoder <span class="quiet">{told}</span></h3><div class="wide"><table class="heat">'

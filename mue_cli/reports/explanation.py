@@ -10,7 +10,9 @@ BEAM = "(beam)"
 
 
 def printable(text: str) -> str:
-    """Return text that does nothing but show: what is no letter, mark or space, such as a terminal's commands, becomes U+FFFD."""
+    """Return text that does nothing but show: what is no letter, mark or space, such as a
+    terminal's commands, becomes U+FFFD.
+    """
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
@@ -18,8 +20,9 @@ def printable(text: str) -> str:
 class Passage:
     """One walk through the layers, of a stream or of one decoding step.
 
-    similarities: after each layer that ran, from the first (Eq. 7-10), as the rule saw them; layers behind them were skipped.
-    num_layers: how many there are. threshold: what a similarity had to exceed; None where no similarity could end the walk.
+    similarities: after each layer that ran, from the first (Eq. 7-10), as the rule saw them; layers
+    behind them were skipped. num_layers: how many there are. threshold: what a similarity had to
+    exceed; None where no similarity could end the walk.
     """
 
     similarities: tuple[float, ...]
@@ -37,10 +40,12 @@ class Passage:
 
 @dataclass(frozen=True)
 class Explanation:
-    """encoder: by stream. tokens: the answer's as text, spaces included, and END after a caption. decoder: one passage per step.
+    """encoder: by stream. tokens: the answer's as text, spaces included, and END after a caption.
+    decoder: one passage per step.
 
-    A beam's hypotheses leave together, so a step's similarity is of them all; the search may go on for others after the answer ended,
-    and there are then more steps than tokens. reduction: expected time reduction of this sample (Eq. 14), a fraction.
+    A beam's hypotheses leave together, so a step's similarity is of them all; the search may go on
+    for others after the answer ended, and there are then more steps than tokens. reduction:
+    expected time reduction of this sample (Eq. 14), a fraction.
     """
 
     method: str
@@ -50,14 +55,24 @@ class Explanation:
     reduction: float
 
     def labels(self) -> list[str]:
-        """Return a name for every decoding step: the token it emitted, with a plus where it continues a word, or BEAM."""
+        """Return a name for every decoding step: the token it emitted, with a plus where it
+        continues a word, or BEAM.
+        """
         names = [printable(_label(token)) for token in self.tokens]
         return names + [BEAM] * (len(self.decoder) - len(names))
 
     def as_json(self) -> dict[str, object]:
-        """Return plain values: streams by name, steps in order; the token is null where the search went on without the answer."""
-        steps = [{"token": token, **_plain(passage)} for token, passage in zip_longest(self.tokens, self.decoder)]
-        return {"streams": {name: _plain(passage) for name, passage in self.encoder.items()}, "steps": steps}
+        """Return plain values: streams by name, steps in order; the token is null where the search
+        went on without the answer.
+        """
+        steps = [
+            {"token": token, **_plain(passage)}
+            for token, passage in zip_longest(self.tokens, self.decoder)
+        ]
+        return {
+            "streams": {name: _plain(passage) for name, passage in self.encoder.items()},
+            "steps": steps,
+        }
 
 
 def _label(token: str) -> str:

@@ -1,6 +1,8 @@
-"""A similarity as a colour and as a place on a scale: by the angle between the two states, so that 0.9 and 0.99 stay apart.
+"""A similarity as a colour and as a place on a scale: by the angle between the two states, so that
+0.9 and 0.99 stay apart.
 
-The colours are those of cividis (Nunez et al., 2018): nearly the same for colour-blind eyes, and in grey darker is less.
+The colours are those of cividis (Nunez et al., 2018): nearly the same for colour-blind eyes, and in
+grey darker is less.
 """
 
 import math
@@ -22,7 +24,9 @@ _CIVIDIS: tuple[Rgb, ...] = (
 
 
 def place(similarity: float) -> float:
-    """Return where a cosine stands between no similarity (0, also below) and full (1): 1 - angle / 90 degrees."""
+    """Return where a cosine stands between no similarity (0, also below) and full (1): 1 - angle /
+    90 degrees.
+    """
     return 1.0 - min(math.acos(max(-1.0, min(1.0, similarity))) / (math.pi / 2), 1.0)
 
 
@@ -30,7 +34,10 @@ def colour(similarity: float) -> Rgb:
     """Return the colour of a cosine: dark blue for none, yellow for full similarity."""
     at = place(similarity) * (len(_CIVIDIS) - 1)
     low = min(int(at), len(_CIVIDIS) - 2)
-    red, green, blue = (round(a + (b - a) * (at - low)) for a, b in zip(_CIVIDIS[low], _CIVIDIS[low + 1], strict=True))
+    red, green, blue = (
+        round(a + (b - a) * (at - low))
+        for a, b in zip(_CIVIDIS[low], _CIVIDIS[low + 1], strict=True)
+    )
     return red, green, blue
 
 
@@ -45,5 +52,8 @@ def css(colour: Rgb) -> str:
 
 
 def _luminance(colour: Rgb) -> float:
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour))
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (part / 255 for part in colour)
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -45,7 +45,9 @@ class Box:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A place for a label. fixed: what it costs whatever the other labels do. way: points between the anchor and the label."""
+    """A place for a label. fixed: what it costs whatever the other labels do. way: points between
+    the anchor and the label.
+    """
 
     fixed: float
     box: Box
@@ -61,13 +63,22 @@ def around(x: float, y: float, radius: float) -> Box:
 
 
 def place_labels(
-    anchors: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], obstacles: Sequence[Obstacle], frame: Box, gap: float
+    anchors: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    obstacles: Sequence[Obstacle],
+    frame: Box,
+    gap: float,
 ) -> list[Box]:
-    """Return a box for each label near its anchor, clear of obstacles and of the other labels, inside the frame where that is possible.
+    """Return a box for each label near its anchor, clear of obstacles and of the other labels,
+    inside the frame where that is possible.
 
-    anchors: points the labels belong to. sizes: width and height of each. gap: distance of a label that has room beside its anchor.
+    anchors: points the labels belong to. sizes: width and height of each. gap: distance of a label
+    that has room beside its anchor.
     """
-    choices = [_candidates(anchor, size, obstacles, frame, gap) for anchor, size in zip(anchors, sizes, strict=True)]
+    choices = [
+        _candidates(anchor, size, obstacles, frame, gap)
+        for anchor, size in zip(anchors, sizes, strict=True)
+    ]
     boxes: list[Box] = []
     for _ in range(_ROUNDS):
         for i, candidates in enumerate(choices):
@@ -77,21 +88,33 @@ def place_labels(
 
 
 def _candidates(
-    anchor: tuple[float, float], size: tuple[float, float], obstacles: Sequence[Obstacle], frame: Box, gap: float
+    anchor: tuple[float, float],
+    size: tuple[float, float],
+    obstacles: Sequence[Obstacle],
+    frame: Box,
+    gap: float,
 ) -> list["_Candidate"]:
     """Return every place a label may have, and what it costs whatever the other labels do."""
-    edges = np.array([(o.left, o.bottom, o.right, o.top, weight) for o, weight in obstacles]).reshape(-1, 5)
+    edges = np.array(
+        [(o.left, o.bottom, o.right, o.top, weight) for o, weight in obstacles]
+    ).reshape(-1, 5)
     found = []
     for distance in _DISTANCES:
         for direction in _DIRECTIONS:
             box = _beside(anchor, size, direction, gap * distance)
             covered = _covered(box, edges) + _COST_OUTSIDE * (box.area - box.overlap(frame))
-            found.append(_Candidate(covered / box.area + _COST_OF_DISTANCE * distance, box, _way(anchor, box)))
+            found.append(
+                _Candidate(
+                    covered / box.area + _COST_OF_DISTANCE * distance, box, _way(anchor, box)
+                )
+            )
     return found
 
 
 def _covered(box: Box, edges: NDArray[np.float64]) -> float:
-    """Return the area of obstacles, (O, 5) edges and weights, that a box covers, each times its weight."""
+    """Return the area of obstacles, (O, 5) edges and weights, that a box covers, each times its
+    weight.
+    """
     left, bottom, right, top, weights = edges.T
     widths = np.minimum(right, box.right) - np.maximum(left, box.left)
     heights = np.minimum(top, box.top) - np.maximum(bottom, box.bottom)
@@ -101,19 +124,31 @@ def _covered(box: Box, edges: NDArray[np.float64]) -> float:
 def _way(anchor: tuple[float, float], box: Box) -> tuple[tuple[float, float], ...]:
     """Return points on the line from an anchor to its label."""
     (x, y), (right, up) = anchor, box.nearest(*anchor)
-    return tuple((x + (right - x) * step / _STEPS, y + (up - y) * step / _STEPS) for step in range(1, _STEPS))
+    return tuple(
+        (x + (right - x) * step / _STEPS, y + (up - y) * step / _STEPS) for step in range(1, _STEPS)
+    )
 
 
 def _best(candidates: Sequence[_Candidate], others: Sequence[Box]) -> Box:
     def cost(candidate: _Candidate) -> float:
         box = candidate.box
         covered = _COST_OF_A_LABEL_BELOW * sum(box.overlap(other) for other in others) / box.area
-        return candidate.fixed + covered + _COST_OF_CROSSING * sum(any(other.holds(*at) for at in candidate.way) for other in others)
+        return (
+            candidate.fixed
+            + covered
+            + _COST_OF_CROSSING
+            * sum(any(other.holds(*at) for at in candidate.way) for other in others)
+        )
 
     return min(candidates, key=cost).box
 
 
-def _beside(anchor: tuple[float, float], size: tuple[float, float], direction: tuple[int, int], distance: float) -> Box:
+def _beside(
+    anchor: tuple[float, float],
+    size: tuple[float, float],
+    direction: tuple[int, int],
+    distance: float,
+) -> Box:
     (x, y), (width, height), (right, up) = anchor, size, direction
     diagonal = 0.7 if right and up else 1.0
     left = x + right * diagonal * distance - width * (1 - right) / 2

@@ -1,4 +1,6 @@
-"""The score for every pair of image and text exit layers, the decoder at full depth (Table 2 of the paper)."""
+"""The score for every pair of image and text exit layers, the decoder at full depth (Table 2 of the
+paper).
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +17,8 @@ from mue_cli.errors import DataError, MissingStepError
 
 @dataclass(frozen=True)
 class ModalityGrid:
-    """scores: (N, N), row image layer - 1, column text layer - 1; the last cell is the full model's. metric: what they are.
+    """scores: (N, N), row image layer - 1, column text layer - 1; the last cell is the full
+    model's. metric: what they are.
 
     about: where it was measured: "recipe", "dataset", "split", and "settings" of the search.
     """
@@ -26,8 +29,14 @@ class ModalityGrid:
     about: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if self.scores.ndim != 2 or self.scores.shape[0] != self.scores.shape[1] or not self.scores.size:
-            raise ValueError(f"scores must be image layers by text layers, as many of each, not {self.scores.shape}")
+        if (
+            self.scores.ndim != 2
+            or self.scores.shape[0] != self.scores.shape[1]
+            or not self.scores.size
+        ):
+            raise ValueError(
+                f"scores must be image layers by text layers, as many of each, not {self.scores.shape}"
+            )
 
     @property
     def num_layers(self) -> int:
@@ -42,34 +51,50 @@ class ModalityGrid:
         return float(self.scores[image - 1, text - 1])
 
     def reduction(self, image: int, text: int) -> float:
-        """Return the expected time reduction (Eq. 14) with these exit layers, a fraction: the decoder saves nothing."""
+        """Return the expected time reduction (Eq. 14) with these exit layers, a fraction: the
+        decoder saves nothing.
+        """
         return (1.0 - (image + text) / (2.0 * self.num_layers)) / 2.0
 
     def best_pairs(self) -> Sequence[tuple[int, int]]:
-        """Return, for every reduction there is, from the largest to none, the (image, text) layers with the best score.
+        """Return, for every reduction there is, from the largest to none, the (image, text) layers
+        with the best score.
 
         Of equal scores the one that encodes less of the image wins: its tokens are by far the most.
         """
         layers = range(1, self.num_layers + 1)
         return [
-            max(((i, total - i) for i in layers if total - i in layers), key=lambda pair: (self.score(*pair), -pair[0]))
+            max(
+                ((i, total - i) for i in layers if total - i in layers),
+                key=lambda pair: (self.score(*pair), -pair[0]),
+            )
             for total in range(2, 2 * self.num_layers + 1)
         ]
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        rest = json.dumps({"metric": self.metric, "num_samples": self.num_samples, "about": dict(self.about)})
+        rest = json.dumps(
+            {"metric": self.metric, "num_samples": self.num_samples, "about": dict(self.about)}
+        )
         np.savez_compressed(path, scores=self.scores, rest=np.array(rest))
 
     @classmethod
     def load(cls, path: Path) -> "ModalityGrid":
-        """Read what `save` wrote. Raises MissingStepError without the file, DataError for another file."""
+        """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
+        file.
+        """
         if not path.is_file():
-            raise MissingStepError(f"there is no score per pair of exit layers: {path} is absent", "`mue plot modality` measures them")
+            raise MissingStepError(
+                f"there is no score per pair of exit layers: {path} is absent",
+                "`mue plot modality` measures them",
+            )
         try:
             with np.load(path, allow_pickle=False) as stored:
                 rest = json.loads(str(stored["rest"]))
                 return cls(stored["scores"], rest["metric"], rest["num_samples"], rest["about"])
         except (ValueError, KeyError, TypeError, AttributeError, BadZipFile, EOFError) as error:
-            raise DataError(f"{path} holds no scores per pair of exit layers: {error}", "remove it and measure again") from None
+            raise DataError(
+                f"{path} holds no scores per pair of exit layers: {error}",
+                "remove it and measure again",
+            ) from None

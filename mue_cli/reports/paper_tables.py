@@ -1,6 +1,8 @@
-"""The paper's Tables 1, 3 and 4 with rows of our own: ours to the left, what the paper printed to the right.
+"""The paper's Tables 1, 3 and 4 with rows of our own: ours to the left, what the paper printed to
+the right.
 
-A row is one setting over the seeds it was trained with. Scores are as papers print them, reductions are fractions against `full`.
+A row is one setting over the seeds it was trained with. Scores are as papers print them, reductions
+are fractions against `full`.
 """
 
 import statistics
@@ -22,7 +24,12 @@ from mue_cli.reports.published import (
 )
 from mue_cli.reports.tables import Cell, Column, Estimate, Table, depth, without_empty
 
-SUBJECTS = {1: "the models", 2: "layers of each stream", 3: "the trade-off of MuE", 4: "the ablation of MuE"}
+SUBJECTS = {
+    1: "the models",
+    2: "layers of each stream",
+    3: "the trade-off of MuE",
+    4: "the ablation of MuE",
+}
 """What each table is about."""
 
 NAMES = {
@@ -53,7 +60,9 @@ class _Line:
 
 
 def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
-    """Return the rows of a table that were not run yet, in its order. DeeCap is for words, so entailment misses none."""
+    """Return the rows of a table that were not run yet, in its order. DeeCap is for words, so
+    entailment misses none.
+    """
     wanted = [row for row in _ROWS[number] if (row, _task(entries)) != ("deecap", "entailment")]
     missing = [row for row in wanted if not _unswept(entries, row)]
     curve = number == 3 and not any(entry.row == "mue" and entry.swept for entry in entries)
@@ -61,22 +70,40 @@ def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
 
 
 def models_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 1: the paper's models in its order, then those that only we have, then rows that no table knows."""
+    """Return Table 1: the paper's models in its order, then those that only we have, then rows that
+    no table knows.
+    """
     published = {row.row: row for row in TABLE_1[_task(entries)]}
-    unknown = dict.fromkeys(entry.row for entry in entries if entry.row not in chain(*_ROWS.values()))
-    lines = [_Line(NAMES.get(row, row), _unswept(entries, row), published.get(row)) for row in (*_ROWS[1], *unknown)]
+    unknown = dict.fromkeys(
+        entry.row for entry in entries if entry.row not in chain(*_ROWS.values())
+    )
+    lines = [
+        _Line(NAMES.get(row, row), _unswept(entries, row), published.get(row))
+        for row in (*_ROWS[1], *unknown)
+    ]
     return _compared(lines, entries, 1)
 
 
 def tradeoff_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which are others."""
+    """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which
+    are others.
+    """
     mine = [entry for entry in entries if entry.row == "mue"]
-    points = [_Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)]
-    points += [_Line("MuE, swept", group) for group in _by_point(entry for entry in mine if entry.swept)]
-    points.sort(key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries))
+    points = [
+        _Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)
+    ]
+    points += [
+        _Line("MuE, swept", group) for group in _by_point(entry for entry in mine if entry.swept)
+    ]
+    points.sort(
+        key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries)
+    )
     full, *others = TABLE_3[_task(entries)]
     pairs = zip_longest(points, others)
-    lines = [_Line(ours.name if ours else None, ours.entries if ours else (), theirs) for ours, theirs in pairs]
+    lines = [
+        _Line(ours.name if ours else None, ours.entries if ours else (), theirs)
+        for ours, theirs in pairs
+    ]
     beside = "In one line, our setting of MuE and the paper's are not the same: both go by rising reduction."
     return _compared([_Line("full", _unswept(entries, "full"), full), *lines], entries, 3, beside)
 
@@ -84,15 +111,23 @@ def tradeoff_table(entries: Sequence[Entry]) -> Table:
 def ablation_table(entries: Sequence[Entry]) -> Table:
     """Return Table 4: MuE, without decomposition, and without the layer-wise loss."""
     published = {row.row: row for row in TABLE_4[_task(entries)]}
-    return _compared([_Line(NAMES[row], _unswept(entries, row), published[row]) for row in _ROWS[4]], entries, 4)
+    return _compared(
+        [_Line(NAMES[row], _unswept(entries, row), published[row]) for row in _ROWS[4]], entries, 4
+    )
 
 
-PAPER_TABLES: Mapping[int, Callable[[Sequence[Entry]], Table]] = {1: models_table, 3: tradeoff_table, 4: ablation_table}
+PAPER_TABLES: Mapping[int, Callable[[Sequence[Entry]], Table]] = {
+    1: models_table,
+    3: tradeoff_table,
+    4: ablation_table,
+}
 """Tables that are made of entries. Table 2 is made of a grid (`layers_table.py`)."""
 
 
 def estimate(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Estimate | None:
-    """Return mean and sample standard deviation of one value per seed, None without any. bounds: of a single one."""
+    """Return mean and sample standard deviation of one value per seed, None without any. bounds: of
+    a single one.
+    """
     if len(values) < 2:
         return Estimate(values[0], None, bounds) if values else None
     return Estimate(statistics.fmean(values), statistics.stdev(values))
@@ -104,7 +139,9 @@ def _task(entries: Sequence[Entry]) -> str:
 
 def _unswept(entries: Iterable[Entry], row: str) -> list[Entry]:
     """Return the row's last entry of each seed that no sweep made."""
-    return list({entry.seed: entry for entry in entries if entry.row == row and not entry.swept}.values())
+    return list(
+        {entry.seed: entry for entry in entries if entry.row == row and not entry.swept}.values()
+    )
 
 
 def _by_setting(entries: Iterable[Entry]) -> list[list[Entry]]:
@@ -112,7 +149,9 @@ def _by_setting(entries: Iterable[Entry]) -> list[list[Entry]]:
     of_seed: dict[int, list[Entry]] = {}
     for entry in entries:
         of_seed.setdefault(entry.seed, []).append(entry)
-    return [[entry for entry in group if entry is not None] for group in zip_longest(*of_seed.values())]
+    return [
+        [entry for entry in group if entry is not None] for group in zip_longest(*of_seed.values())
+    ]
 
 
 def _by_point(entries: Iterable[Entry]) -> list[list[Entry]]:
@@ -149,32 +188,49 @@ def _paper_columns(task: str, split: str) -> list[tuple[Column, Callable[[_Line]
     judged = "dev" if (task, split) == ("entailment", "val") else JUDGED_BY[task]
     full = TABLE_1[task][0].scores[judged]
     return [
-        (Column("model", group=_PAPER), lambda line: line.published.model if line.published else None),
+        (
+            Column("model", group=_PAPER),
+            lambda line: line.published.model if line.published else None,
+        ),
         *((Column(metric, ".1f", _PAPER), _published(metric)) for metric in _PAPER_METRICS[task]),
         (Column("of full", ".1%", _PAPER), _published(judged, 1 / full)),
-        (Column("reduction", ".1%", _PAPER), lambda line: line.published.reduction if line.published else None),
+        (
+            Column("reduction", ".1%", _PAPER),
+            lambda line: line.published.reduction if line.published else None,
+        ),
     ]
 
 
 def _score(metric: str) -> Callable[[_Line], Cell]:
     def value(line: _Line) -> Cell:
         records = [entry.record for entry in line.entries if metric in entry.record.scores]
-        return estimate([record.scores[metric] for record in records], records[0].confidence.get(metric) if records else None)
+        return estimate(
+            [record.scores[metric] for record in records],
+            records[0].confidence.get(metric) if records else None,
+        )
 
     return value
 
 
 def _cost(name: str) -> Callable[[_Line], Cell]:
-    return lambda line: estimate([entry.record.costs[name] for entry in line.entries if name in entry.record.costs])
+    return lambda line: estimate(
+        [entry.record.costs[name] for entry in line.entries if name in entry.record.costs]
+    )
 
 
 def _of_full(line: _Line) -> Cell:
-    return estimate([entry.record.score / entry.full_score for entry in line.entries if entry.full_score > 0])
+    return estimate(
+        [entry.record.score / entry.full_score for entry in line.entries if entry.full_score > 0]
+    )
 
 
 def _published(metric: str, scale: float = 1.0) -> Callable[[_Line], Cell]:
     def value(line: _Line) -> Cell:
-        return scale * line.published.scores[metric] if line.published and metric in line.published.scores else None
+        return (
+            scale * line.published.scores[metric]
+            if line.published and metric in line.published.scores
+            else None
+        )
 
     return value
 
@@ -186,7 +242,11 @@ def _own_caption(lines: Sequence[_Line]) -> list[str]:
         return []
     first = entries[0].record
     seeds = sorted({entry.seed for entry in entries})
-    over = f"seeds {', '.join(map(str, seeds))}: mean ± sample standard deviation" if len(seeds) > 1 else f"seed {seeds[0]}"
+    over = (
+        f"seeds {', '.join(map(str, seeds))}: mean ± sample standard deviation"
+        if len(seeds) > 1
+        else f"seed {seeds[0]}"
+    )
     counts = sorted({entry.record.num_samples for entry in entries})
     sizes = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     return [

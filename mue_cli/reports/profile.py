@@ -1,4 +1,6 @@
-"""How similar neighbouring layers are: what saturation plots show and thresholds are chosen from (Fig. 3)."""
+"""How similar neighbouring layers are: what saturation plots show and thresholds are chosen from
+(Fig. 3).
+"""
 
 import json
 from collections.abc import Mapping
@@ -15,10 +17,11 @@ from mue_cli.errors import DataError, MissingStepError
 
 @dataclass(frozen=True)
 class SimilarityProfile:
-    """streams: "image", "text" or "joint", and "decoder" -> cosine similarities (Eq. 7-10), each (rows, layers).
+    """streams: "image", "text" or "joint", and "decoder" -> cosine similarities (Eq. 7-10), each
+    (rows, layers).
 
-    Column 0 compares the first layer with the embedding. A row is a sample, of the decoder one decoding step. about: where it was measured,
-    such as "dataset", "split", "recipe".
+    Column 0 compares the first layer with the embedding. A row is a sample, of the decoder one
+    decoding step. about: where it was measured, such as "dataset", "split", "recipe".
     """
 
     streams: Mapping[str, NDArray[np.floating[Any]]]
@@ -27,7 +30,9 @@ class SimilarityProfile:
     def __post_init__(self) -> None:
         for name, values in self.streams.items():
             if values.ndim != 2 or 0 in values.shape:
-                raise ValueError(f"similarities of {name!r} must be rows by layers, not {values.shape}")
+                raise ValueError(
+                    f"similarities of {name!r} must be rows by layers, not {values.shape}"
+                )
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
@@ -37,12 +42,22 @@ class SimilarityProfile:
 
     @classmethod
     def load(cls, path: Path) -> "SimilarityProfile":
-        """Read what `save` wrote. Raises MissingStepError without the file, DataError for another file."""
+        """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
+        file.
+        """
         if not path.is_file():
-            raise MissingStepError(f"there are no similarities: {path} is absent", "`mue calibrate` measures them")
+            raise MissingStepError(
+                f"there are no similarities: {path} is absent", "`mue calibrate` measures them"
+            )
         try:
             with np.load(path, allow_pickle=False) as stored:
-                streams = {name.removeprefix("stream/"): stored[name] for name in stored.files if name.startswith("stream/")}
+                streams = {
+                    name.removeprefix("stream/"): stored[name]
+                    for name in stored.files
+                    if name.startswith("stream/")
+                }
                 return cls(streams, json.loads(str(stored["about"])))
         except (ValueError, KeyError, BadZipFile, EOFError) as error:
-            raise DataError(f"{path} holds no similarities: {error}", "remove it and measure again") from None
+            raise DataError(
+                f"{path} holds no similarities: {error}", "remove it and measure again"
+            ) from None

@@ -1,7 +1,8 @@
 """What the paper printed: Tables 1 to 4 of MuE (Tang et al., CVPR 2023).
 
-Captions are of COCO (Karpathy test): BLEU-4, METEOR, CIDEr, SPICE. Entailment is SNLI-VE: accuracy in per cent on "dev" and "test".
-Reductions are the paper's expected time reductions (Eq. 14) against OFA-Base, as fractions: its "-50%" is 0.5 here, its "1" is 0.
+Captions are of COCO (Karpathy test): BLEU-4, METEOR, CIDEr, SPICE. Entailment is SNLI-VE: accuracy
+in per cent on "dev" and "test". Reductions are the paper's expected time reductions (Eq. 14)
+against OFA-Base, as fractions: its "-50%" is 0.5 here, its "1" is 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,9 @@ JUDGED_BY = {"caption": "CIDEr", "entailment": "test"}
 
 @dataclass(frozen=True)
 class PublishedPoint:
-    """model: as the paper calls it. method: the name of ours, "" where it is another size of the full model. reduction: in [0, 1]."""
+    """model: as the paper calls it. method: the name of ours, "" where it is another size of the
+    full model. reduction: in [0, 1].
+    """
 
     task: str
     model: str
@@ -28,7 +31,9 @@ class PublishedPoint:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """model: as the paper calls it. row: as our study calls it. scores: by name, only what is printed. reduction: in [0, 1]."""
+    """model: as the paper calls it. row: as our study calls it. scores: by name, only what is
+    printed. reduction: in [0, 1].
+    """
 
     model: str
     row: str
@@ -38,7 +43,9 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PublishedExits:
-    """A line of Table 2: mean layers of each stream, of the encoder's six, and the scores with them."""
+    """A line of Table 2: mean layers of each stream, of the encoder's six, and the scores with
+    them.
+    """
 
     image_layers: float
     text_layers: float
@@ -135,7 +142,9 @@ PUBLISHED = tuple(_point(task, row) for task, rows in TABLE_1.items() for row in
 
 
 def published_points(task: str) -> Sequence[PublishedPoint]:
-    """Return the paper's points of "caption" (CIDEr) or "entailment" (accuracy, per cent); none for another task."""
+    """Return the paper's points of "caption" (CIDEr) or "entailment" (accuracy, per cent); none for
+    another task.
+    """
     return [point for point in PUBLISHED if point.task == task]
 
 

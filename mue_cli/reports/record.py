@@ -12,14 +12,17 @@ from mue_cli.errors import DataError, MissingStepError
 class Record:
     """What one method scored on one split, and what it cost.
 
-    scores: metric name -> value as papers print it: CIDEr 1.287 as 128.7, accuracy as per cent. Which metrics were left out, and why, is in
-        `left_out` (metric name -> reason).
+    scores: metric name -> value as papers print it: CIDEr 1.287 as 128.7, accuracy as per cent.
+        Which metrics were left out, and why, is in `left_out` (metric name -> reason).
     metric: the name in `scores` that the task is judged by ("CIDEr", "accuracy").
-    costs: fractions in [0, 1] unless named otherwise: "expected" (Eq. 14), "expected_token_weighted", "flops", "measured" (1 - median time
-        over that of `full`; absent when it was not timed), "gflops_per_sample", "latency_ms", "full_latency_ms", "image_layers",
-        "text_layers" or "joint_layers", "decoder_layers" (mean exit layers), "num_encoder_layers", "num_decoder_layers".
+    costs: fractions in [0, 1] unless named otherwise: "expected" (Eq. 14),
+        "expected_token_weighted", "flops", "measured" (1 - median time over that of `full`; absent
+        when it was not timed), "gflops_per_sample", "latency_ms", "full_latency_ms",
+        "image_layers", "text_layers" or "joint_layers", "decoder_layers" (mean exit layers),
+        "num_encoder_layers", "num_decoder_layers".
     settings: thresholds and decoding settings, for the reader.
-    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over samples), where that was computed.
+    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over samples),
+    where that was computed.
     """
 
     recipe: str
@@ -45,8 +48,9 @@ class Record:
 def append_record(path: Path, record: Record) -> None:
     """Add the record as one JSON line; the folder is made when it is absent.
 
-    A line is written in one go. After a line that was cut short (a full disk, a killed machine) the new one starts afresh, so that
-    `read_records` finds the broken one. Raises ValueError for a number that is not finite, OSError when it cannot be written whole.
+    A line is written in one go. After a line that was cut short (a full disk, a killed machine) the
+    new one starts afresh, so that `read_records` finds the broken one. Raises ValueError for a
+    number that is not finite, OSError when it cannot be written whole.
     """
     line = json.dumps(_as_json(record), ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,20 +61,31 @@ def append_record(path: Path, record: Record) -> None:
             line = line if file.read(1) == b"\n" else "\n" + line
         written = file.write(line.encode())
     if written != len(line.encode()):
-        raise OSError(f"{path}: only {written} of {len(line.encode())} bytes were written; is the disk full?")
+        raise OSError(
+            f"{path}: only {written} of {len(line.encode())} bytes were written; is the disk full?"
+        )
 
 
 def read_records(path: Path) -> list[Record]:
     """Return the records of a file in the order they were written.
 
-    Raises MissingStepError without the file or with an empty one, DataError naming file and line for a line that is no record.
+    Raises MissingStepError without the file or with an empty one, DataError naming file and line
+    for a line that is no record.
     """
     if not path.is_file():
-        raise MissingStepError(f"there are no records: {path} is absent", "`mue evaluate` writes it")
+        raise MissingStepError(
+            f"there are no records: {path} is absent", "`mue evaluate` writes it"
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    records = [_from_line(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    records = [
+        _from_line(line, f"{path}, line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     if not records:
-        raise MissingStepError(f"there are no records: {path} is empty", "`mue evaluate` adds to it")
+        raise MissingStepError(
+            f"there are no records: {path} is empty", "`mue evaluate` adds to it"
+        )
     return records
 
 
@@ -78,7 +93,9 @@ def _as_json(record: Record) -> dict[str, object]:
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     values["scores"] = {name: float(value) for name, value in record.scores.items()}
     values["costs"] = {name: float(value) for name, value in record.costs.items()}
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    return {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()
+    }
 
 
 def _from_line(line: str, place: str) -> Record:
@@ -86,17 +103,31 @@ def _from_line(line: str, place: str) -> Record:
         values = json.loads(line)
         if not isinstance(values, dict):
             raise TypeError("it is no JSON object")
-        values["confidence"] = {name: (low, high) for name, (low, high) in values.get("confidence", {}).items()}
+        values["confidence"] = {
+            name: (low, high) for name, (low, high) in values.get("confidence", {}).items()
+        }
         record = Record(**values)
         _check(record)
     except (ValueError, TypeError, AttributeError) as error:
-        what = "it is cut short or no JSON" if isinstance(error, json.JSONDecodeError) else str(error).removeprefix("Record.__init__() ")
-        raise DataError(f"{place} is not a record: {what}", "remove that line and run that `mue evaluate` again") from None
+        what = (
+            "it is cut short or no JSON"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error).removeprefix("Record.__init__() ")
+        )
+        raise DataError(
+            f"{place} is not a record: {what}", "remove that line and run that `mue evaluate` again"
+        ) from None
     return record
 
 
 def _check(record: Record) -> None:
-    for name, kind in (("scores", dict), ("costs", dict), ("metric", str), ("method", str), ("num_samples", int)):
+    for name, kind in (
+        ("scores", dict),
+        ("costs", dict),
+        ("metric", str),
+        ("method", str),
+        ("num_samples", int),
+    ):
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"`{name}` is {getattr(record, name)!r}")
     if record.metric not in record.scores:

@@ -11,7 +11,9 @@ from mue_cli.reports.record import Record
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value over several trainings. sd: sample standard deviation, None for a single training. bounds: of a confidence interval."""
+    """A value over several trainings. sd: sample standard deviation, None for a single training.
+    bounds: of a confidence interval.
+    """
 
     mean: float
     sd: float | None = None
@@ -23,8 +25,10 @@ Cell = str | float | Estimate | None
 
 @dataclass(frozen=True)
 class Column:
-    """shown: format of a number where people read it, as in `format(value, shown)`. group: whose numbers these are, "" for the main ones;
-    columns of a group stand beside each other, set apart from the rest."""
+    """shown: format of a number where people read it, as in `format(value, shown)`. group: whose
+    numbers these are, "" for the main ones; columns of a group stand beside each other, set apart
+    from the rest.
+    """
 
     name: str
     shown: str = ""
@@ -37,8 +41,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """rows: one cell per column each; None where there is nothing to say. caption: sentences; where there is no place for them (CSV) they
-    are left out."""
+    """rows: one cell per column each; None where there is nothing to say. caption: sentences; where
+    there is no place for them (CSV) they are left out.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -48,7 +53,8 @@ class Table:
 def compare(records: Sequence[Record]) -> Table:
     """Return one row per record: its score, the three reductions, the mean exit layers.
 
-    Reductions are fractions; text and Markdown show them as per cent. Columns without a value in any record are left out.
+    Reductions are fractions; text and Markdown show them as per cent. Columns without a value in
+    any record are left out.
     """
     metrics = {record.metric for record in records}
     every: list[tuple[Column, Callable[[Record], Cell]]] = [
@@ -59,11 +65,17 @@ def compare(records: Sequence[Record]) -> Table:
         (Column("expected", ".1%"), _cost("expected")),
         (Column("FLOPs", ".1%"), _cost("flops")),
         (Column("measured", ".1%"), _cost("measured")),
-        *((Column(f"{stream} exit", ".2f"), _cost(f"{stream}_layers")) for stream in ("joint", "image", "text", "decoder")),
+        *(
+            (Column(f"{stream} exit", ".2f"), _cost(f"{stream}_layers"))
+            for stream in ("joint", "image", "text", "decoder")
+        ),
         (Column("layers"), depth),
     ]
     return without_empty(
-        Table(tuple(column for column, _ in every), tuple(tuple(value(record) for _, value in every) for record in records))
+        Table(
+            tuple(column for column, _ in every),
+            tuple(tuple(value(record) for _, value in every) for record in records),
+        )
     )
 
 
@@ -81,7 +93,9 @@ def without_empty(table: Table) -> Table:
 
 
 def to_text(table: Table) -> str:
-    """Return the table as aligned text: words to the left, numbers to the right, a group behind a line, the caption below."""
+    """Return the table as aligned text: words to the left, numbers to the right, a group behind a
+    line, the caption below.
+    """
     columns = [_padded(table, i) for i in range(len(table.columns))]
     lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
     groups = _groups_in_text(table, [len(cells[0]) for cells in columns])
@@ -90,7 +104,10 @@ def to_text(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return the table in GitHub's Markdown, the caption as a paragraph below."""
-    cells = [[_markdown(cell) for cell in row] for row in _shown(table, [column.full_name for column in table.columns])]
+    cells = [
+        [_markdown(cell) for cell in row]
+        for row in _shown(table, [column.full_name for column in table.columns])
+    ]
     cells.insert(1, ["---:" if _is_number(column) else "---" for column in table.columns])
     caption = f"\n{_markdown(' '.join(table.caption))}\n" if table.caption else ""
     return "".join(f"| {' | '.join(row)} |\n" for row in cells) + caption
@@ -99,26 +116,66 @@ def to_markdown(table: Table) -> str:
 def to_csv(table: Table) -> str:
     """Return the table as CSV with full precision; an empty cell where there is nothing to say.
 
-    An estimate has the column "<name> sd" after its mean, and "<name> low" and "<name> high" where an interval is known.
+    An estimate has the column "<name> sd" after its mean, and "<name> low" and "<name> high" where
+    an interval is known.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     parts = [_csv_parts([row[i] for row in table.rows]) for i in range(len(table.columns))]
-    writer.writerow([f"{column.full_name}{name}" for column, named in zip(table.columns, parts, strict=True) for name in named])
+    writer.writerow(
+        [
+            f"{column.full_name}{name}"
+            for column, named in zip(table.columns, parts, strict=True)
+            for name in named
+        ]
+    )
     for row in table.rows:
-        writer.writerow([part(cell) for cell, named in zip(row, parts, strict=True) for part in named.values()])
+        writer.writerow(
+            [part(cell) for cell, named in zip(row, parts, strict=True) for part in named.values()]
+        )
     return out.getvalue()
 
 
 def to_latex(table: Table) -> str:
-    """Return the table as a LaTeX float, caption included, shrunk where it is wider than the page. Packages: booktabs, graphicx."""
+    """Return the table as a LaTeX float, caption included, shrunk where it is wider than the page.
+    Packages: booktabs, graphicx.
+    """
     names, *rows = [" & ".join(cells) + r" \\" for cells in _latex_cells(table)]
-    kinds = "".join((r"@{\qquad}" if _opens_group(table, i) else "") + "lr"[_is_number(c)] for i, c in enumerate(table.columns))
-    top = [r"% \usepackage{booktabs,graphicx}", r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
+    kinds = "".join(
+        (r"@{\qquad}" if _opens_group(table, i) else "") + "lr"[_is_number(c)]
+        for i, c in enumerate(table.columns)
+    )
+    top = [
+        r"% \usepackage{booktabs,graphicx}",
+        r"\begin{table*}",
+        r"\centering",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+    ]
     shrunk = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
-    head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", *_groups_in_latex(table), names, r"\midrule"]
+    head = [
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        *_groups_in_latex(table),
+        names,
+        r"\midrule",
+    ]
     caption = [rf"\caption{{{_latex(' '.join(table.caption))}}}"] if table.caption else []
-    return "\n".join([*top, shrunk, *head, *rows, r"\bottomrule", r"\end{tabular}}", *caption, r"\end{table*}"]) + "\n"
+    return (
+        "\n".join(
+            [
+                *top,
+                shrunk,
+                *head,
+                *rows,
+                r"\bottomrule",
+                r"\end{tabular}}",
+                *caption,
+                r"\end{table*}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def to_document(table: Table) -> dict[str, object]:
@@ -138,7 +195,13 @@ def _cost(name: str) -> Callable[[Record], Cell]:
 
 def _shown(table: Table, names: list[str]) -> list[list[str]]:
     """Return the cells as people read them, `names` in the first row."""
-    return [names, *([_show(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows)]
+    return [
+        names,
+        *(
+            [_show(cell, column) for cell, column in zip(row, table.columns, strict=True)]
+            for row in table.rows
+        ),
+    ]
 
 
 def _show(cell: Cell, column: Column) -> str:
@@ -146,7 +209,11 @@ def _show(cell: Cell, column: Column) -> str:
         return "-"
     if isinstance(cell, Estimate):
         mean = format(cell.mean, column.shown)
-        return mean if cell.sd is None else f"{mean.removesuffix('%')} ± {format(cell.sd, column.shown)}"
+        return (
+            mean
+            if cell.sd is None
+            else f"{mean.removesuffix('%')} ± {format(cell.sd, column.shown)}"
+        )
     return cell if isinstance(cell, str) else format(cell, column.shown)
 
 
@@ -155,35 +222,54 @@ def _is_number(column: Column) -> bool:
 
 
 def _opens_group(table: Table, i: int) -> bool:
-    return bool(table.columns[i].group) and (i == 0 or table.columns[i - 1].group != table.columns[i].group)
+    return bool(table.columns[i].group) and (
+        i == 0 or table.columns[i - 1].group != table.columns[i].group
+    )
 
 
 def _spans(table: Table) -> list[tuple[str, int, int]]:
     """Return each group with its first column and the one after its last."""
     starts = [i for i in range(len(table.columns)) if _opens_group(table, i)]
-    sizes = [sum(column.group == table.columns[start].group for column in table.columns[start:]) for start in starts]
-    return [(table.columns[start].group, start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    sizes = [
+        sum(column.group == table.columns[start].group for column in table.columns[start:])
+        for start in starts
+    ]
+    return [
+        (table.columns[start].group, start, start + size)
+        for start, size in zip(starts, sizes, strict=True)
+    ]
 
 
 def _padded(table: Table, i: int) -> list[str]:
-    """Return one column's cells, name and rule on top, all of one width; the line of a group stands before its first column."""
+    """Return one column's cells, name and rule on top, all of one width; the line of a group stands
+    before its first column.
+    """
     column = table.columns[i]
     cells = [column.name, *_below_each_other([_show(row[i], column) for row in table.rows])]
     opens = _opens_group(table, i)
     width = max(map(len, [*cells, f"({column.group})" if opens else ""]))
     cells.insert(1, "-" * width)
     before = "| " if opens else ""
-    return [before + (cell.rjust(width) if _is_number(column) else cell.ljust(width)) for cell in cells]
+    return [
+        before + (cell.rjust(width) if _is_number(column) else cell.ljust(width)) for cell in cells
+    ]
 
 
 def _below_each_other(cells: list[str]) -> list[str]:
-    """Return cells padded so that means stand below each other, where a deviation follows some of them."""
+    """Return cells padded so that means stand below each other, where a deviation follows some of
+    them.
+    """
     if not any("±" in cell for cell in cells):
         return cells
     numbers = [re.match(r"-?\d[\d.,]*", cell) for cell in cells]
-    tails = [cell[number.end() :] if number else "" for cell, number in zip(cells, numbers, strict=True)]
+    tails = [
+        cell[number.end() :] if number else "" for cell, number in zip(cells, numbers, strict=True)
+    ]
     width = max(map(len, tails))
-    return [cell + " " * (width - len(tail)) if number else cell for cell, number, tail in zip(cells, numbers, tails, strict=True)]
+    return [
+        cell + " " * (width - len(tail)) if number else cell
+        for cell, number, tail in zip(cells, numbers, tails, strict=True)
+    ]
 
 
 def _groups_in_text(table: Table, widths: list[int]) -> list[str]:
@@ -203,12 +289,18 @@ def _markdown(text: str) -> str:
 def _csv_parts(cells: list[Cell]) -> dict[str, Callable[[Cell], Cell]]:
     """Return what stands for a column: the end of a name -> what is written of a cell."""
     estimates = [cell for cell in cells if isinstance(cell, Estimate)]
-    parts: dict[str, Callable[[Cell], Cell]] = {"": lambda cell: cell.mean if isinstance(cell, Estimate) else cell}
+    parts: dict[str, Callable[[Cell], Cell]] = {
+        "": lambda cell: cell.mean if isinstance(cell, Estimate) else cell
+    }
     if estimates:
         parts[" sd"] = lambda cell: cell.sd if isinstance(cell, Estimate) else None
     if any(estimate.bounds for estimate in estimates):
-        parts[" low"] = lambda cell: cell.bounds[0] if isinstance(cell, Estimate) and cell.bounds else None
-        parts[" high"] = lambda cell: cell.bounds[1] if isinstance(cell, Estimate) and cell.bounds else None
+        parts[" low"] = lambda cell: (
+            cell.bounds[0] if isinstance(cell, Estimate) and cell.bounds else None
+        )
+        parts[" high"] = lambda cell: (
+            cell.bounds[1] if isinstance(cell, Estimate) and cell.bounds else None
+        )
     return parts
 
 
@@ -230,7 +322,13 @@ def _latex(text: str) -> str:
 
 def _latex_cells(table: Table) -> list[list[str]]:
     names = [_latex(column.name) for column in table.columns]
-    return [names, *([_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows)]
+    return [
+        names,
+        *(
+            [_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]
+            for row in table.rows
+        ),
+    ]
 
 
 def _latex_cell(cell: Cell, column: Column) -> str:
@@ -256,4 +354,8 @@ def _groups_in_latex(table: Table) -> list[str]:
 def _value(cell: Cell) -> object:
     if not isinstance(cell, Estimate):
         return cell
-    return {"mean": cell.mean, "sd": cell.sd, **({"bounds": list(cell.bounds)} if cell.bounds else {})}
+    return {
+        "mean": cell.mean,
+        "sd": cell.sd,
+        **({"bounds": list(cell.bounds)} if cell.bounds else {}),
+    }

@@ -1,4 +1,6 @@
-"""A study: several methods on one backbone, over seeds; what it runs, and the entries that tables and figures are made of."""
+"""A study: several methods on one backbone, over seeds; what it runs, and the entries that tables
+and figures are made of.
+"""
 
 from mue_cli.study.entries import SWEEP, entries, need, own_entries
 from mue_cli.study.file import decomposed_run

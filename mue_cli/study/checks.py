@@ -1,18 +1,21 @@
-"""What a study must not say, found before anything is trained. place: where it was written, for messages."""
+"""What a study must not say, found before anything is trained. place: where it was written, for
+messages.
+"""
 
 import re
 from collections.abc import Mapping
 from itertools import chain, combinations
 
 from mue_cli.errors import RecipeError
-from mue_cli.recipe import Recipe
-from mue_cli.roster import CALIBRATED, TRAINED_WITH_MODEL, WITHOUT_CURVE
-from mue_cli.schema import did_you_mean, show
+from mue_cli.exits.catalogue import CALIBRATED, TRAINED_WITH_MODEL, WITHOUT_CURVE
+from mue_cli.recipe.recipe import Recipe
+from mue_cli.schema.schema import did_you_mean, show
 from mue_cli.study.parts import FULL, SECOND_STAGE, Row, Settings, Study
 
 FOLDER, ROW, SECOND = ("training", "model"), ("exits", "calibration"), ("training",)
-"""Sections that a folder, a row and its second stage may change: rows are compared with each other, on the same samples with the same
-search."""
+"""Sections that a folder, a row and its second stage may change: rows are compared with each other,
+on the same samples with the same search.
+"""
 STREAMS = ("image", "text", "joint", "decoder")
 
 
@@ -36,13 +39,25 @@ def check(study: Study, place: str) -> None:
 def _check_names(study: Study, place: str) -> None:
     for name in chain([study.name], study.folders, study.rows):
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise RecipeError(f"the name {show(name)} in {place} is not made of letters, digits, dots and dashes", "it may name a folder")
+            raise RecipeError(
+                f"the name {show(name)} in {place} is not made of letters, digits, dots and dashes",
+                "it may name a folder",
+            )
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
-        raise RecipeError(f"`seeds` in {place} is {list(study.seeds)}, expected different whole numbers", "for example [0, 1, 2]")
+        raise RecipeError(
+            f"`seeds` in {place} is {list(study.seeds)}, expected different whole numbers",
+            "for example [0, 1, 2]",
+        )
     if any(override.partition("=")[0].strip() == "seed" for override in study.overrides):
-        raise RecipeError("`seed` is set, but a study trains folders for each of its seeds", "name them with --seeds")
+        raise RecipeError(
+            "`seed` is set, but a study trains folders for each of its seeds",
+            "name them with --seeds",
+        )
     if FULL not in study.rows or study.rows[FULL].method != FULL:
-        raise RecipeError(f"{place} has no row `{FULL}` of the method {FULL}", "scores and reductions are relative to it")
+        raise RecipeError(
+            f"{place} has no row `{FULL}` of the method {FULL}",
+            "scores and reductions are relative to it",
+        )
 
 
 def _check_start(study: Study, name: str, place: str) -> None:
@@ -50,17 +65,28 @@ def _check_start(study: Study, name: str, place: str) -> None:
     if start is None:
         return
     if start not in study.folders:
-        raise RecipeError(f"unknown folder `{start}` in `folders.{name}.start` of {place}", did_you_mean(start, study.folders, "folders"))
+        raise RecipeError(
+            f"unknown folder `{start}` in `folders.{name}.start` of {place}",
+            did_you_mean(start, study.folders, "folders"),
+        )
     circle = _ancestors(study, name)
     if name in circle:
-        raise RecipeError(f"folders of {place} start in a circle: {' from '.join([name, *circle])}", "one must start from nothing")
+        raise RecipeError(
+            f"folders of {place} start in a circle: {' from '.join([name, *circle])}",
+            "one must start from nothing",
+        )
     order = list(study.folders)
     if order.index(start) > order.index(name):
-        raise RecipeError(f"`{name}` of {place} starts from `{start}`, which comes after it", f"move `{start}` above `{name}`")
+        raise RecipeError(
+            f"`{name}` of {place} starts from `{start}`, which comes after it",
+            f"move `{start}` above `{name}`",
+        )
 
 
 def _ancestors(study: Study, name: str) -> list[str]:
-    """Return what a folder starts from, and so on, until nothing or the first name that comes again."""
+    """Return what a folder starts from, and so on, until nothing or the first name that comes
+    again.
+    """
     found: list[str] = []
     start = study.folders[name].start
     while start in study.folders and start not in found:
@@ -77,12 +103,18 @@ def _check_row(study: Study, name: str, place: str) -> None:
     trained = study.folders[row.folder].method
     if row.method in TRAINED_WITH_MODEL and trained != row.method:
         found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
-        raise RecipeError(found, f"its readout is trained with the backbone: name a folder of the method {row.method}")
+        raise RecipeError(
+            found,
+            f"its readout is trained with the backbone: name a folder of the method {row.method}",
+        )
     if row.method not in CALIBRATED and row.target_reduction is not None:
         found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
         raise RecipeError(found, "leave it out")
     if row.second_stage and row.method != SECOND_STAGE:
-        raise RecipeError(f"`rows.{name}.second_stage` of {place} is for {SECOND_STAGE}, not for {row.method}", "leave it out")
+        raise RecipeError(
+            f"`rows.{name}.second_stage` of {place} is for {SECOND_STAGE}, not for {row.method}",
+            "leave it out",
+        )
 
 
 def _check_told_apart(study: Study, place: str) -> None:
@@ -93,15 +125,26 @@ def _check_told_apart(study: Study, place: str) -> None:
         shorter, longer = sorted((_stated(first), _stated(second)), key=len)
         if shorter.items() <= longer.items():
             found = f"the rows `{one}` and `{other}` of {place} cannot be told apart: {first.method} in `{first.folder}`"
-            raise RecipeError(found, "give one of them a folder of its own, or both another value of the same setting of exits")
+            raise RecipeError(
+                found,
+                "give one of them a folder of its own, or both another value of the same setting of exits",
+            )
 
 
 def _stated(row: Row) -> Settings:
     """Return the settings of a row that its record states."""
     if row.method in WITHOUT_CURVE:
         return {}
-    silent = () if row.method in ("mue", "calm") else ("exits.beta", "exits.tau", "exits.full_depth_steps")  # Eq. 11
-    stated = {key: value for key, value in row.settings.items() if key.startswith("exits.") and key not in (*silent, "exits.method")}
+    silent = (
+        ()
+        if row.method in ("mue", "calm")
+        else ("exits.beta", "exits.tau", "exits.full_depth_steps")
+    )  # Eq. 11
+    stated = {
+        key: value
+        for key, value in row.settings.items()
+        if key.startswith("exits.") and key not in (*silent, "exits.method")
+    }
     return {key: value for key, value in stated.items() if value is not None}
 
 
@@ -112,16 +155,28 @@ def _check_commands(study: Study, name: str, place: str) -> None:
     if row.method in CALIBRATED:
         _check_calibration(row, recipe, place)
     if row.method == "static":
-        _check_static(recipe, study.changed_recipe(study.folders[row.folder].settings).model.decompose, place)
+        _check_static(
+            recipe, study.changed_recipe(study.folders[row.folder].settings).model.decompose, place
+        )
 
 
 def _check_calibration(row: Row, recipe: Recipe, place: str) -> None:
-    target = recipe.calibration.target_reduction if row.target_reduction is None else row.target_reduction
+    target = (
+        recipe.calibration.target_reduction
+        if row.target_reduction is None
+        else row.target_reduction
+    )
     if not 0.0 < target < 1.0:
-        raise RecipeError(f"{place} has the target reduction {target:g}, expected a fraction above 0 and below 1", "0.4 stands for 40 %")
+        raise RecipeError(
+            f"{place} has the target reduction {target:g}, expected a fraction above 0 and below 1",
+            "0.4 stands for 40 %",
+        )
     fixed = [f"`exits.{stream}`" for stream in STREAMS if getattr(recipe.exits, stream) is not None]
     if fixed:
-        raise RecipeError(f"{place} is calibrated, but {', '.join(fixed)} is fixed", "leave it out, or null, to calibrate it")
+        raise RecipeError(
+            f"{place} is calibrated, but {', '.join(fixed)} is fixed",
+            "leave it out, or null, to calibrate it",
+        )
 
 
 def _check_static(recipe: Recipe, decompose: bool, place: str) -> None:
@@ -129,16 +184,23 @@ def _check_static(recipe: Recipe, decompose: bool, place: str) -> None:
     layers = [getattr(recipe.exits, stream) for stream in wanted]
     if any(layer is None or layer < 1 or layer % 1 for layer in layers):
         example = ", ".join(f"exits.{stream}: 3" for stream in wanted)
-        raise RecipeError(f"{place} needs an exit layer for each of {', '.join(wanted)}", f"for example settings: {{{example}}}")
+        raise RecipeError(
+            f"{place} needs an exit layer for each of {', '.join(wanted)}",
+            f"for example settings: {{{example}}}",
+        )
 
 
-def _check_settings(study: Study, settings: Settings, sections: tuple[str, ...], place: str) -> None:
+def _check_settings(
+    study: Study, settings: Settings, sections: tuple[str, ...], place: str
+) -> None:
     for key, value in settings.items():
         if key.partition(".")[0] not in sections:
             found = f"{place} has `{key}`, expected settings of {' or '.join(sections)}"
             raise RecipeError(found, "what all rows share is said with --set or `overrides`")
         if isinstance(value, Mapping) or "." not in key:
-            raise RecipeError(f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value")
+            raise RecipeError(
+                f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value"
+            )
     try:
         study.changed_recipe(settings)
     except RecipeError as error:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mue_cli import recipe as recipes
 from mue_cli.errors import RecipeError
+from mue_cli.experiment.run_folder import Run
 from mue_cli.files import write_text
-from mue_cli.runs import Run
-from mue_cli.schema import build, show
+from mue_cli.recipe import recipe as recipes
+from mue_cli.schema.schema import build, show
 from mue_cli.study.checks import check
 from mue_cli.study.journal import Journal
 from mue_cli.study.parts import Settings, Study
@@ -24,18 +24,23 @@ from mue_cli.study.parts import Settings, Study
 def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Return the study of a file, or of a name such as "shapes-caption".
 
-    overrides: "section.key=value" each, for every folder and row. Raises RecipeError, naming key and place.
+    overrides: "section.key=value" each, for every folder and row. Raises RecipeError, naming key
+    and place.
     """
     return _read(recipes.find(name_or_path, "study"), overrides)
 
 
 def kept(run: Run) -> Study | None:
-    """Return the study of a run folder, None when it has none. Raises RecipeError for a file edited into nonsense."""
+    """Return the study of a run folder, None when it has none. Raises RecipeError for a file edited
+    into nonsense.
+    """
     return _read(study_file(run)) if study_file(run).is_file() else None
 
 
 def check_same(run: Run, study: Study) -> None:
-    """Raise RecipeError when the run folder holds another study, or this one with other overrides: their rows would be mixed."""
+    """Raise RecipeError when the run folder holds another study, or this one with other overrides:
+    their rows would be mixed.
+    """
     before = kept(run)
     if before is None:
         return
@@ -44,7 +49,9 @@ def check_same(run: Run, study: Study) -> None:
         raise RecipeError(found, "name another folder with --run")
     if _values(before) != _values(study):
         found = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
-        raise RecipeError(found, "rows of both would be mixed: remove that folder, or name another with --run")
+        raise RecipeError(
+            found, "rows of both would be mixed: remove that folder, or name another with --run"
+        )
 
 
 def keep(run: Run, study: Study) -> None:
@@ -91,7 +98,9 @@ def trained_run(run: Run, seed: int, folder: str) -> Run:
 
 
 def decomposed_run(run: Run) -> Run | None:
-    """Return the first run folder of a run's study whose rows encode image and text apart, None without one."""
+    """Return the first run folder of a run's study whose rows encode image and text apart, None
+    without one.
+    """
     study = kept(run)
     for row in study.rows.values() if study else ():
         if study and study.changed_recipe(study.folders[row.folder].settings).model.decompose:
@@ -119,12 +128,20 @@ def _sets(study: Study) -> str:
 
 
 def _without_overridden(study: Study) -> Study:
-    """Leave out the settings that an override replaces: a row's settings are those that its record will state."""
+    """Leave out the settings that an override replaces: a row's settings are those that its record
+    will state.
+    """
     gone = {override.partition("=")[0].strip() for override in study.overrides}
 
     def rest(settings: Settings) -> Settings:
         return {key: value for key, value in settings.items() if key not in gone}
 
-    folders = {name: replace(folder, settings=rest(folder.settings)) for name, folder in study.folders.items()}
-    rows = {name: replace(row, settings=rest(row.settings), second_stage=rest(row.second_stage)) for name, row in study.rows.items()}
+    folders = {
+        name: replace(folder, settings=rest(folder.settings))
+        for name, folder in study.folders.items()
+    }
+    rows = {
+        name: replace(row, settings=rest(row.settings), second_stage=rest(row.second_stage))
+        for name, row in study.rows.items()
+    }
     return replace(study, folders=folders, rows=rows)

@@ -1,5 +1,7 @@
-"""The journal of one seed, finished.json: what earlier calls of `mue study` began and finished. It says more than the files do: records
-alone do not tell whether a curve is whole, nor for which target they were made."""
+"""The journal of one seed, finished.json: what earlier calls of `mue study` began and finished. It
+says more than the files do: records alone do not tell whether a curve is whole, nor for which
+target they were made.
+"""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ class Journal:
     path: Path
 
     def notes(self) -> dict[str, object]:
-        """Return everything noted, by key. Raises DataError for a file that was edited into nonsense."""
+        """Return everything noted, by key. Raises DataError for a file that was edited into
+        nonsense.
+        """
         if not self.path.exists():
             return {}
         try:
@@ -22,9 +26,16 @@ class Journal:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise DataError(f"`{self.path}` is no JSON object", "remove it: what is trained stays, rows are evaluated again")
+            raise DataError(
+                f"`{self.path}` is no JSON object",
+                "remove it: what is trained stays, rows are evaluated again",
+            )
         return found
 
     def note(self, key: str, value: object) -> None:
-        """Put one value in place of the key's earlier one; the file is either the old or the new one."""
-        write_text(self.path, json.dumps({**self.notes(), key: value}, ensure_ascii=False, indent=1) + "\n")
+        """Put one value in place of the key's earlier one; the file is either the old or the new
+        one.
+        """
+        write_text(
+            self.path, json.dumps({**self.notes(), key: value}, ensure_ascii=False, indent=1) + "\n"
+        )

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mue_cli import recipe as recipes
-from mue_cli.recipe import Recipe
-from mue_cli.roster import MethodName
-from mue_cli.schema import Fraction, Natural
+from mue_cli.exits.catalogue import MethodName
+from mue_cli.recipe import recipe as recipes
+from mue_cli.recipe.recipe import Recipe
+from mue_cli.schema.schema import Fraction, Natural
 
 FULL = "full"
 """The row that scores and reductions are relative to, and its method."""
@@ -22,7 +22,9 @@ Settings = dict[str, object]
 
 @dataclass(frozen=True)
 class Folder:
-    """One training. start: the folder of the same seed whose weights it begins from; None: as the recipe says. settings: of training."""
+    """One training. start: the folder of the same seed whose weights it begins from; None: as the
+    recipe says. settings: of training.
+    """
 
     start: str | None = None
     method: Literal["full", "static", "mue", "calm", "pabee", "deecap"] = "full"
@@ -31,9 +33,10 @@ class Folder:
 
 @dataclass(frozen=True)
 class Row:
-    """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for (None: the recipe's). settings: of
-    calibration and evaluation. second_stage: of the training of deebert's classifiers. sweep: evaluate its trade-off curve too, where it
-    has one."""
+    """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for
+    (None: the recipe's). settings: of calibration and evaluation. second_stage: of the training of
+    deebert's classifiers. sweep: evaluate its trade-off curve too, where it has one.
+    """
 
     folder: str
     method: MethodName
@@ -45,8 +48,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """recipe: what folders and rows change. folders, rows: by name, in the order they run. seeds: each trains and evaluates everything.
-    overrides: "section.key=value" each, as `--set` gives them; they win everywhere."""
+    """recipe: what folders and rows change. folders, rows: by name, in the order they run. seeds:
+    each trains and evaluates everything. overrides: "section.key=value" each, as `--set` gives
+    them; they win everywhere.
+    """
 
     name: str
     recipe: str

@@ -8,12 +8,12 @@ from functools import cache
 from hashlib import sha256
 from itertools import chain
 
-from mue_cli.data.manifest import read_manifest
+from mue_cli.data.store.manifest import read_manifest
 from mue_cli.errors import MissingStepError, RecipeError
-from mue_cli.recipe import Recipe
-from mue_cli.roster import CALIBRATED, WITHOUT_CURVE
-from mue_cli.runs import Run
-from mue_cli.schema import show
+from mue_cli.exits.catalogue import CALIBRATED, WITHOUT_CURVE
+from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe.recipe import Recipe
+from mue_cli.schema.schema import show
 from mue_cli.study.entries import evaluated, row_records
 from mue_cli.study.file import journal, trained_run
 from mue_cli.study.journal import Journal
@@ -24,8 +24,10 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Line:
-    """words: of the command line, without the leading `mue`. key: of the seed's journal. begun: what stands there when the line starts.
-    finished: gives what stands there when it has ended well, and is called then."""
+    """words: of the command line, without the leading `mue`. key: of the seed's journal. begun:
+    what stands there when the line starts. finished: gives what stands there when it has ended
+    well, and is called then.
+    """
 
     words: Words
     key: str
@@ -44,7 +46,8 @@ class RowPlan:
 
 
 def plan(study: Study, run: Run, seeds: Sequence[int], rows: Sequence[str]) -> list[RowPlan]:
-    """Return what is to be done, in order; a folder that several rows share is trained with the first.
+    """Return what is to be done, in order; a folder that several rows share is trained with the
+    first.
 
     Raises RecipeError for a folder that was trained otherwise than the study says now.
     """
@@ -64,9 +67,18 @@ class _SeedPlan:
 
     def row_plans(self, rows: Sequence[str]) -> list[RowPlan]:
         folders = {self._study.rows[row].folder for row in rows if not self._is_done(row)}
-        trained_anew = {folder for folder in folders if not self._is_trained(folder)}  # and lose their records
-        done = {row for row in rows if self._is_done(row) and self._study.rows[row].folder not in trained_anew}
-        return [RowPlan(row, self._seed, () if row in done else tuple(self._lines(row)), self._journal) for row in rows]
+        trained_anew = {
+            folder for folder in folders if not self._is_trained(folder)
+        }  # and lose their records
+        done = {
+            row
+            for row in rows
+            if self._is_done(row) and self._study.rows[row].folder not in trained_anew
+        }
+        return [
+            RowPlan(row, self._seed, () if row in done else tuple(self._lines(row)), self._journal)
+            for row in rows
+        ]
 
     def _is_done(self, name: str) -> bool:
         """Whether a row's lines, as they are now, all ended well, and their record is still there."""
@@ -76,7 +88,9 @@ class _SeedPlan:
         return same and bool(row_records(self._study, self._run, self._seed, name))
 
     def _noted(self, name: str) -> Mapping[str, object]:
-        """Return what the journal says of a row; one from before settings were kept has the lines alone."""
+        """Return what the journal says of a row; one from before settings were kept has the lines
+        alone.
+        """
         noted = self._notes.get(f"row {name}")
         return {"lines": None, **noted} if isinstance(noted, dict) else {"lines": noted}
 
@@ -84,14 +98,21 @@ class _SeedPlan:
         """Return all that makes a row's record what it is, once its folder is trained."""
         row = self._study.rows[name]
         recipe = self._study.changed_recipe(row.settings)
-        found = {section: asdict(getattr(recipe, section)) for section in ("exits", "inference", "search", "evaluation", "calibration")}
+        found = {
+            section: asdict(getattr(recipe, section))
+            for section in ("exits", "inference", "search", "evaluation", "calibration")
+        }
         if row.method == SECOND_STAGE:
             found["second_stage"] = asdict(self._study.changed_recipe(row.second_stage).training)
         return _as_json({**found, **_data(recipe)})
 
     def _is_trained(self, name: str) -> bool:
         noted = self._notes.get(f"folder {name}")
-        return isinstance(noted, dict) and bool(noted.get("finished")) and self._at(name).checkpoint.exists()
+        return (
+            isinstance(noted, dict)
+            and bool(noted.get("finished"))
+            and self._at(name).checkpoint.exists()
+        )
 
     def _lines(self, name: str) -> list[Line]:
         """Return the training of a row's folder and the row's own lines, both without what is done."""
@@ -100,8 +121,12 @@ class _SeedPlan:
         words = self._row_words(name)
         texts = [_text(each) for each in words]
         lines = [self._row_line(name, each, texts, done) for done, each in enumerate(words)]
-        if row.method == SECOND_STAGE and row.folder not in self._planned:  # otherwise its training removes what there is
-            lines = _after_second_stage(lines, self._at(row.folder), self._has_heads(name, texts[0]))
+        if (
+            row.method == SECOND_STAGE and row.folder not in self._planned
+        ):  # otherwise its training removes what there is
+            lines = _after_second_stage(
+                lines, self._at(row.folder), self._has_heads(name, texts[0])
+            )
         return training + lines
 
     def _row_line(self, name: str, words: Words, texts: list[str], done: int) -> Line:
@@ -116,7 +141,11 @@ class _SeedPlan:
     def _has_heads(self, name: str, line: str) -> bool:
         """Whether the second stage ended well, as it is now."""
         noted, stage = self._noted(name), {"second_stage": self._settings(name)["second_stage"]}
-        return isinstance(noted["lines"], list) and noted["lines"][:1] == [line] and _agree(noted, stage)
+        return (
+            isinstance(noted["lines"], list)
+            and noted["lines"][:1] == [line]
+            and _agree(noted, stage)
+        )
 
     def _training_lines(self, name: str) -> list[Line]:
         """Return the lines that train a folder, those of its start first."""
@@ -125,8 +154,15 @@ class _SeedPlan:
             return []
         self._planned.add(name)
         start = self._study.folders[name].start
-        words = training_words(self._study, self._at(name), self._seed, name, self._at(start) if start else None)
-        line = Line(words, f"folder {name}", self._training(name), lambda: self._training(name) | {"finished": True})
+        words = training_words(
+            self._study, self._at(name), self._seed, name, self._at(start) if start else None
+        )
+        line = Line(
+            words,
+            f"folder {name}",
+            self._training(name),
+            lambda: self._training(name) | {"finished": True},
+        )
         return [*(self._training_lines(start) if start else []), line]
 
     def _row_words(self, name: str) -> list[Words]:
@@ -135,20 +171,29 @@ class _SeedPlan:
     def _check_same(self, name: str) -> None:
         """Raise RecipeError when a folder holds a training that is not the study's any more."""
         here, noted = self._at(name), self._notes.get(f"folder {name}")
-        if not isinstance(noted, dict) or not any(path.exists() for path in (here.checkpoint, here.last_state, here.records)):
+        if not isinstance(noted, dict) or not any(
+            path.exists() for path in (here.checkpoint, here.last_state, here.records)
+        ):
             return
         before, now = (_flat({**each, "finished": None}) for each in (noted, self._training(name)))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 found = f"`{here.folder}` was trained with {key} {show(before.get(key))}, now it is {show(now.get(key))}"
-                raise RecipeError(found, "remove that folder to train it anew, or name another with --run")
+                raise RecipeError(
+                    found, "remove that folder to train it anew, or name another with --run"
+                )
 
     def _describe(self, name: str) -> dict[str, object]:
         """Return all that makes a training what it is, as JSON would give it back."""
         folder = self._study.folders[name]
         recipe = replace(self._study.changed_recipe(folder.settings), seed=self._seed)
         start = self._training(folder.start) if folder.start else None
-        parts = {"method": folder.method, "start": start, "data": asdict(recipe.data), "model": asdict(recipe.model)}
+        parts = {
+            "method": folder.method,
+            "start": start,
+            "data": asdict(recipe.data),
+            "model": asdict(recipe.model),
+        }
         return _as_json({**parts, "training": asdict(recipe.training)})
 
     def _at(self, folder: str) -> Run:
@@ -156,9 +201,21 @@ class _SeedPlan:
 
 
 def training_words(study: Study, here: Run, seed: int, name: str, start: Run | None) -> Words:
-    """Return the command line that trains a folder: from the first step, or on from where it was stopped."""
+    """Return the command line that trains a folder: from the first step, or on from where it was
+    stopped.
+    """
     folder = study.folders[name]
-    words = ["finetune", "--recipe", study.recipe, "--run", str(here.folder), "--seed", str(seed), "--method", folder.method]
+    words = [
+        "finetune",
+        "--recipe",
+        study.recipe,
+        "--run",
+        str(here.folder),
+        "--seed",
+        str(seed),
+        "--method",
+        folder.method,
+    ]
     words += ["--weights", str(start.folder)] if start else []
     words += _sets([*as_overrides(folder.settings), *study.overrides])
     if here.last_state.exists():
@@ -178,7 +235,11 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
         second = _sets([*as_overrides(row.second_stage), *study.overrides])
         lines.append(["finetune", *shared, "--seed", str(seed), "--method", row.method, *second])
     if row.method in CALIBRATED:
-        target = [] if row.target_reduction is None else ["--target-reduction", f"{row.target_reduction:g}"]
+        target = (
+            []
+            if row.target_reduction is None
+            else ["--target-reduction", f"{row.target_reduction:g}"]
+        )
         lines.append(["calibrate", *shared, "--method", row.method, *target, *settings])
     sweep = ["--sweep"] if row.sweep and row.method not in WITHOUT_CURVE else []
     lines.append(["evaluate", *shared, "--method", row.method, "--split", SPLIT, *sweep, *settings])
@@ -190,7 +251,9 @@ def _sets(settings: Sequence[str]) -> list[str]:
 
 
 def _after_second_stage(lines: list[Line], here: Run, noted: bool) -> list[Line]:
-    """Return the lines without the second stage when it was finished beside this very backbone; one that was cut short is run anew."""
+    """Return the lines without the second stage when it was finished beside this very backbone; one
+    that was cut short is run anew.
+    """
     own = here.folder / f"{SECOND_STAGE}.safetensors"
     if not own.exists():
         return lines
@@ -205,7 +268,9 @@ def _agree(noted: Mapping[str, object], now: Mapping[str, object]) -> bool:
 
 
 def _data(recipe: Recipe) -> dict[str, object]:
-    """Return what tells prepared data from other data, nothing before it was prepared: the manifest but for dates and versions."""
+    """Return what tells prepared data from other data, nothing before it was prepared: the manifest
+    but for dates and versions.
+    """
     try:
         manifest = replace(read_manifest(recipe.data.folder), prepared="", versions={})
     except MissingStepError:
@@ -228,5 +293,9 @@ def _text(words: Words) -> str:
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        found |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return found

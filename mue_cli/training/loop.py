@@ -1,4 +1,6 @@
-"""The training loop: AdamW, warm-up and decay, validation, the best weights kept, resumable at every validation."""
+"""The training loop: AdamW, warm-up and decay, validation, the best weights kept, resumable at
+every validation.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +13,7 @@ from torch import nn
 
 from mue_cli.data.batches import Batch
 from mue_cli.errors import MueError
-from mue_cli.recipe import TrainingSection
+from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.schedule import learning_rate_factor
 from mue_cli.training.stages import Loss, Stage
 
@@ -20,7 +22,9 @@ BETAS = (0.9, 0.999)
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did. losses: per layer that is trained. score: of the validation after this step, else None."""
+    """What one step did. losses: per layer that is trained. score: of the validation after this
+    step, else None.
+    """
 
     step: int
     num_steps: int
@@ -37,7 +41,8 @@ class Hooks:
     """What the loop asks of its caller.
 
     validate: score of what is trained as it is, larger is better. report: called after every step.
-    keep_best: called when a validation is the best so far. keep_state: called with all that resuming needs, after every validation.
+    keep_best: called when a validation is the best so far. keep_state: called with all that
+    resuming needs, after every validation.
     """
 
     validate: Callable[[], float]
@@ -53,11 +58,18 @@ def finetune(
     hooks: Hooks,
     state: Mapping[str, Any] | None = None,
 ) -> float:
-    """Train in place and return the best validation score; modules are left with their last weights, the best were handed to keep_best.
+    """Train in place and return the best validation score; modules are left with their last
+    weights, the best were handed to keep_best.
 
-    batches: an endless stream of batches, from a given number on. state: what keep_state received, to go on from there.
+    batches: an endless stream of batches, from a given number on. state: what keep_state received,
+    to go on from there.
     """
-    optimizer = torch.optim.AdamW(_parameter_groups(stage, settings.weight_decay), lr=settings.learning_rate, betas=BETAS, fused=True)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(stage, settings.weight_decay),
+        lr=settings.learning_rate,
+        betas=BETAS,
+        fused=True,
+    )
     first, best = (0, float("-inf")) if state is None else _restore(state, stage, optimizer)
     stream = batches(first * settings.accumulation)
     for step in range(first, settings.steps):
@@ -65,11 +77,18 @@ def finetune(
         stage.before_step(step)
         _set_training(stage)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * learning_rate_factor(step, settings.steps, settings.warmup)
+            group["lr"] = settings.learning_rate * learning_rate_factor(
+                step, settings.steps, settings.warmup
+            )
         optimizer.zero_grad(set_to_none=True)
-        loss = _backward(settings.accumulation, (stage.loss(part, step) for part in islice(stream, settings.accumulation)))
+        loss = _backward(
+            settings.accumulation,
+            (stage.loss(part, step) for part in islice(stream, settings.accumulation)),
+        )
         if not torch.isfinite(loss.total):
-            raise MueError(f"the loss is not finite at step {step + 1}", "lower training.learning_rate")
+            raise MueError(
+                f"the loss is not finite at step {step + 1}", "lower training.learning_rate"
+            )
         norm = nn.utils.clip_grad_norm_(_parameters(stage), settings.clip_norm)
         optimizer.step()
         seconds = time.perf_counter() - started
@@ -108,15 +127,26 @@ def _backward(count: int, losses: Iterable[Loss]) -> Loss:
 
 
 def _parameters(stage: Stage) -> list[nn.Parameter]:
-    return [parameter for module in stage.modules.values() for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        parameter
+        for module in stage.modules.values()
+        for parameter in module.parameters()
+        if parameter.requires_grad
+    ]
 
 
 def _parameter_groups(stage: Stage, weight_decay: float) -> list[dict[str, Any]]:
     """Decay matrices, not biases, norms and scales."""
     trained = _parameters(stage)
     return [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [parameter for parameter in trained if parameter.ndim > 1],
+            "weight_decay": weight_decay,
+        },
+        {
+            "params": [parameter for parameter in trained if parameter.ndim <= 1],
+            "weight_decay": 0.0,
+        },
     ]
 
 
@@ -132,7 +162,9 @@ def _set_evaluation(stage: Stage) -> None:
         module.eval()
 
 
-def _state(step: int, best: float, stage: Stage, optimizer: torch.optim.Optimizer) -> dict[str, object]:
+def _state(
+    step: int, best: float, stage: Stage, optimizer: torch.optim.Optimizer
+) -> dict[str, object]:
     return {
         "step": step,
         "best": best,
@@ -142,7 +174,9 @@ def _state(step: int, best: float, stage: Stage, optimizer: torch.optim.Optimize
     }
 
 
-def _restore(state: Mapping[str, Any], stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def _restore(
+    state: Mapping[str, Any], stage: Stage, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
     for name, module in stage.modules.items():
         module.load_state_dict(state[name])
     optimizer.load_state_dict(state["optimizer"])

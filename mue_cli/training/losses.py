@@ -1,6 +1,8 @@
-"""The task loss of one layer, how the layers' losses become one (Eq. 12-13), and what imitated states are compared with.
+"""The task loss of one layer, how the layers' losses become one (Eq. 12-13), and what imitated
+states are compared with.
 
-Shape letters: B rows, T positions, M positions that have a target, D embed, V classes (the vocabulary, or the answers), N layers.
+Shape letters: B rows, T positions, M positions that have a target, D embed, V classes (the
+vocabulary, or the answers), N layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,9 +39,11 @@ def asked(states: Sequence[Tensor], targets: Tensor, answer_ids: Sequence[int] =
 
 
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean over M targets of cross-entropy with label smoothing as OFA has it: smoothing / (V - 1) to every wrong class.
+    """Return the mean over M targets of cross-entropy with label smoothing as OFA has it: smoothing
+    / (V - 1) to every wrong class.
 
-    logits: (M, V); classes at -inf are not in the running and take no share of the smoothing. targets: (M,).
+    logits: (M, V); classes at -inf are not in the running and take no share of the smoothing.
+    targets: (M,).
     """
     log_probs = torch.log_softmax(logits.float(), dim=1)
     wanted = log_probs.gather(1, targets[:, None]).squeeze(1)
@@ -52,9 +56,14 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
 
 
 def read_losses(found: Asked, read: Read, smoothing: float) -> Tensor:
-    """Return (N,): the task loss of every layer whose states are given, through the readout of that layer."""
+    """Return (N,): the task loss of every layer whose states are given, through the readout of that
+    layer.
+    """
     return torch.stack(
-        [smoothed_cross_entropy(read(state, layer), found.targets, smoothing) for layer, state in enumerate(found.states, start=1)]
+        [
+            smoothed_cross_entropy(read(state, layer), found.targets, smoothing)
+            for layer, state in enumerate(found.states, start=1)
+        ]
     )
 
 
@@ -67,15 +76,19 @@ def layer_losses(
 ) -> Tensor:
     """Return (N,): the task loss of every decoder layer through the shared head (Eq. 12).
 
-    states: N tensors (B, T, D). targets: (B, T), PAD_ID where nothing is asked. allowed_ids: tokens that compete (closed-set answers).
+    states: N tensors (B, T, D). targets: (B, T), PAD_ID where nothing is asked. allowed_ids: tokens
+    that compete (closed-set answers).
     """
-    return read_losses(asked(states, targets), lambda state, _: _restrict(logits_of(state), allowed_ids), smoothing)
+    return read_losses(
+        asked(states, targets), lambda state, _: _restrict(logits_of(state), allowed_ids), smoothing
+    )
 
 
 def combine(losses: Tensor, how: str) -> Tensor:
     """Combine the layers' losses (N,).
 
-    `mean` (Eq. 13), `sum` (the release), `weighted` (layer i counts i times: PABEE, CALM) or `last` (plain fine-tuning, no multiple exits).
+    `mean` (Eq. 13), `sum` (the release), `weighted` (layer i counts i times: PABEE, CALM) or `last`
+    (plain fine-tuning, no multiple exits).
     """
     match how:
         case "mean":
@@ -90,14 +103,20 @@ def combine(losses: Tensor, how: str) -> Tensor:
 
 
 def imitation_loss(imitated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Return the mean over all pairs of layers i < m, and over positions, of 1 - cosine of layer m's state as layer i imitates it.
+    """Return the mean over all pairs of layers i < m, and over positions, of 1 - cosine of layer
+    m's state as layer i imitates it.
 
-    imitated: of layers i = 1..N - 1, (N - i, M, D): layers i + 1..N as seen from i. real: N tensors (M, D), not moved by this loss.
+    imitated: of layers i = 1..N - 1, (N - i, M, D): layers i + 1..N as seen from i. real: N tensors
+    (M, D), not moved by this loss.
     """
     pairs = [
-        (state, real[layer + number].detach()) for layer, states in enumerate(imitated, start=1) for number, state in enumerate(states)
+        (state, real[layer + number].detach())
+        for layer, states in enumerate(imitated, start=1)
+        for number, state in enumerate(states)
     ]
-    return torch.stack([1.0 - F.cosine_similarity(state, wanted, dim=-1).mean() for state, wanted in pairs]).mean()
+    return torch.stack(
+        [1.0 - F.cosine_similarity(state, wanted, dim=-1).mean() for state, wanted in pairs]
+    ).mean()
 
 
 def _restrict(logits: Tensor, allowed_ids: Sequence[int]) -> Tensor:

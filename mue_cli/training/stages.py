@@ -1,4 +1,5 @@
-"""What is trained by which loss, one function per way of training; the loop (mue_cli/training/loop.py) is the same for all.
+"""What is trained by which loss, one function per way of training; the loop
+(mue_cli/training/loop.py) is the same for all.
 
 | stage | moves | loss |
 | --- | --- | --- |
@@ -19,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from mue_cli.data.batches import Batch
-from mue_cli.exits.readouts import Head, ImitationReadout, LayerHeads
+from mue_cli.exits.heads import Head, ImitationReadout, LayerHeads
 from mue_cli.model.ofa import OFA
-from mue_cli.recipe import TrainingSection
+from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.losses import Asked, asked, combine, imitation_loss, layer_losses, read_losses
 
 
@@ -35,8 +36,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Stage:
-    """modules: what moves, by name; resuming restores it. loss: of a batch at a step, from 0. still: parts of the modules that stay in
-    evaluation mode. before_step: called once at the start of each step."""
+    """modules: what moves, by name; resuming restores it. loss: of a batch at a step, from 0.
+    still: parts of the modules that stay in evaluation mode. before_step: called once at the start
+    of each step.
+    """
 
     modules: Mapping[str, nn.Module]
     loss: Callable[[Batch, int], Loss]
@@ -45,7 +48,9 @@ class Stage:
 
 
 def own_head(model: OFA, answer_ids: Sequence[int] = ()) -> Head:
-    """Return the model's head with its weights as they are now: of the whole vocabulary, or of a closed set's answers."""
+    """Return the model's head with its weights as they are now: of the whole vocabulary, or of a
+    closed set's answers.
+    """
     return Head(model.decoder.layer_norm, model.decoder.projection(answer_ids or None))
 
 
@@ -55,41 +60,72 @@ def start_heads(heads: LayerHeads, model: OFA, answer_ids: Sequence[int] = ()) -
     heads.start_from(model.decoder.layer_norm, weight[list(answer_ids)] if answer_ids else weight)
 
 
-def shared_head(model: OFA, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()) -> Stage:
+def shared_head(
+    model: OFA, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()
+) -> Stage:
     """Train the model, its head reading every layer (Eq. 12-13)."""
 
     def loss(batch: Batch, step: int) -> Loss:
         states, targets = _teach(model, batch, decompose)
-        layers = layer_losses(states, targets, model.decoder.logits, settings.label_smoothing, answer_ids)
-        return Loss(combine(layers, settings.layer_loss if step >= _first_joint(settings) else "last"), layers)
+        layers = layer_losses(
+            states, targets, model.decoder.logits, settings.label_smoothing, answer_ids
+        )
+        return Loss(
+            combine(layers, settings.layer_loss if step >= _first_joint(settings) else "last"),
+            layers,
+        )
 
     return Stage({"model": model}, loss, _frozen_parts(model, settings))
 
 
-def layer_heads(model: OFA, heads: LayerHeads, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()) -> Stage:
+def layer_heads(
+    model: OFA,
+    heads: LayerHeads,
+    settings: TrainingSection,
+    decompose: bool,
+    answer_ids: Sequence[int] = (),
+) -> Stage:
     """Train the model and its heads together (Zhou et al., NeurIPS 2020): deeper layers count more.
 
-    While the last layer is trained alone, the heads follow as copies of the model's: weights kept then have heads too.
+    While the last layer is trained alone, the heads follow as copies of the model's: weights kept
+    then have heads too.
     """
 
     def loss(batch: Batch, step: int) -> Loss:
         found = asked(*_teach(model, batch, decompose), answer_ids)
-        layers = read_losses(found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing)
-        return Loss(combine(layers, "weighted" if step >= _first_joint(settings) else "last"), layers)
+        layers = read_losses(
+            found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing
+        )
+        return Loss(
+            combine(layers, "weighted" if step >= _first_joint(settings) else "last"), layers
+        )
 
     def before_step(step: int) -> None:
         if step <= _first_joint(settings):
             start_heads(heads, model, answer_ids)
 
     start_heads(heads, model, answer_ids)
-    return Stage({"model": model, "readout": heads}, loss, _frozen_parts(model, settings), before_step)
+    return Stage(
+        {"model": model, "readout": heads}, loss, _frozen_parts(model, settings), before_step
+    )
 
 
-def imitation(model: OFA, readout: ImitationReadout, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()) -> Stage:
-    """Train the model and its imitation network together (Fei et al., CVPR 2022): task losses weighted by depth, plus the imitation's."""
+def imitation(
+    model: OFA,
+    readout: ImitationReadout,
+    settings: TrainingSection,
+    decompose: bool,
+    answer_ids: Sequence[int] = (),
+) -> Stage:
+    """Train the model and its imitation network together (Fei et al., CVPR 2022): task losses
+    weighted by depth, plus the imitation's.
+    """
 
     def loss(batch: Batch, step: int) -> Loss:
-        found, head = asked(*_teach(model, batch, decompose), answer_ids), own_head(model, answer_ids)
+        found, head = (
+            asked(*_teach(model, batch, decompose), answer_ids),
+            own_head(model, answer_ids),
+        )
         layers = read_losses(found, partial(_read, readout, head), settings.label_smoothing)
         if step < _first_joint(settings):
             return Loss(combine(layers, "last"), layers)
@@ -98,12 +134,22 @@ def imitation(model: OFA, readout: ImitationReadout, settings: TrainingSection, 
     return Stage({"model": model, "readout": readout}, loss, _frozen_parts(model, settings))
 
 
-def frozen_model(model: OFA, heads: LayerHeads, settings: TrainingSection, decompose: bool, answer_ids: Sequence[int] = ()) -> Stage:
-    """Train heads alone, on a model in evaluation mode that nothing moves (Xin et al., ACL 2020, second stage)."""
+def frozen_model(
+    model: OFA,
+    heads: LayerHeads,
+    settings: TrainingSection,
+    decompose: bool,
+    answer_ids: Sequence[int] = (),
+) -> Stage:
+    """Train heads alone, on a model in evaluation mode that nothing moves (Xin et al., ACL 2020,
+    second stage).
+    """
 
     def loss(batch: Batch, step: int) -> Loss:
         found = _asked_of_heads(model, batch, decompose, answer_ids)
-        layers = read_losses(found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing)
+        layers = read_losses(
+            found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing
+        )
         return Loss(layers.sum(), layers)
 
     model.eval()
@@ -112,8 +158,16 @@ def frozen_model(model: OFA, heads: LayerHeads, settings: TrainingSection, decom
 
 
 @torch.no_grad()
-def heads_accuracy(model: OFA, heads: LayerHeads, batches: Iterable[Batch], decompose: bool, answer_ids: Sequence[int] = ()) -> float:
-    """Return the percentage of targets that the heads give, their mean, each told the right words so far."""
+def heads_accuracy(
+    model: OFA,
+    heads: LayerHeads,
+    batches: Iterable[Batch],
+    decompose: bool,
+    answer_ids: Sequence[int] = (),
+) -> float:
+    """Return the percentage of targets that the heads give, their mean, each told the right words
+    so far.
+    """
     head, right, total = own_head(model, answer_ids), 0, 0
     for batch in batches:
         found = _asked_of_heads(model, batch, decompose, answer_ids)
@@ -126,7 +180,9 @@ def heads_accuracy(model: OFA, heads: LayerHeads, batches: Iterable[Batch], deco
 def _teach(model: OFA, batch: Batch, decompose: bool) -> tuple[list[Tensor], Tensor]:
     """Return the states of all layers under teacher forcing, and the targets."""
     device = model.decoder.layer_norm.weight.device
-    images, source, words = (part.to(device) for part in (batch.images, batch.source_tokens, batch.decoder_tokens))
+    images, source, words = (
+        part.to(device) for part in (batch.images, batch.source_tokens, batch.decoder_tokens)
+    )
     return model(images, source, words, decompose), batch.target_tokens.to(device)
 
 
@@ -143,7 +199,9 @@ def _read(readout: LayerHeads | ImitationReadout, head: Head, states: Tensor, la
 
 def _imitation(found: Asked, readout: ImitationReadout, head: Head) -> Tensor:
     seen = [head.norm(state) for state in found.states]
-    return imitation_loss([readout.imitate(state, layer) for layer, state in enumerate(seen[:-1], start=1)], seen)
+    return imitation_loss(
+        [readout.imitate(state, layer) for layer, state in enumerate(seen[:-1], start=1)], seen
+    )
 
 
 def _first_joint(settings: TrainingSection) -> int:

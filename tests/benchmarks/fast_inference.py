@@ -1,10 +1,13 @@
-"""What the fast path saves, and whether exits pay on top of it: OFA-base, 480 px, float32, one process, one thread.
+"""What the fast path saves, and whether exits pay on top of it: OFA-base, 480 px, float32, one
+process, one thread.
 
-    python tests/benchmarks/fast_inference.py [PART ...] [--weights FOLDER] [--image-size 480] [--json FILE]
+    python tests/benchmarks/fast_inference.py [PART ...] [--weights FOLDER] [--image-size 480]
+    [--json FILE]
 
-Parts: reference, ceilings, rule, exits, precision, throughput, memory; all when none is named (about ten minutes). Every comparison runs
-both sides turn by turn in this process and gives medians. Weights are random unless a folder is named: times do not depend on them, and
-generation is made to last 17 steps by forbidding an earlier end.
+Parts: reference, ceilings, rule, exits, precision, throughput, memory; all when none is named
+(about ten minutes). Every comparison runs both sides turn by turn in this process and gives
+medians. Weights are random unless a folder is named: times do not depend on them, and generation is
+made to last 17 steps by forbidding an earlier end.
 """
 
 import argparse
@@ -31,8 +34,8 @@ from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method, full, mue, static
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.trace import Trace
+from mue_cli.inference.cpu import packed
 from mue_cli.inference.encode import encode
-from mue_cli.inference.packed import packed
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.precision import at_precision
 from mue_cli.inference.search import Generated, generate
@@ -40,7 +43,7 @@ from mue_cli.model import checkpoint
 from mue_cli.model.config import preset
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import find_pretrained
-from mue_cli.recipe import SearchSection
+from mue_cli.recipe.recipe import SearchSection
 
 PROMPT = [0, 99, 473, 5, 2274, 6190, 116, 2]
 LONG = SearchSection(beam=5, min_tokens=16)
@@ -64,14 +67,23 @@ class Bench:
     def of(cls, fast: OFA, image_size: int) -> "Bench":
         """Return a bench that runs a model as it is given."""
         bench = cls.__new__(cls)
-        bench.plain, bench.image_size, bench.fast, bench.tables = fast, image_size, fast, PositionTables(fast)
+        bench.plain, bench.image_size, bench.fast, bench.tables = (
+            fast,
+            image_size,
+            fast,
+            PositionTables(fast),
+        )
         return bench
 
     def inputs(self, rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
-        return torch.rand(rows, 3, self.image_size, self.image_size, generator=generator) * 2 - 1, torch.tensor([PROMPT] * rows)
+        return torch.rand(
+            rows, 3, self.image_size, self.image_size, generator=generator
+        ) * 2 - 1, torch.tensor([PROMPT] * rows)
 
-    def run(self, method: Method, images: Tensor, tokens: Tensor, search: SearchSection = LONG) -> tuple[list[Generated], list[Trace]]:
+    def run(
+        self, method: Method, images: Tensor, tokens: Tensor, search: SearchSection = LONG
+    ) -> tuple[list[Generated], list[Trace]]:
         """Caption a batch; return the hypotheses and the traces."""
         encoded = encode(self.fast, self.tables, method, images, tokens)
         results = generate(self.fast, self.tables, method, encoded, search)
@@ -108,7 +120,10 @@ def reference(bench: Bench) -> dict[str, object]:
     method = full(decompose=False)
     encoded = encode(bench.fast, bench.tables, method, images, tokens)
     slow_encoded = reference_way.encode(bench.plain, images, tokens)
-    fast, slow = bench.run(method, images, tokens)[0], reference_way.generate(bench.plain, slow_encoded, LONG)
+    fast, slow = (
+        bench.run(method, images, tokens)[0],
+        reference_way.generate(bench.plain, slow_encoded, LONG),
+    )
     names = ("ResNet", "encoder", "decoding")
     times = turns(
         [
@@ -123,17 +138,22 @@ def reference(bench: Bench) -> dict[str, object]:
     )
     parts = {"fast": times[:3], "reference": times[3:]}
     answer: dict[str, object] = {
-        "tokens equal": [h.tokens for h in fast[0].hypotheses] == [h.tokens for h in slow[0].hypotheses],
+        "tokens equal": [h.tokens for h in fast[0].hypotheses]
+        == [h.tokens for h in slow[0].hypotheses],
         "steps": len(fast[0].exit_layers),
     }
     for side, (resnet, whole, decoding) in parts.items():
-        answer[f"{side} seconds"] = dict(zip(names, (resnet, whole - resnet, decoding), strict=True)) | {"total": whole + decoding}
+        answer[f"{side} seconds"] = dict(
+            zip(names, (resnet, whole - resnet, decoding), strict=True)
+        ) | {"total": whole + decoding}
     answer["times faster"] = sum(times[4:]) / sum(times[1:3])
     return answer
 
 
 def ceilings(bench: Bench) -> dict[str, object]:
-    """Compare the encoder with the machine's matrix products, and a decoding step with the time to read its weights once."""
+    """Compare the encoder with the machine's matrix products, and a decoding step with the time to
+    read its weights once.
+    """
     config = bench.plain.config
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
     buffer = torch.randn(2**27)
@@ -143,7 +163,9 @@ def ceilings(bench: Bench) -> dict[str, object]:
     layer = bench.fast.encoder.layers[0]
     square = torch.nn.Linear(2048, 2048, bias=False)
     square_fast = type(bench.fast.encoder.layers[0].fc1)
-    packed_square = square_fast(square.weight, None) if square_fast is not torch.nn.Linear else square
+    packed_square = (
+        square_fast(square.weight, None) if square_fast is not torch.nn.Linear else square
+    )
     method = full(decompose=True)
     encoded = encode(bench.fast, bench.tables, method, images, tokens)
     short, long = SearchSection(beam=1, min_tokens=4, max_tokens=4), GREEDY
@@ -165,7 +187,10 @@ def ceilings(bench: Bench) -> dict[str, object]:
     rate = 2 * encoder_layer_macs(config, stream.hidden.shape[1]) / one_layer
     best = 2 * 2048**3 / min(product, packed_product)
     return {
-        "matrix product GFLOP/s": {"torch.mm": 2 * 2048**3 / product / 1e9, "packed": 2 * 2048**3 / packed_product / 1e9},
+        "matrix product GFLOP/s": {
+            "torch.mm": 2 * 2048**3 / product / 1e9,
+            "packed": 2 * 2048**3 / packed_product / 1e9,
+        },
         "encoder layer GFLOP/s": rate / 1e9,
         "encoder share of the best product": rate / best,
         "read bandwidth GB/s": bandwidth / 1e9,
@@ -181,13 +206,24 @@ def rule(bench: Bench) -> dict[str, object]:
     images, tokens = bench.inputs(1)
     never = mue(dict.fromkeys(("image", "text", "decoder"), 1.0), True, Decay(beta=1.0, tau=0.0))
     plain = full(decompose=True)
-    assert all(layer == 6 for trace in bench.run(never, images, tokens)[1] for layer in trace.decoder_exits)
-    with_rule, without = turns([lambda: bench.run(never, images, tokens), lambda: bench.run(plain, images, tokens)], repeats=11)
-    return {"full seconds": without, "with idle rules seconds": with_rule, "cost of the rules": with_rule / without - 1}
+    assert all(
+        layer == 6 for trace in bench.run(never, images, tokens)[1] for layer in trace.decoder_exits
+    )
+    with_rule, without = turns(
+        [lambda: bench.run(never, images, tokens), lambda: bench.run(plain, images, tokens)],
+        repeats=11,
+    )
+    return {
+        "full seconds": without,
+        "with idle rules seconds": with_rule,
+        "cost of the rules": with_rule / without - 1,
+    }
 
 
 class DrawnRule:
-    """Leaves each row of a walk after the layer that was drawn for it. layers: by row, or by step and row."""
+    """Leaves each row of a walk after the layer that was drawn for it. layers: by row, or by step
+    and row.
+    """
 
     can_fire, looks_at = True, "nothing"
 
@@ -204,11 +240,17 @@ class DrawnRule:
 
 
 def drawn_method(image: Sequence[int], decoder: Sequence[Sequence[int]]) -> Method:
-    return Method("drawn", True, {"image": DrawnRule([image]), "text": DrawnRule([image]), "decoder": DrawnRule(decoder)})
+    return Method(
+        "drawn",
+        True,
+        {"image": DrawnRule([image]), "text": DrawnRule([image]), "decoder": DrawnRule(decoder)},
+    )
 
 
 def exits(bench: Bench) -> dict[str, object]:
-    """Force exits after three of six layers, at batch 1 and 8; then draw them per sample and step, batch 8 against one by one."""
+    """Force exits after three of six layers, at batch 1 and 8; then draw them per sample and step,
+    batch 8 against one by one.
+    """
     answer: dict[str, object] = {}
     half, plain = static({"image": 3, "text": 3, "decoder": 3}, True), full(decompose=True)
     for rows in (1, 8):
@@ -217,7 +259,11 @@ def exits(bench: Bench) -> dict[str, object]:
         flops = flops_reduction(traces, bench.plain.config, bench.image_size).reduction
         sides = [partial(bench.run, method, images, tokens) for method in (half, plain)]
         fast, slow = turns(sides, repeats=5 if rows == 1 else 3)
-        answer[f"3 of 6 layers, batch {rows}"] = {"FLOPs reduction": flops, "measured reduction": 1 - fast / slow, "full seconds": slow}
+        answer[f"3 of 6 layers, batch {rows}"] = {
+            "FLOPs reduction": flops,
+            "measured reduction": 1 - fast / slow,
+            "full seconds": slow,
+        }
     answer["drawn exits"] = _drawn(bench, plain)
     return answer
 
@@ -231,7 +277,10 @@ def _drawn(bench: Bench, plain: Method) -> dict[str, object]:
     alone = [drawn_method([image[row]], [[step[row]] for step in decoder]) for row in range(8)]
 
     def one_by_one(methods: Sequence[Method]) -> list[list[Generated]]:
-        return [bench.run(method, images[row : row + 1], tokens[row : row + 1])[0] for row, method in enumerate(methods)]
+        return [
+            bench.run(method, images[row : row + 1], tokens[row : row + 1])[0]
+            for row, method in enumerate(methods)
+        ]
 
     batch = bench.run(together, images, tokens)[0]
     single = [results[0] for results in one_by_one(alone)]
@@ -257,10 +306,20 @@ def _drawn(bench: Bench, plain: Method) -> dict[str, object]:
 def precision(bench: Bench) -> dict[str, object]:
     """Time `full` at every precision, beam 5 and greedy."""
     images, tokens = bench.inputs(1)
-    subjects = {name: Bench.of(at_precision(bench.plain, name), bench.image_size) for name in ("float32", "bfloat16", "int8")}
-    sides = [partial(each.run, full(True), images, tokens, search) for each in subjects.values() for search in (LONG, GREEDY)]
+    subjects = {
+        name: Bench.of(at_precision(bench.plain, name), bench.image_size)
+        for name in ("float32", "bfloat16", "int8")
+    }
+    sides = [
+        partial(each.run, full(True), images, tokens, search)
+        for each in subjects.values()
+        for search in (LONG, GREEDY)
+    ]
     seconds = turns(sides, repeats=5)
-    return {name: {"beam 5 seconds": seconds[2 * i], "greedy seconds": seconds[2 * i + 1]} for i, name in enumerate(subjects)}
+    return {
+        name: {"beam 5 seconds": seconds[2 * i], "greedy seconds": seconds[2 * i + 1]}
+        for i, name in enumerate(subjects)
+    }
 
 
 def throughput(bench: Bench) -> dict[str, object]:
@@ -270,15 +329,29 @@ def throughput(bench: Bench) -> dict[str, object]:
         images, tokens = bench.inputs(rows)
         (seconds,) = turns([partial(bench.run, full(True), images, tokens, GREEDY)], repeats=3)
         answer[f"batch {rows}"] = rows / seconds
-    return {"captions per second": answer, "batch 16 over batch 1": answer["batch 16"] / answer["batch 1"]}
+    return {
+        "captions per second": answer,
+        "batch 16 over batch 1": answer["batch 16"] / answer["batch 1"],
+    }
 
 
 def memory(bench: Bench) -> dict[str, object]:
-    """Peak memory above the model's own while captioning with beam 5, by batch size, each in a process of its own (Linux)."""
+    """Peak memory above the model's own while captioning with beam 5, by batch size, each in a
+    process of its own (Linux).
+    """
     found = {}
     for rows in (1, 2, 4, 8, 16):
-        words = [sys.executable, __file__, "--memory-of", str(rows), "--image-size", str(bench.image_size)]
-        found[f"batch {rows}"] = float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        words = [
+            sys.executable,
+            __file__,
+            "--memory-of",
+            str(rows),
+            "--image-size",
+            str(bench.image_size),
+        ]
+        found[f"batch {rows}"] = float(
+            subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        )
     return {"peak MiB above the model": found}
 
 
@@ -291,7 +364,9 @@ def memory_of(bench: Bench, rows: int) -> float:
 
 
 def _status(name: str) -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
+    )
     return int(line.split()[1]) / 1024
 
 
@@ -299,7 +374,9 @@ PARTS = (reference, ceilings, rule, exits, precision, throughput, memory)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--weights")
     parser.add_argument("--image-size", type=int, default=480)
@@ -308,7 +385,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = checkpoint.load(find_pretrained(arguments.weights).weights) if arguments.weights else OFA(preset("base")).eval()
+    model = (
+        checkpoint.load(find_pretrained(arguments.weights).weights)
+        if arguments.weights
+        else OFA(preset("base")).eval()
+    )
     bench = Bench(model, arguments.image_size)
     found = {}
     with torch.inference_mode():

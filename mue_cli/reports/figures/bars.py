@@ -1,4 +1,6 @@
-"""Where the time goes, as stacked bars: one bar for each method, one piece for each part of the model."""
+"""Where the time goes, as stacked bars: one bar for each method, one piece for each part of the
+model.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,8 +45,11 @@ _NARROW = 0.03
 """Share of the longest bar below which a piece has no room for its number."""
 
 
-def breakdown(bars: Mapping[str, Mapping[str, float]], caption: str, path_stem: Path) -> tuple[Path, Path]:
-    """Draw a bar for each name, top down, its pieces in their order; return the paths of the PNG and the SVG.
+def breakdown(
+    bars: Mapping[str, Mapping[str, float]], caption: str, path_stem: Path
+) -> tuple[Path, Path]:
+    """Draw a bar for each name, top down, its pieces in their order; return the paths of the PNG
+    and the SVG.
 
     bars: name -> part -> milliseconds.
     """
@@ -54,17 +59,33 @@ def breakdown(bars: Mapping[str, Mapping[str, float]], caption: str, path_stem: 
 @matplotlib.rc_context(STYLE)
 def breakdown_figure(bars: Mapping[str, Mapping[str, float]], caption: str) -> Figure:
     """Return the figure unsaved; arguments as in `breakdown`."""
-    figure, (axes,) = figure_with_caption(1, caption, _WIDTH, height=_HEIGHT + _INCHES_A_BAR * len(bars))
+    figure, (axes,) = figure_with_caption(
+        1, caption, _WIDTH, height=_HEIGHT + _INCHES_A_BAR * len(bars)
+    )
     longest = max(sum(parts.values()) for parts in bars.values())
     for place, (name, parts) in enumerate(bars.items()):
         _draw_bar(axes, place, parts, longest)
         axes.text(-0.01 * longest, place, name, ha="right", va="center", fontsize=9)
-    axes.set(xlim=(0, 1.09 * longest), ylim=(len(bars) - 0.5, -0.5), yticks=[], xlabel="time of a sample (ms)")
+    axes.set(
+        xlim=(0, 1.09 * longest),
+        ylim=(len(bars) - 0.5, -0.5),
+        yticks=[],
+        xlabel="time of a sample (ms)",
+    )
     axes.grid(visible=False, axis="y")
     names = sorted({name for parts in bars.values() for name in parts}, key=_order)
     key = [Patch(**_look(name), label=name) for name in names]
-    axes.legend(handles=key, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=5, columnspacing=1.2, handlelength=1.2)
-    figure.subplots_adjust(left=0.06 + 0.009 * max(map(len, bars)), top=1 - 0.5 / figure.get_figheight())
+    axes.legend(
+        handles=key,
+        loc="lower left",
+        bbox_to_anchor=(-0.03, 1.0),
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.2,
+    )
+    figure.subplots_adjust(
+        left=0.06 + 0.009 * max(map(len, bars)), top=1 - 0.5 / figure.get_figheight()
+    )
     return figure
 
 
@@ -84,7 +105,14 @@ def _draw_bar(axes: Axes, place: int, parts: Mapping[str, float], longest: float
                 color=_ink(str(look["facecolor"])),
             )
         start += ms
-    axes.text(start + 0.008 * longest, place, f"{start:,.{_digits(longest)}f}", va="center", fontsize=9, fontweight="bold")
+    axes.text(
+        start + 0.008 * longest,
+        place,
+        f"{start:,.{_digits(longest)}f}",
+        va="center",
+        fontsize=9,
+        fontweight="bold",
+    )
 
 
 def _order(name: str) -> int:

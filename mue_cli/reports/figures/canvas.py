@@ -1,6 +1,8 @@
-"""What all figures share: colours, style, a canvas with a caption, names beside points, and the files they become.
+"""What all figures share: colours, style, a canvas with a caption, names beside points, and the
+files they become.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; every colour comes with its own marker. No window is ever opened.
+Colours are Okabe and Ito's, told apart by colour-blind readers; every colour comes with its own
+marker. No window is ever opened.
 """
 
 import textwrap
@@ -20,7 +22,15 @@ from matplotlib.patheffects import withStroke
 from mue_cli.reports.labels import Box, Obstacle, around, place_labels
 
 BLACK, GREY = "#000000", "#7f7f7f"
-ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#F0E442"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, YELLOW = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#F0E442",
+)
 
 # colour, marker, what a row is
 STREAMS = {
@@ -43,7 +53,11 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "mue",
 }
-_CAPTION_SIZE, _CAPTION_LINE, _CAPTION_CHARACTERS = 7.5, 0.145, 17.0  # points, inches a line, characters an inch
+_CAPTION_SIZE, _CAPTION_LINE, _CAPTION_CHARACTERS = (
+    7.5,
+    0.145,
+    17.0,
+)  # points, inches a line, characters an inch
 _LABEL_SIZE, _GAP = 8.5, 7  # points; a name's distance from its point
 
 
@@ -57,9 +71,15 @@ class Label(NamedTuple):
 
 
 def figure_with_caption(
-    num_panels: int, caption: str, width: float, height: float = 3.4, share_y: bool = False, ratios: Sequence[float] | None = None
+    num_panels: int,
+    caption: str,
+    width: float,
+    height: float = 3.4,
+    share_y: bool = False,
+    ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines come on top of the height.
+    """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines
+    come on top of the height.
 
     ratios: of the panels' widths, all alike when left out.
     """
@@ -76,19 +96,31 @@ def figure_with_caption(
         top=1 - (0.3 if share_y else 0.12) / total,
         wspace=0.08 if share_y else 0.24,
     )
-    figure.text(0.12 / width, 0.08 / total, "\n".join(lines), fontsize=_CAPTION_SIZE, color="#404040", va="bottom", linespacing=1.25)
+    figure.text(
+        0.12 / width,
+        0.08 / total,
+        "\n".join(lines),
+        fontsize=_CAPTION_SIZE,
+        color="#404040",
+        va="bottom",
+        linespacing=1.25,
+    )
     return figure, list(panels)
 
 
 def label_points(axes: Axes, labels: Sequence[Label]) -> None:
-    """Write each name near its point, off all lines, markers and other names; a thin line leads to one that had to go far."""
+    """Write each name near its point, off all lines, markers and other names; a thin line leads to
+    one that had to go far.
+    """
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     pixels = axes.figure.dpi / 72
     gap = _GAP * pixels
     anchors = [tuple(axes.transData.transform((label.x, label.y))) for label in labels]
     obstacles = list(_obstacles(axes, 4.5 * pixels))
     texts = [axes.text(0, 0, label.text, va="bottom", **_ink(label)) for label in labels]
-    sizes = [(box.width + 3 * pixels, box.height) for box in (text.get_window_extent() for text in texts)]
+    sizes = [
+        (box.width + 3 * pixels, box.height) for box in (text.get_window_extent() for text in texts)
+    ]
     view = axes.get_window_extent()
     frame = Box(view.x0 + 3 * pixels, view.y0 + 3 * pixels, view.x1, view.y1)
     boxes = place_labels(anchors, sizes, obstacles, frame, gap)
@@ -98,14 +130,26 @@ def label_points(axes: Axes, labels: Sequence[Label]) -> None:
         near = box.nearest(*anchor)
         if np.hypot(near[0] - anchor[0], near[1] - anchor[1]) > 1.5 * gap:
             end = to_data.transform(near)
-            axes.plot([label.x, end[0]], [label.y, end[1]], "-", color=dark(label.colour), linewidth=0.7, zorder=3.9)
+            axes.plot(
+                [label.x, end[0]],
+                [label.y, end[1]],
+                "-",
+                color=dark(label.colour),
+                linewidth=0.7,
+                zorder=3.9,
+            )
 
 
 def label_beside(axes: Axes, label: Label) -> None:
     """Write a name straight beside its point, whatever is there."""
     left = label.x < sum(axes.get_xlim()) / 2
     gap, side = (1.3 * _GAP, "left") if left else (-1.3 * _GAP, "right")
-    place: dict[str, Any] = {"xytext": (gap, 0), "textcoords": "offset points", "ha": side, "va": "center_baseline"}
+    place: dict[str, Any] = {
+        "xytext": (gap, 0),
+        "textcoords": "offset points",
+        "ha": side,
+        "va": "center_baseline",
+    }
     axes.annotate(label.text, (label.x, label.y), **place, **_ink(label))
 
 
@@ -115,16 +159,27 @@ def _ink(label: Label) -> dict[str, Any]:
 
 
 def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
-    """Yield what a name must not lie on: markers, then lines, then dots and what is drawn faintly, names that are there and the legend."""
+    """Yield what a name must not lie on: markers, then lines, then dots and what is drawn faintly,
+    names that are there and the legend.
+    """
     for line in axes.get_lines():
-        points = line.get_transform().transform(np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)]))
+        points = line.get_transform().transform(
+            np.column_stack(
+                [np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)]
+            )
+        )
         dots = line.get_marker() == "." or line.get_alpha() is not None
         if line.get_marker() not in ("None", "", None):
-            yield from ((around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0) for x, y in points)
+            yield from (
+                (around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0)
+                for x, y in points
+            )
         if line.get_linestyle() != "None":
             for start, end in pairwise(points):
                 steps = int(2 * np.hypot(*(end - start)) / radius) + 2
-                yield from ((around(x, y, radius / 4), 2.0) for x, y in np.linspace(start, end, steps))
+                yield from (
+                    (around(x, y, radius / 4), 2.0) for x, y in np.linspace(start, end, steps)
+                )
     for text in axes.texts:
         box = text.get_window_extent()
         yield Box(box.x0, box.y0, box.x1, box.y1), 8.0

@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mue_cli.reports.exits import Exits
-from mue_cli.reports.figures.canvas import BLACK, STREAMS, STYLE, dark, figure_with_caption, layer_ticks, save
+from mue_cli.reports.figures.canvas import (
+    BLACK,
+    STREAMS,
+    STYLE,
+    dark,
+    figure_with_caption,
+    layer_ticks,
+    save,
+)
 
 _INCHES_A_STREAM, _INCHES_OF_POSITIONS, _MARGIN, _HEIGHT = 1.8, 2.7, 0.9, 3.0
 _WORDS_HEIGHT = 0.25
@@ -18,7 +26,8 @@ _WORDS_HEIGHT = 0.25
 
 
 def exits(found: Exits, path_stem: Path) -> tuple[Path, Path]:
-    """Draw the share that leaves after each layer, for every stream, and the mean exit layer by decoding step where there are several.
+    """Draw the share that leaves after each layer, for every stream, and the mean exit layer by
+    decoding step where there are several.
 
     Returns the paths of the PNG and the SVG.
     """
@@ -31,7 +40,9 @@ def exits_figure(found: Exits) -> Figure:
     streams = [name for name in STREAMS if name in (*found.encoder, "decoder")]
     several = max(map(len, found.words)) > 1
     widths = [_INCHES_A_STREAM] * len(streams) + [_INCHES_OF_POSITIONS] * several
-    figure, panels = figure_with_caption(len(widths), _caption(found, several), sum(widths) + _MARGIN, _HEIGHT, ratios=widths)
+    figure, panels = figure_with_caption(
+        len(widths), _caption(found, several), sum(widths) + _MARGIN, _HEIGHT, ratios=widths
+    )
     figure.subplots_adjust(top=1 - 0.3 / figure.get_figheight(), wspace=0.34)
     highest = 100.0 * max(found.shares(stream).max() for stream in streams)
     for axes, stream in zip(panels, streams, strict=False):
@@ -46,7 +57,11 @@ def exits_figure(found: Exits) -> Figure:
 
 def _draw_shares(axes: Axes, found: Exits, stream: str, one: str) -> None:
     colour = STREAMS[stream][0]
-    layers, shares, mean = np.arange(1, found.num_layers(stream) + 1), 100.0 * found.shares(stream), float(np.mean(found.of(stream)))
+    layers, shares, mean = (
+        np.arange(1, found.num_layers(stream) + 1),
+        100.0 * found.shares(stream),
+        float(np.mean(found.of(stream))),
+    )
     axes.bar(layers, shares, width=0.72, color=colour)
     axes.axvline(mean, color=BLACK, linestyle="--", linewidth=1.0, label="mean")
     to_the_left = mean > (1 + len(layers)) / 2
@@ -57,22 +72,54 @@ def _draw_shares(axes: Axes, found: Exits, stream: str, one: str) -> None:
         "va": "top",
     }
     halo = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    axes.annotate(f"mean {mean:.2f}", (mean, 0.995), xycoords=("data", "axes fraction"), fontsize=8, bbox=halo, **place)
+    axes.annotate(
+        f"mean {mean:.2f}",
+        (mean, 0.995),
+        xycoords=("data", "axes fraction"),
+        fontsize=8,
+        bbox=halo,
+        **place,
+    )
     count = len(found.of(stream))
-    axes.set_title(f"{stream} ({count:,} {one if stream == 'decoder' else 'samples'})", color=dark(colour))
+    axes.set_title(
+        f"{stream} ({count:,} {one if stream == 'decoder' else 'samples'})", color=dark(colour)
+    )
     axes.set(xlabel="exit layer", xticks=layer_ticks(len(layers)), xlim=(0.4, len(layers) + 0.6))
     axes.grid(visible=False, axis="x")
 
 
 def _draw_positions(axes: Axes, found: Exits) -> None:
-    """Draw the words' mean exit layer by decoding step, above bars that say how many words there are."""
+    """Draw the words' mean exit layer by decoding step, above bars that say how many words there
+    are.
+    """
     colour, marker, _ = STREAMS["decoder"]
     positions = found.positions()
     steps = [position.step for position in positions]
-    axes.fill_between(steps, [p.low for p in positions], [p.high for p in positions], color=colour, alpha=0.25, linewidth=0)
-    axes.plot(steps, [p.mean for p in positions], "-", color=colour, marker=marker, markersize=5, linewidth=1.6, label="mean exit layer")
+    axes.fill_between(
+        steps,
+        [p.low for p in positions],
+        [p.high for p in positions],
+        color=colour,
+        alpha=0.25,
+        linewidth=0,
+    )
+    axes.plot(
+        steps,
+        [p.mean for p in positions],
+        "-",
+        color=colour,
+        marker=marker,
+        markersize=5,
+        linewidth=1.6,
+        label="mean exit layer",
+    )
     bottom = 1.0 - _WORDS_HEIGHT / (1.0 - _WORDS_HEIGHT) * found.num_decoder_layers
-    axes.set(xlabel="decoding step", ylabel="exit layer", ylim=(bottom, found.num_decoder_layers + 0.3), xlim=(0.3, len(steps) + 0.7))
+    axes.set(
+        xlabel="decoding step",
+        ylabel="exit layer",
+        ylim=(bottom, found.num_decoder_layers + 0.3),
+        xlim=(0.3, len(steps) + 0.7),
+    )
     axes.set_yticks(layer_ticks(found.num_decoder_layers))
     axes.yaxis.set_label_coords(-0.17, 0.5 * (1 + _WORDS_HEIGHT))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))

@@ -21,7 +21,9 @@ _SCORE_SIZE, _REDUCTION_SIZE = 9.0, 6.5
 
 
 def modality(grid: ModalityGrid, path_stem: Path) -> tuple[Path, Path]:
-    """Draw the score for every pair of image and text exit layers; return the paths of the PNG and the SVG."""
+    """Draw the score for every pair of image and text exit layers; return the paths of the PNG and
+    the SVG.
+    """
     return save(modality_figure(grid), path_stem)
 
 
@@ -29,14 +31,25 @@ def modality(grid: ModalityGrid, path_stem: Path) -> tuple[Path, Path]:
 def modality_figure(grid: ModalityGrid) -> Figure:
     """Return the heat map unsaved."""
     side = _INCHES_A_LAYER * grid.num_layers
-    figure, (axes,) = figure_with_caption(1, _caption(grid), width=_LEFT + side + _RIGHT, height=side + 0.72)
+    figure, (axes,) = figure_with_caption(
+        1, _caption(grid), width=_LEFT + side + _RIGHT, height=side + 0.72
+    )
     image = _draw_cells(axes, grid)
     for image_layer, text_layer in grid.best_pairs():
-        for inset, colour, width in ((0.03, "black", 1.4), (0.06, "white", 0.8)):  # one of the two shows on any cell
+        for inset, colour, width in (
+            (0.03, "black", 1.4),
+            (0.06, "white", 0.8),
+        ):  # one of the two shows on any cell
             corner, size = (text_layer - 0.5 + inset, image_layer - 0.5 + inset), 1.0 - 2.0 * inset
-            axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=colour, linewidth=width))
-    figure.subplots_adjust(left=_LEFT / figure.get_figwidth(), right=(_LEFT + side) / figure.get_figwidth())
-    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.15 / side, 1.0)), ticks=MaxNLocator(5))
+            axes.add_patch(
+                Rectangle(corner, size, size, fill=False, edgecolor=colour, linewidth=width)
+            )
+    figure.subplots_adjust(
+        left=_LEFT / figure.get_figwidth(), right=(_LEFT + side) / figure.get_figwidth()
+    )
+    bar = figure.colorbar(
+        image, cax=axes.inset_axes((1.03, 0.0, 0.15 / side, 1.0)), ticks=MaxNLocator(5)
+    )
     bar.set_label(f"{grid.metric} ({'%' if grid.metric == 'accuracy' else 'x 100'})")
     bar.outline.set_visible(False)
     return figure
@@ -45,12 +58,35 @@ def modality_figure(grid: ModalityGrid) -> Figure:
 def _draw_cells(axes: Axes, grid: ModalityGrid) -> AxesImage:
     ends, layers = (0.5, grid.num_layers + 0.5), range(1, grid.num_layers + 1)
     norm = Normalize(grid.scores.min(), max(grid.scores.max(), grid.scores.min() + 1e-9))
-    image = axes.imshow(grid.scores, cmap="cividis", norm=norm, origin="lower", extent=(*ends, *ends), aspect="equal")
+    image = axes.imshow(
+        grid.scores,
+        cmap="cividis",
+        norm=norm,
+        origin="lower",
+        extent=(*ends, *ends),
+        aspect="equal",
+    )
     for i in layers:
         for t in layers:
             colour = _ink(image.cmap(norm(grid.score(i, t))))
-            axes.text(t, i + 0.13, f"{grid.score(i, t):.1f}", ha="center", va="center", fontsize=_SCORE_SIZE, color=colour)
-            axes.text(t, i - 0.24, f"{100 * grid.reduction(i, t):.1f} %", ha="center", va="center", fontsize=_REDUCTION_SIZE, color=colour)
+            axes.text(
+                t,
+                i + 0.13,
+                f"{grid.score(i, t):.1f}",
+                ha="center",
+                va="center",
+                fontsize=_SCORE_SIZE,
+                color=colour,
+            )
+            axes.text(
+                t,
+                i - 0.24,
+                f"{100 * grid.reduction(i, t):.1f} %",
+                ha="center",
+                va="center",
+                fontsize=_REDUCTION_SIZE,
+                color=colour,
+            )
     axes.set(xlabel="text layers", ylabel="image layers", xticks=layers, yticks=layers)
     axes.tick_params(length=0)
     axes.grid(visible=False)

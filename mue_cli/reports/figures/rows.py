@@ -35,7 +35,11 @@ class Look(NamedTuple):
     @property
     def line(self) -> dict[str, Any]:
         """Return how a line is drawn."""
-        return {"linestyle": "-", "linewidth": 1.4} if self.marker else {"linestyle": (0, (5, 3)), "linewidth": 0.9}
+        return (
+            {"linestyle": "-", "linewidth": 1.4}
+            if self.marker
+            else {"linestyle": (0, (5, 3)), "linewidth": 0.9}
+        )
 
 
 def look_of(row: str) -> Look:
@@ -44,7 +48,9 @@ def look_of(row: str) -> Look:
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
-    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting large with bars both ways."""
+    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting
+    large with bars both ways.
+    """
     look = look_of(curve.row)
     if not look.marker:
         _draw_across(axes, curve.calibrated, look)
@@ -52,9 +58,21 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
     x, y = means(curve.line)
     if len(x) > 1:
         axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
-        axes.fill_between(x, lows(curve.line), [p.y.high for p in curve.line], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+        axes.fill_between(
+            x,
+            lows(curve.line),
+            [p.y.high for p in curve.line],
+            color=look.colour,
+            alpha=0.13,
+            linewidth=0,
+            zorder=1,
+        )
     if curve.points:
-        faint = {"alpha": 0.5, "markersize": 3.5} if len(curve.points) != len(x) else {"markersize": 4.0}
+        faint = (
+            {"alpha": 0.5, "markersize": 3.5}
+            if len(curve.points) != len(x)
+            else {"markersize": 4.0}
+        )
         small: dict[str, Any] = {"color": look.colour, "markeredgewidth": 0, "zorder": 3.5, **faint}
         axes.plot(*np.transpose(curve.points), look.marker, label=f"{look.name} swept", **small)
     draw_calibrated(axes, curve, look, hollow=False, label=look.name)
@@ -64,7 +82,9 @@ def _draw_across(axes: Axes, points: Sequence[CurvePoint], look: Look) -> None:
     """Draw reductions as lines across the figure, their spread as bands."""
     for point in points:
         axes.axvline(point.x.mean, color=look.colour, zorder=1.5, label=look.name, **look.line)
-        axes.axvspan(point.x.low, point.x.high, color=look.colour, alpha=0.08, linewidth=0, zorder=1)
+        axes.axvspan(
+            point.x.low, point.x.high, color=look.colour, alpha=0.08, linewidth=0, zorder=1
+        )
 
 
 def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: str) -> None:
@@ -77,7 +97,13 @@ def draw_calibrated(axes: Axes, curve: Curve, look: Look, hollow: bool, label: s
 
 def draw_bars(axes: Axes, point: CurvePoint, colour: str) -> None:
     """Draw from the lowest to the highest, both ways."""
-    look: dict[str, Any] = {"color": colour, "linewidth": 1, "markersize": 5, "alpha": 0.6, "zorder": 3.8}
+    look: dict[str, Any] = {
+        "color": colour,
+        "linewidth": 1,
+        "markersize": 5,
+        "alpha": 0.6,
+        "zorder": 3.8,
+    }
     if point.x.high > point.x.low:
         axes.plot([point.x.low, point.x.high], [point.y.mean] * 2, "-", marker="|", **look)
     if point.y.high > point.y.low:
@@ -90,7 +116,9 @@ def means(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
 
 
 def row_label(curve: Curve, floor: float | None = None) -> Label:
-    """Return a row's name at its calibrated setting; else where its line ends or leaves the figure, or at its last point."""
+    """Return a row's name at its calibrated setting; else where its line ends or leaves the figure,
+    or at its last point.
+    """
     look = look_of(curve.row)
     if curve.calibrated:
         at = curve.calibrated[-1]
@@ -107,11 +135,18 @@ def end_of_line(x: Sequence[float], y: Sequence[float], floor: float | None) -> 
     return x[-1], y[-1]
 
 
-def mark(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, hollow: bool, label: str) -> None:
+def mark(
+    axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, hollow: bool, label: str
+) -> None:
     """Draw large markers."""
     size = {"*": 14.5, "P": 10.0, "p": 8.5}.get(look.marker, 7.5) + (0.0 if hollow else 0.8)
     face, edge, width = ("white", look.colour, 1.2) if hollow else (look.colour, "white", 0.6)
-    looks: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width, "markersize": size}
+    looks: dict[str, Any] = {
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": width,
+        "markersize": size,
+    }
     axes.plot(x, y, look.marker, color=look.colour, zorder=4, label=label, **looks)
 
 

@@ -8,14 +8,25 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mue_cli.reports.figures.canvas import BLACK, STREAMS, STYLE, dark, figure_with_caption, layer_ticks, save
+from mue_cli.reports.figures.canvas import (
+    BLACK,
+    STREAMS,
+    STYLE,
+    dark,
+    figure_with_caption,
+    layer_ticks,
+    save,
+)
 from mue_cli.reports.profile import SimilarityProfile
 
 _BAND = (10, 90)
 
 
-def saturation(profile: SimilarityProfile, path_stem: Path, thresholds: Mapping[str, float] | None = None) -> tuple[Path, Path]:
-    """Draw how similar each layer's output is to its input (Fig. 3); return the paths of the PNG and the SVG.
+def saturation(
+    profile: SimilarityProfile, path_stem: Path, thresholds: Mapping[str, float] | None = None
+) -> tuple[Path, Path]:
+    """Draw how similar each layer's output is to its input (Fig. 3); return the paths of the PNG
+    and the SVG.
 
     One panel per stream. thresholds: stream -> exit threshold, drawn where it is not above 1.
     """
@@ -23,12 +34,16 @@ def saturation(profile: SimilarityProfile, path_stem: Path, thresholds: Mapping[
 
 
 @matplotlib.rc_context(STYLE)
-def saturation_figure(profile: SimilarityProfile, thresholds: Mapping[str, float] | None = None) -> Figure:
+def saturation_figure(
+    profile: SimilarityProfile, thresholds: Mapping[str, float] | None = None
+) -> Figure:
     """Return Fig. 3 unsaved; arguments as in `saturation`."""
     streams = [name for name in STREAMS if name in profile.streams]
     about = "".join(f" {key}: {value}." for key, value in profile.about.items())
     text = f"Line: mean; band: 10th to 90th percentile; no exits. Layer 1 is compared with the embedding.{about}"
-    figure, panels = figure_with_caption(len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True)
+    figure, panels = figure_with_caption(
+        len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True
+    )
     panels[0].set_ylabel("cosine similarity\nof a layer's output and input")
     for axes, name in zip(panels, streams, strict=True):
         _draw_stream(axes, name, np.asarray(profile.streams[name], dtype=float))
@@ -44,6 +59,15 @@ def _draw_stream(axes: Axes, name: str, values: np.ndarray) -> None:
     layers = np.arange(1, values.shape[1] + 1)
     low, high = np.percentile(values, _BAND, axis=0)
     axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(layers, values.mean(axis=0), "-", color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
+    axes.plot(
+        layers,
+        values.mean(axis=0),
+        "-",
+        color=colour,
+        marker=marker,
+        markersize=5,
+        linewidth=1.6,
+        label=name,
+    )
     axes.set_title(f"{name} ({len(values):,} {rows})", color=dark(colour))
     axes.set(xlabel="layer", xticks=layer_ticks(len(layers)), xlim=(0.7, len(layers) + 0.3))

@@ -1,0 +1,1 @@
+"""Thresholds for a target: candidate thresholds and the search among settings."""

@@ -1,0 +1,156 @@
+"""A user's own pictures: found by file, folder, pattern or list, and read ahead of the model in a
+few threads.
+"""
+
+import glob
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mue_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+THUMBNAIL_SIDE = 480
+READ_AHEAD = 32
+"""Pictures that wait for the model at most."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """path: as the user would name it. image: RGB, in the model's size. thumbnail: JPEG for people
+    to look at, where one was asked for.
+    """
+
+    path: str
+    image: "Image"
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Something that gives no picture. reason: in a few words."""
+
+    path: str
+    reason: str
+
+
+def find_pictures(words: Iterable[str]) -> list[str | Unreadable]:
+    """Return the paths that a command line means, in its order; what cannot be found is there as
+    Unreadable.
+
+    A word is a file, a folder (searched with its subfolders for files that are named like pictures,
+    sorted), a pattern, or "-": paths from stdin, one per line or with NUL between them. What exists
+    is never taken for a pattern.
+    """
+    found: list[str | Unreadable] = []
+    for word in words:
+        if word == "-":
+            found += [each for path in _listed() for each in _find(path)]
+        else:
+            found += _find(word, patterns=True)
+    return found
+
+
+def read_pictures(
+    paths: Iterable[str | Unreadable], size: int, num_thumbnails: int = 0
+) -> Iterator[Picture | Unreadable]:
+    """Yield every picture in order, resized to a square of `size`, the first `num_thumbnails` with
+    a thumbnail.
+
+    At most READ_AHEAD of them are in memory beside the one that was asked for.
+    """
+    from mue_cli.data.ahead import ahead
+
+    return ahead(
+        lambda item: _read(item[1], size, thumbnail=item[0] < num_thumbnails),
+        enumerate(paths),
+        READ_AHEAD,
+    )
+
+
+def _listed() -> list[str]:
+    data = sys.stdin.buffer.read()
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [os.fsdecode(line) for line in lines if line.strip()]
+
+
+def _find(word: str, patterns: bool = False) -> list[str | Unreadable]:
+    try:
+        mode = Path(word).stat().st_mode
+    except (OSError, ValueError) as error:
+        if patterns and glob.has_magic(word):
+            return _matches(word)
+        return [Unreadable(word, _reason(error))]
+    return _inside(word) if stat.S_ISDIR(mode) else [word]
+
+
+def _matches(pattern: str) -> list[str | Unreadable]:
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern and rewrites "./x"
+    found = dict.fromkeys(
+        each for match in matches for each in _find(match)
+    )  # "**" names a folder and what is in it
+    return list(found) or [Unreadable(pattern, "no file matches this pattern")]
+
+
+def _inside(folder: str) -> list[str | Unreadable]:
+    from mue_cli.data.sources.image_files import SUFFIXES
+
+    found: list[str | Unreadable] = []
+    closed: list[OSError] = []
+    for parent, subfolders, names in os.walk(folder, onerror=closed.append):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [
+            str(Path(parent) / name)
+            for name in sorted(names)
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+    found += [Unreadable(str(error.filename), _reason(error)) for error in closed]
+    return found or [Unreadable(folder, "no pictures in this folder")]
+
+
+def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unreadable:
+    from mue_cli.data.images import decode_image, resize
+
+    if isinstance(path, Unreadable):
+        return path
+    try:
+        image = decode_image(_bytes(path))
+    except DataError as error:
+        return Unreadable(path, error.message)
+    except OSError as error:
+        return Unreadable(path, _reason(error))
+    return Picture(path, resize(image, size), _thumbnail(image) if thumbnail else None)
+
+
+def _bytes(path: str) -> bytes:
+    """Read a plain file of sensible size: a pipe might never end. Raises OSError, DataError."""
+    from mue_cli.data.sources.image_files import MAX_FILE_BYTES
+
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("not a plain file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise DataError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+    return Path(path).read_bytes()
+
+
+def _thumbnail(image: "Image") -> bytes:
+    """Return a small JPEG. It is drawn anew, so that nothing of the file but its pixels (no place,
+    no time) comes along.
+    """
+    small, buffer = image.copy(), io.BytesIO()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    small.save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error)).lower()

@@ -1,0 +1,116 @@
+"""The embedded dataset: scenes of coloured shapes drawn from a seed, with captions and entailment
+pairs.
+"""
+
+import random
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from mue_cli.data.images import encode_png
+from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow
+from mue_cli.data.sources.scene_text import Slot, captions, deal, fits, hypotheses
+from mue_cli.data.sources.scenes import Scene, draw_scene, place, sample_kinds
+from mue_cli.data.store.manifest import Manifest
+from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.errors import DataError
+
+MAX_PAIRS_PER_SCENE = 6
+MAX_SCENES_TRIED = {
+    "train": 300,
+    "val": 2400,
+    "test": 2400,
+}  # only a tenth of all scenes is for val, and for test
+
+
+def prepare_shapes(
+    root: Path,
+    train_tokenizer: TrainTokenizer,
+    seed: int = 0,
+    num_train: int = 6000,
+    num_val: int = 400,
+    num_test: int = 400,
+    image_size: int = 64,
+    train_pairs: int = 3,
+    pairs: int = 3,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Draw the scenes of all splits and write them to `root`: five captions a scene, and entailment
+    pairs.
+
+    train_pairs: pairs per training scene; pairs: per scene of val and test. No scene of val or test
+    is in another split; the same numbers give the same bytes. Raises DataError for numbers that
+    make no sense.
+    """
+    num_scenes = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
+    if min(num_scenes.values()) < 1 or image_size < 16:
+        raise DataError(
+            "shapes need at least one scene in each split, and images of at least 16 pixels",
+            hint="choose larger numbers",
+        )
+    if not (1 <= train_pairs <= MAX_PAIRS_PER_SCENE and 1 <= pairs <= MAX_PAIRS_PER_SCENE):
+        raise DataError(
+            f"a scene has 1 to {MAX_PAIRS_PER_SCENE} pairs",
+            hint="choose fewer pairs, and more scenes",
+        )
+    scenes: dict[str, Scene] = {}
+    caption_rows: dict[str, list[CaptionRow]] = {}
+    pair_rows: dict[str, list[EntailmentRow]] = {}
+    for split in SPLITS:
+        rng = random.Random(f"{seed} {split} text")
+        caption_rows[split], pair_rows[split] = [], []
+        for number, slots in enumerate(
+            deal(num_scenes[split], train_pairs if split == "train" else pairs, rng)
+        ):
+            image_id = f"{split}-{number:06d}"
+            scene, texts = _fitting_scene(slots, split, rng)
+            scenes[image_id] = scene
+            caption_rows[split].append(CaptionRow(image_id, captions(scene, rng)))
+            for index, (slot, text) in enumerate(zip(slots, texts, strict=True)):
+                pair_rows[split].append(
+                    EntailmentRow(image_id, f"{image_id}#{index}", None, text, slot.label)
+                )
+    return write_prepared(
+        root,
+        "shapes",
+        images=lambda done: _pictures(scenes, seed, image_size, done),
+        num_images=len(scenes),
+        train_tokenizer=train_tokenizer,
+        captions=caption_rows,
+        entailment=pair_rows,
+        sources={
+            "seed": seed,
+            "scenes": num_scenes,
+            "image_size": image_size,
+            "train_pairs": train_pairs,
+            "pairs": pairs,
+        },
+        progress=progress,
+    )
+
+
+def _fitting_scene(
+    slots: tuple[Slot, ...], split: str, rng: random.Random
+) -> tuple[Scene, tuple[str, ...]]:
+    """Draw texts, then scenes until one belongs to the split and fits them; other texts when none
+    seems to.
+    """
+    while True:
+        drawn = hypotheses(slots, rng)
+        for _ in range(MAX_SCENES_TRIED[split]):
+            kinds = sample_kinds(rng)
+            if not fits(kinds, slots, drawn):
+                continue
+            scene = place(kinds, slots[0].curtain, rng)
+            if scene.split == split:
+                return scene, tuple(each.text for each in drawn)
+
+
+def _pictures(
+    scenes: dict[str, Scene], seed: int, image_size: int, done: Container[str]
+) -> Iterator[tuple[str, bytes]]:
+    for image_id, scene in scenes.items():
+        if image_id not in done:
+            yield (
+                image_id,
+                encode_png(draw_scene(scene, random.Random(f"{seed} {image_id}"), image_size)),
+            )

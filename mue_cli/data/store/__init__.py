@@ -1,0 +1,1 @@
+"""The prepared folder: written once, read lazily."""

@@ -1,0 +1,219 @@
+"""Reading a prepared folder: lazy examples over memory-mapped tables. How it is laid out:
+storage.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+from PIL import Image
+
+from mue_cli.data.batches import Example
+from mue_cli.data.images import decode_image, resize
+from mue_cli.data.store.image_shards import IMAGES
+from mue_cli.data.store.manifest import Manifest, read_manifest
+from mue_cli.data.store.storage import TABLE, TOKENIZER
+from mue_cli.data.tasks import (
+    CAPTION,
+    CAPTION_PROMPT,
+    LABELS,
+    Task,
+    caption_target,
+    entailment_source,
+)
+from mue_cli.errors import DataError, MissingStepError
+
+MAX_KEPT_BYTES = 512 * 2**20
+BYTES_PER_KEPT_PIXEL = 4  # Pillow pads RGB
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """An example but for its picture; `image` is the picture's row."""
+
+    image: int
+    sample_id: str
+    image_id: str
+    source: str
+    target: str
+    references: tuple[str, ...]
+
+
+class Images:
+    """Pictures by row, decoded when asked for. With a size they come resized, and stay in memory if
+    all `num_used` fit.
+    """
+
+    def __init__(self, column: pa.ChunkedArray, size: int | None, num_used: int) -> None:
+        self._column = column
+        self._size = size
+        self._keep = (
+            size is not None and num_used * size * size * BYTES_PER_KEPT_PIXEL <= MAX_KEPT_BYTES
+        )
+        self._kept: dict[int, Image.Image] = {}
+
+    def __getitem__(self, row: int) -> Image.Image:
+        if row in self._kept:
+            return self._kept[row]
+        image = decode_image(self._column[row].as_py())
+        if self._size is not None:
+            image = resize(image, self._size)
+        if self._keep:
+            self._kept[row] = image
+        return image
+
+
+class Examples(Sequence[Example]):
+    """Examples made when asked for. A slice is as lazy as the whole."""
+
+    def __init__(self, read: Callable[[int], TextRow], images: Images, rows: range) -> None:
+        self._read = read
+        self._images = images
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def source(self, index: int) -> str:
+        """Return the encoder's text of an example without touching its picture."""
+        return self._read(self._rows[index]).source
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Examples": ...
+
+    def __getitem__(self, index: int | slice) -> "Example | Examples":
+        if isinstance(index, slice):
+            return Examples(self._read, self._images, self._rows[index])
+        row = self._read(self._rows[index])
+        return Example(
+            row.sample_id,
+            row.image_id,
+            self._images[row.image],
+            row.source,
+            row.target,
+            row.references,
+        )
+
+
+class PreparedData:
+    """A folder that `mue prepare` wrote."""
+
+    def __init__(self, root: Path, manifest: Manifest) -> None:
+        self.root = root
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, root: Path) -> "PreparedData":
+        """Raises MissingStepError when nothing was prepared there, DataError when it cannot be
+        read.
+        """
+        return cls(root, read_manifest(root))
+
+    @property
+    def tokenizer_path(self) -> Path:
+        return self.root / TOKENIZER
+
+    def splits(self, task: Task) -> tuple[str, ...]:
+        """Return the splits that hold rows of this task; none when the data does not serve it."""
+        return tuple(self.manifest.counts.get(task.name, {}))
+
+    def examples(
+        self,
+        task: Task,
+        split: str,
+        per_caption: bool = False,
+        image_size: int | None = None,
+        bare: bool = False,
+    ) -> Examples:
+        """Return the examples of a split, in stored order.
+
+        per_caption: of an image with five captions make five examples, each with one of them as its
+            target and all as references; otherwise one, whose target is the first. Entailment has
+            one example per pair either way.
+        bare: entailment asks without OFA's words around the sentence.
+        image_size: deliver pictures already resized to this side, and keep them decoded if the
+        split's all fit in 512 MiB.
+        """
+        table = self._table(task, split)
+        if task == CAPTION:
+            last = (
+                np.cumsum(pc.list_value_length(table["captions"]).to_numpy())
+                if per_caption
+                else None
+            )
+            read: Callable[[int], TextRow] = partial(_caption_row, table, last)
+            count = int(last[-1]) if last is not None else len(table)
+        else:
+            read, count = partial(_entailment_row, table, bare), len(table)
+        num_used = self.manifest.counts[task.name][split]["images"]
+        return Examples(read, Images(self._images(), image_size, num_used), range(count))
+
+    def _table(self, task: Task, split: str) -> pa.Table:
+        have = self.splits(task)
+        if not have:
+            raise DataError(
+                f"{self.root} ({self.manifest.name}) holds no {task.name} data",
+                hint=f"it serves: {', '.join(self.manifest.tasks)}; `mue prepare shapes` serves both tasks",
+            )
+        if split not in have:
+            raise DataError(
+                f"{self.root} has no split {split!r} for {task.name}",
+                hint=f"it has: {', '.join(have)}",
+            )
+        return _open(self.root / task.name / split / TABLE)
+
+    def _images(self) -> pa.ChunkedArray:
+        """The bytes of all images: of the shards, or of the one table that earlier versions wrote."""
+        folder = self.root / IMAGES
+        tables = [_open(path) for path in sorted(folder.glob("data*.arrow"))]
+        found = sum(map(len, tables))
+        if found != self.manifest.num_images:
+            raise MissingStepError(
+                f"{folder} holds {found:,} images, expected {self.manifest.num_images:,}",
+                hint="run `mue prepare` again",
+            )
+        return pa.concat_tables(tables)["image"]
+
+
+def _open(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise MissingStepError(f"{path} is missing", hint="run `mue prepare` again")
+    try:
+        return Dataset.from_file(str(path)).data.table
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"cannot read {path}: {error}", hint="run `mue prepare` again") from error
+
+
+def _caption_row(table: pa.Table, last: np.ndarray | None, number: int) -> TextRow:
+    """Row `number` of the table or, given where each row's captions end, of its captions counted
+    through.
+    """
+    row = number if last is None else int(np.searchsorted(last, number, side="right"))
+    captions = tuple(table["captions"][row].as_py())
+    chosen = 0 if last is None else number - int(last[row]) + len(captions)
+    image_id = table["image_id"][row].as_py()
+    sample_id = image_id if last is None else f"{image_id}#{chosen}"
+    return TextRow(
+        table["image"][row].as_py(),
+        sample_id,
+        image_id,
+        CAPTION_PROMPT,
+        caption_target(captions[chosen]),
+        captions,
+    )
+
+
+def _entailment_row(table: pa.Table, bare: bool, number: int) -> TextRow:
+    row = {name: table[name][number].as_py() for name in table.column_names}
+    answer = LABELS[row["label"]]
+    source = entailment_source(row["premise"], row["hypothesis"], bare)
+    return TextRow(row["image"], row["pair_id"], row["image_id"], source, answer, (answer,))

@@ -1,0 +1,264 @@
+"""Writing a prepared folder: Arrow tables, finished or absent, never half.
+
+    manifest.json    what is inside; written last problems.jsonl   one line for each thing left out,
+with the reason tokenizer.json   the vocabulary learned from the training texts
+images/data-00000.arrow          image_id, image (encoded bytes); each image once, in shards
+caption/<split>/data.arrow       image (row in images, counted through the shards), image_id,
+captions entailment/<split>/data.arrow    image, image_id, pair_id, premise (or null), hypothesis,
+label
+
+Each table also opens with `datasets.Dataset.from_file`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Features, Value
+from datasets.arrow_writer import ArrowWriter
+
+from mue_cli import __version__
+from mue_cli.data.disk import writing
+from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems, Row, Rows, RowsBySplit
+from mue_cli.data.sources.sources import file_sha256
+from mue_cli.data.sources.text_only import text_only_accuracy
+from mue_cli.data.store.image_shards import IMAGES, ImageSource, Progress, Shard, write_images
+from mue_cli.data.store.manifest import Manifest, library_versions, write_manifest
+from mue_cli.data.store.partial import prepared_folder
+from mue_cli.data.tasks import (
+    ANSWERS,
+    CAPTION,
+    CAPTION_PROMPT,
+    ENTAILMENT,
+    caption_target,
+    entailment_source,
+)
+from mue_cli.errors import DataError
+
+TABLE = "data.arrow"
+PROBLEMS = "problems.jsonl"
+TOKENIZER = "tokenizer.json"
+ROWS_PER_BATCH = 100
+
+TrainTokenizer = Callable[[Iterable[str], Path], None]
+
+_CAPTION_COLUMNS = {
+    "image": Value("int64"),
+    "image_id": Value("string"),
+    "captions": [Value("string")],
+}
+_ENTAILMENT_COLUMNS = {
+    "image": Value("int64"),
+    **{name: Value("string") for name in ("image_id", "pair_id", "premise", "hypothesis", "label")},
+}
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The rows whose image is there; splits without any are absent."""
+
+    captions: RowsBySplit[CaptionRow]
+    entailment: RowsBySplit[EntailmentRow]
+
+
+def write_prepared(
+    root: Path,
+    name: str,
+    images: ImageSource,
+    num_images: int,
+    train_tokenizer: TrainTokenizer,
+    captions: RowsBySplit[CaptionRow] | None = None,
+    entailment: RowsBySplit[EntailmentRow] | None = None,
+    problems: Problems | None = None,
+    sources: Mapping[str, object] | None = None,
+    notes: Sequence[str] = (),
+    progress: Progress | None = None,
+    num_workers: int = 0,
+) -> Manifest:
+    """Store images and the rows about them as a prepared folder, and return its manifest. One that
+    was stopped before is gone on with.
+
+    images(done): (image_id, encoded bytes) of what is not in `done`. Images that cannot be decoded
+    and rows without an image are listed as problems. train_tokenizer(texts, path) writes the
+    vocabulary; each text starts with a space. sources: equal ones must give equal images.
+    progress(images done, num_images, what to say beside it). num_workers: threads that look at the
+    images; 0: none but this one. Raises DataError when no row is left, the disk is full, or another
+    run is writing the same folder.
+    """
+    problems = problems or Problems()
+    pa.default_memory_pool().release_unused()  # what sorting captions took
+    versions = {"mue": __version__, **library_versions()}
+    plan = {
+        "name": name,
+        "num_images": num_images,
+        "sources": dict(sources or {}),
+        "versions": versions,
+    }
+    with prepared_folder(root, plan) as partial:
+        stored = write_images(
+            partial.folder, images, num_images, problems, progress, num_workers, partial.note
+        )
+        texts = _Texts(
+            _with_image(captions or {}, CaptionRow, stored.index, problems, name),
+            _with_image(entailment or {}, EntailmentRow, stored.index, problems, name),
+        )
+        _require_rows(texts, name, problems)
+        with writing(root):
+            tables = _write_texts(partial.folder, texts, stored.index)
+            train_tokenizer(
+                training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER
+            )
+            _write_problems(partial.folder / PROBLEMS, problems)
+            manifest = Manifest(
+                name=name,
+                prepared=datetime.now(UTC).isoformat(timespec="seconds"),
+                counts=_counts(texts),
+                num_images=len(stored.index),
+                sources=dict(sources or {}),
+                problems=problems.counts(),
+                text_only_accuracy=_text_only(texts.entailment),
+                images_in_several_splits=_shared_images(texts, stored.index),
+                notes=tuple(notes),
+                checksums=_checksums(partial.folder, stored.shards, tables),
+                versions=versions,
+            )
+            write_manifest(manifest, partial.folder)
+    return manifest
+
+
+def training_texts(
+    captions: RowsBySplit[CaptionRow], entailment: RowsBySplit[EntailmentRow]
+) -> Iterator[str]:
+    """Yield every text the model reads or writes in training, prompts and answers included. Without
+    a train split: all splits.
+    """
+    if captions:
+        yield CAPTION_PROMPT
+    for caption_rows in [captions["train"]] if "train" in captions else captions.values():
+        for row in caption_rows:
+            yield from (f" {caption_target(caption)}" for caption in row.captions)
+    if entailment:
+        yield from (f" {answer}" for answer in ANSWERS)
+    for pairs in [entailment["train"]] if "train" in entailment else entailment.values():
+        yield from (entailment_source(pair.premise, pair.hypothesis) for pair in pairs)
+
+
+def _with_image(
+    rows: RowsBySplit[Row], kind: type[Row], index: Mapping[str, int], problems: Problems, name: str
+) -> dict[str, Sequence[Row]]:
+    """Leave out rows without an image, then splits without rows."""
+    kept: dict[str, Sequence[Row]] = {}
+    for split, of_split in rows.items():
+        lost = [row for row in of_split if row.image_id not in index]
+        for row in lost:
+            problems.add(
+                name,
+                row.pair_id if isinstance(row, EntailmentRow) else row.image_id,
+                "row without a readable image",
+            )
+        if len(lost) < len(of_split):
+            kept[split] = (
+                Rows(kind, (row for row in of_split if row.image_id in index)) if lost else of_split
+            )
+    return kept
+
+
+def _require_rows(texts: _Texts, name: str, problems: Problems) -> None:
+    if not texts.captions and not texts.entailment:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in problems.counts().items())
+        raise DataError(
+            f"nothing is left of {name} ({reasons or 'no rows at all'})",
+            hint="check that texts and images belong together",
+        )
+
+
+def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[Path]:
+    """Write a table for each task and split; return their paths."""
+    paths = []
+    for split, captions in texts.captions.items():
+        paths.append(folder / CAPTION.name / split / TABLE)
+        _write_table(paths[-1], _CAPTION_COLUMNS, (_caption_record(row, index) for row in captions))
+    for split, pairs in texts.entailment.items():
+        paths.append(folder / ENTAILMENT.name / split / TABLE)
+        _write_table(paths[-1], _ENTAILMENT_COLUMNS, (_pair_record(row, index) for row in pairs))
+    return paths
+
+
+def _write_table(
+    path: Path, columns: Mapping[str, object], records: Iterable[dict[str, object]]
+) -> None:
+    path.parent.mkdir(
+        parents=True, exist_ok=True
+    )  # there already when an earlier run was stopped after its images
+    with ArrowWriter(
+        path=str(path), features=Features(dict(columns)), writer_batch_size=ROWS_PER_BATCH
+    ) as writer:
+        for record in records:
+            writer.write(record)
+        writer.finalize()
+
+
+def _caption_record(row: CaptionRow, index: Mapping[str, int]) -> dict[str, object]:
+    return {"image": index[row.image_id], "image_id": row.image_id, "captions": list(row.captions)}
+
+
+def _pair_record(row: EntailmentRow, index: Mapping[str, int]) -> dict[str, object]:
+    return {"image": index[row.image_id], **vars(row)}
+
+
+def _write_problems(path: Path, problems: Problems) -> None:
+    # File names that are no Unicode have no UTF-8 either; \\udcff is what JSON would write.
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(
+            json.dumps(problem, ensure_ascii=False) + "\n" for problem in problems.as_dicts()
+        )
+
+
+def _counts(texts: _Texts) -> dict[str, dict[str, dict[str, int]]]:
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    if texts.captions:
+        counts[CAPTION.name] = {
+            split: {"images": len(rows), "captions": sum(len(row.captions) for row in rows)}
+            for split, rows in texts.captions.items()
+        }
+    if texts.entailment:
+        counts[ENTAILMENT.name] = {
+            split: {"images": len({row.image_id for row in rows}), "pairs": len(rows)}
+            for split, rows in texts.entailment.items()
+        }
+    return counts
+
+
+def _text_only(entailment: RowsBySplit[EntailmentRow]) -> float | None:
+    if "train" not in entailment or "test" not in entailment:
+        return None
+    return text_only_accuracy(entailment["train"], entailment["test"])
+
+
+def _shared_images(texts: _Texts, index: Mapping[str, int]) -> int:
+    """Count the images in several splits: a bit for each split, of whatever task."""
+    bits = {
+        split: 1 << number
+        for number, split in enumerate(dict.fromkeys([*texts.captions, *texts.entailment]))
+    }
+    splits = np.zeros(len(index), dtype=np.int64)
+    for by_split in (texts.captions, texts.entailment):
+        for split, rows in by_split.items():
+            for row in rows:
+                splits[index[row.image_id]] |= bits[split]
+    return int(np.count_nonzero(splits & (splits - 1)))
+
+
+def _checksums(folder: Path, shards: Sequence[Shard], tables: Sequence[Path]) -> dict[str, str]:
+    """Return sha256 by path of everything in the folder but the manifest; that of a shard was taken
+    while it was at hand.
+    """
+    of_shards = {f"{IMAGES}/{shard.name}": shard.sha256 for shard in shards}
+    return of_shards | {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for path in (*tables, folder / TOKENIZER, folder / PROBLEMS)
+    }

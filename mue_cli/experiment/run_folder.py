@@ -1,0 +1,328 @@
+"""The run folder, `runs/<name>/`: what one recipe produced, and all that commands tell each other.
+
+| file | written by | holds |
+| --- | --- | --- |
+| recipe.yaml | finetune | the whole recipe, defaults and overrides included |
+| tokenizer.json | finetune | the vocabulary that the weights know |
+| checkpoint.safetensors | finetune | the weights that did best on the validation samples |
+| last.pt | finetune | where training stands, for `--resume` |
+| train.jsonl | finetune | loss and learning rate as training went on |
+| pabee.safetensors, deecap.safetensors | finetune --method ... | the readout that was trained with the checkpoint |
+| deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads trained on the checkpoint, and how that went on |
+| thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
+| calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
+| saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
+| modality.npz | plot | score by image and text exit layer, for `mue plot modality` |
+| records.jsonl | evaluate | one evaluated point per line: scores and costs |
+| traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
+| bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
+| explain.html | predict | a page of the pictures that were explained last |
+| plots/ | plot | figures, PNG and SVG |
+| study/ | study | study.yaml, and a run folder for each seed and training of a study |
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from mue_cli.errors import DataError, MissingStepError
+from mue_cli.exits.catalogue import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
+from mue_cli.exits.trace import Trace
+from mue_cli.files import replacing, write_text
+from mue_cli.recipe.recipe import Recipe, SkippedLayers, dump, read_yaml, to_yaml
+from mue_cli.reports.record import Record, read_records
+from mue_cli.schema.schema import Count, Fraction, build
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths of one run. arguments: what a command line needs to mean this run ("--recipe
+    shapes-caption"), for hints. weights: other weights than the run's checkpoint, as `--weights`
+    names them.
+    """
+
+    folder: Path
+    arguments: str = ""
+    weights: str | None = None
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def last_state(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def train_log(self) -> Path:
+        return self.folder / "train.jsonl"
+
+    def readout(self, method: str) -> Path:
+        """Return the file of a method's own readout."""
+        return self.folder / f"{method}.safetensors"
+
+    def second_log(self, method: str) -> Path:
+        """Return the log of a training that a method adds to the model's."""
+        return self.folder / f"train-{method}.jsonl"
+
+    @property
+    def thresholds(self) -> Path:
+        return self.folder / "thresholds.yaml"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.jsonl"
+
+    def of_method(self, path: Path, method: str) -> Path:
+        """Return the file that stands for `path` under a method: mue's has the plain name,
+        another's the method's name in it.
+        """
+        return path if method == "mue" else path.with_name(f"{path.stem}-{method}{path.suffix}")
+
+    @property
+    def saturation(self) -> Path:
+        return self.folder / "saturation.npz"
+
+    @property
+    def modality(self) -> Path:
+        return self.folder / "modality.npz"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records.jsonl"
+
+    @property
+    def traces(self) -> Path:
+        return self.folder / "traces.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.json"
+
+    @property
+    def bench(self) -> Path:
+        return self.folder / "bench.json"
+
+    @property
+    def explain_page(self) -> Path:
+        return self.folder / "explain.html"
+
+    @property
+    def plots(self) -> Path:
+        return self.folder / "plots"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study"
+
+    def command(self, name: str) -> str:
+        """Return the command line that runs the command `name` for this run."""
+        return f"mue {name} {self.arguments}".rstrip()
+
+    def need(self, path: Path, command: str) -> Path:
+        """Return `path` if it is there. Raises MissingStepError, naming the command that writes it."""
+        if not path.exists():
+            raise MissingStepError(
+                f"no {path.name} in `{self.folder}`", f"run: {self.command(command)}"
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction."""
+
+    thresholds: Mapping[str, float]
+    score: float
+    reduction: float
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A method's thresholds by stream (absent: never), and what they reached on the split where
+    they were searched.
+
+    target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and
+    of the full model, same samples. The rest is what they were searched with. decay: Eq. 11's
+    settings, empty where nothing decays. skipped_layers: the policy. precision. weights: as
+    `--weights` named them, None for the run's own. decompose, search (beam and longest caption):
+    None and empty in files from before they were kept.
+    """
+
+    thresholds: Mapping[str, float]
+    target: Fraction
+    achieved: float
+    metric: str
+    score: float
+    full_score: float
+    split: str
+    samples: Count
+    decay: Mapping[str, float] = field(default_factory=dict)
+    skipped_layers: SkippedLayers = "project"
+    precision: str = "float32"
+    weights: str | None = None
+    method: str = "mue"
+    decompose: bool | None = None
+    search: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_recipe(run: Run, recipe: Recipe) -> None:
+    """Write the resolved recipe."""
+    write_text(run.recipe, dump(recipe))
+
+
+def keep_tokenizer(run: Run, vocabulary: str) -> None:
+    """Keep the vocabulary: data prepared anew may get another one, and the weights would not know
+    it.
+    """
+    write_text(run.tokenizer, vocabulary)
+
+
+def append_line(path: Path, values: Mapping[str, object]) -> None:
+    """Add one JSON line to a log of the run: train.jsonl, calibration.jsonl."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(values)) + "\n")
+
+
+def cut_log(run: Run, last_step: int) -> None:
+    """Drop the lines of train.jsonl after a step, where training goes on from there."""
+    if run.train_log.exists():
+        lines = run.train_log.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(run.train_log, "".join(lines[:last_step]))
+
+
+def write_thresholds(run: Run, thresholds: Thresholds) -> None:
+    """Write the method's thresholds.yaml."""
+    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
+
+
+def read_thresholds(run: Run, method: str = "mue") -> Thresholds:
+    """Return what `mue calibrate` found. Raises MissingStepError before it was run, RecipeError for
+    a file edited into nonsense.
+    """
+    path = run.need(run.of_method(run.thresholds, method), _calibrate(method))
+    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+
+
+def read_tried(run: Run, method: str = "mue") -> tuple[Tried, ...]:
+    """Return every setting that the last calibration ran, the full model first. Raises
+    MissingStepError before the first.
+    """
+    return _read_lines(
+        Tried,
+        run.need(run.of_method(run.calibration, method), _calibrate(method)),
+        "calibrate again",
+    )
+
+
+def _calibrate(method: str) -> str:
+    return "calibrate" if method == "mue" else f"calibrate --method {method}"
+
+
+def records(run: Run) -> list[Record]:
+    """Return all evaluated points, oldest first. Raises MissingStepError before the first
+    evaluation.
+    """
+    return read_records(run.need(run.records, "evaluate"))
+
+
+def write_traces(run: Run, traces: Iterable[Trace]) -> None:
+    """Write traces.jsonl, one sample per line."""
+    with replacing(run.traces) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(trace)) + "\n" for trace in traces)
+
+
+def read_traces(run: Run) -> tuple[Trace, ...]:
+    """Return the traces of the last evaluation. Raises MissingStepError before the first."""
+    return _read_lines(Trace, run.need(run.traces, "evaluate"), "evaluate again")
+
+
+def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:
+    """Write predictions.json in COCO's result form: a list of {"image_id": ..., "caption": ...}."""
+    write_text(run.predictions, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
+
+
+def clear(run: Run) -> None:
+    """Remove what belongs to an earlier training: weights and all that was found with them."""
+    for path in (
+        run.tokenizer,
+        run.checkpoint,
+        run.last_state,
+        run.train_log,
+        *map(run.readout, TRAINED_WITH_MODEL),
+    ):
+        path.unlink(missing_ok=True)
+    clear_results(run)
+
+
+def clear_results(run: Run) -> None:
+    """Remove what was found with weights that change now: heads trained on them, thresholds,
+    records, traces, answers.
+
+    Figures stay until they are drawn anew.
+    """
+    for path in (
+        *map(run.readout, TRAINED_ON_MODEL),
+        *map(run.second_log, TRAINED_ON_MODEL),
+        *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
+        *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
+        run.saturation,
+        run.modality,
+        run.records,
+        run.traces,
+        run.predictions,
+        run.bench,
+    ):
+        path.unlink(missing_ok=True)
+
+
+def clear_method(run: Run, method: str) -> None:
+    """Remove what was found with a method's own readout, which changes now: log, thresholds,
+    records; not those of other methods.
+    """
+    for path in run.folder.glob(f"*-{method}.*"):
+        path.unlink(missing_ok=True)
+    if run.records.exists():
+        others = [
+            line
+            for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True)
+            if _method(line) != method
+        ]
+        write_text(run.records, "".join(others))
+
+
+def _method(line: str) -> object:
+    """Return the method of a record; none of a line that is no record, which is for its reader to
+    refuse.
+    """
+    try:
+        return json.loads(line)["method"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(
+        _read_line(kind, line, f"line {number} of `{path}`", hint)
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+def _read_line(kind: type[T], line: str, place: str, hint: str) -> T:
+    try:
+        return build(kind, json.loads(line), lambda key: place)
+    except json.JSONDecodeError:
+        raise DataError(f"{place} is not JSON", hint) from None

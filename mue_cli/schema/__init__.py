@@ -1,0 +1,1 @@
+"""What stored values may be: mappings checked field by field."""
