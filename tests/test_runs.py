@@ -70,7 +70,7 @@ def test_thresholds_edited_into_nonsense_are_refused(run: Run) -> None:
         run.thresholds.read_text(encoding="utf-8").replace("image: 0.97", "image: high"),
         encoding="utf-8",
     )
-    with pytest.raises(RecipeError, match=r"`thresholds` in .* expected a mapping"):
+    with pytest.raises(RecipeError, match=r'`thresholds.image` in .* is "high", expected a number'):
         runs.read_thresholds(run)
 
 
