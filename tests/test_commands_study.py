@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from small_study import evaluated, record, write_study
+from small_study import evaluated, of_row, write_study
 
 from mue_cli.commands import study as command
 from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
@@ -55,8 +55,7 @@ class FakeRunner:
                 Run(here.folder.parents[2]),
                 int(here.folder.parent.name[5:]),
                 here.folder.name,
-                record(method),
-                record("full"),
+                of_row(words[words.index("--row") + 1], method=method),
             )
         return 0
 

@@ -80,8 +80,8 @@ def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
         Entry(
             "calm",
             seed,
-            x,
             Record(
+                "00000001",
                 "r",
                 "caption",
                 "shapes",
@@ -92,6 +92,7 @@ def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
                 "CIDEr",
                 {"CIDEr": y},
                 {"expected": x},
+                point=x,
             ),
             100.0,
         )
