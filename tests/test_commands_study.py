@@ -205,7 +205,7 @@ def test_dry_run_prints_the_lines_and_does_nothing(
         "mue finetune --recipe shapes-caption --run runs/shapes-caption/study/seed-0/start --seed 0 --method full",
         "mue finetune --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --seed 0 --method full"
         " --weights runs/shapes-caption/study/seed-0/start",
-        "mue evaluate --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --method static --split test --sweep",
+        "mue evaluate --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --method static --row static --split test --sweep",
     ]
     assert list(tmp_path.iterdir()) == []
 

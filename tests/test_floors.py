@@ -26,6 +26,7 @@ DOORS = {
     "rich": ("commands/",),
     "yaml": ("recipe/",),
     "matplotlib": ("reports/figures/",),
+    "jinja2": ("reports/",),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),
