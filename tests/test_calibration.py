@@ -18,12 +18,9 @@ WORDS = 5
 
 
 def exits(similarities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the exit layer of each row, from 1: the slow and obvious way."""
-    layers = []
-    for row in similarities:
-        above = [layer for layer, value in enumerate(row, start=1) if value > threshold]
-        layers.append(above[0] if above else len(row))
-    return np.array(layers)
+    """Exit layer of each row, from 1: the first one above the threshold, or the last layer."""
+    above = similarities > threshold
+    return np.where(above.any(axis=1), above.argmax(axis=1) + 1, similarities.shape[1])
 
 
 class MadeUpStreams:
@@ -74,11 +71,9 @@ class MadeUpStreams:
         return Point(dict(thresholds), 100.0 * math.exp(-damage), float(reduction))
 
     def _damage(self, stream: str, layers: np.ndarray) -> float:
-        left = [
-            np.square(1.0 - row[layer:]).sum()
-            for row, layer in zip(self.exit_scores[stream], layers, strict=True)
-        ]
-        return self.harm[stream] * float(np.mean(left))
+        skipped = np.arange(self.num_layers) >= layers[:, None]
+        left = np.where(skipped, np.square(1.0 - self.exit_scores[stream]), 0.0)
+        return self.harm[stream] * float(left.sum(axis=1).mean())
 
     def best_by_brute_force(self, target: float, num_levels: int = 10) -> Point:
         columns = [

@@ -58,9 +58,9 @@ def candidate_thresholds(scores: ArrayLike, num_levels: int = NUM_LEVELS) -> Can
     maxima are at most the threshold) / R: once they are sorted, each rank is a mean exit layer.
     Thresholds stand in the widest gap near each level, never on an exit score itself.
 
-    scores: (R, N). Returns at most num_levels + 1 thresholds.
+    scores: (R, N); NaN is above no threshold. Returns at most num_levels + 1 thresholds.
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=-np.inf)
     num_rows, num_layers = scores.shape
     peaks = np.sort(np.maximum.accumulate(scores[:, :-1], axis=1), axis=None)  # (R (N - 1),)
     never_leave = int(np.searchsorted(peaks, AT_ONCE))

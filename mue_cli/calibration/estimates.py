@@ -76,7 +76,10 @@ def _non_negative_fit(features: Array, values: Array) -> Array:
     moments = features.T @ values
     coefficients = np.zeros(features.shape[1])
     for _ in range(300):
+        before = coefficients.copy()
         for j in range(len(coefficients)):
             step = (moments[j] - gram[j] @ coefficients) / gram[j, j]
             coefficients[j] = max(0.0, coefficients[j] + step)
+        if np.array_equal(before, coefficients):
+            break
     return coefficients
