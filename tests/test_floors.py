@@ -29,6 +29,7 @@ DOORS = {
     "pydantic_core": ("schema/",),
     "annotated_types": ("schema/",),
     "matplotlib": ("reports/figures/",),
+    "jinja2": ("reports/",),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
     "tokenizers": ("model/tokenizer.py",),
