@@ -220,8 +220,8 @@ def _first_bad_line(path: Path) -> int | None:
 
 
 def _no_text(place: str, error: UnicodeDecodeError, line: int | None) -> FileError:
-    expected = error.encoding.removesuffix("-sig").upper()
-    where = "" if line is None or _is_wide(error.encoding) else f" in line {line}"
+    expected = error.encoding.upper()[:6].rstrip("-")
+    where = "" if line is None or expected != "UTF-8" else f" in line {line}"
     byte = error.object[error.start]
     return FileError(
         f"cannot read {place}: it is not {expected} text (byte 0x{byte:02x}{where})",
