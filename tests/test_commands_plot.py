@@ -7,7 +7,8 @@ from small_study import evaluated, record, write_study
 
 from mue_cli.commands.plot import _points, _record_of
 from mue_cli.exits.trace import Trace
-from mue_cli.experiment.run_folder import Run, Thresholds, append_line, write_thresholds
+from mue_cli.experiment.run_folder import Run, append_line
+from mue_cli.experiment.thresholds import Thresholds, write_thresholds
 from mue_cli.reports.record import append_record
 from mue_cli.study.file import keep, load
 

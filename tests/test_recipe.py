@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mue_cli.errors import RecipeError
+from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
 
@@ -46,7 +47,7 @@ def test_recipes_are_found_by_name_from_any_folder(
 
 
 def test_each_task_has_a_default_recipe() -> None:
-    assert {task: recipes.load(name).task for task, name in recipes.DEFAULT_RECIPES.items()} == {
+    assert {task: recipes.load(name).task for task, name in DEMO_RECIPES.items()} == {
         "caption": "caption",
         "entailment": "entailment",
     }

@@ -3,7 +3,8 @@
 from math import isclose
 from typing import TYPE_CHECKING
 
-from mue_cli.commands.display import answer, answer_json
+from mue_cli.commands.bars import bars
+from mue_cli.commands.figures import show
 from mue_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -11,13 +12,13 @@ from mue_cli.commands.options import (
     RunOption,
     SetOption,
     SplitOption,
-    experiment,
+    opened,
 )
 from mue_cli.errors import MissingStepError
+from mue_cli.experiment.choices import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from mue_cli.exits.trace import Trace
     from mue_cli.experiment.run_folder import Run
@@ -57,22 +58,22 @@ def saturation(
     thresholds.yaml is drawn in when it is there. Writes plots/saturation.png and
     plots/saturation.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
-    # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.workbench import after_training
-    from mue_cli.experiment.run_folder import read_thresholds
+    with bars() as tell:
+        here = opened(recipe, overrides, run, device, progress=tell)
+        from mue_cli.experiment.thresholds import read_thresholds
+
+        if not here.run.saturation.exists():
+            from mue_cli.experiment.calibrate import exit_scores
+
+            exit_scores(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.profile import SimilarityProfile
 
-    if not here.run.saturation.exists():
-        workbench = after_training(here.recipe, here.run, device)
-        workbench.similarities(workbench.trained_subject())
     profile = SimilarityProfile.load(here.run.saturation)
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
-    if here.recipe.task == "caption":
-        thresholds.pop(
-            "decoder", None
-        )  # in generation it decays from word to word (Eq. 11): no one line shows it
+    if here.task.generates:
+        # The decoder's decays from word to word (Eq. 11): no one line shows it.
+        thresholds.pop("decoder", None)
     show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
@@ -90,7 +91,7 @@ def tradeoff(
     Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
     tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     entries, searches = _points(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
@@ -127,7 +128,7 @@ def exits(
     Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run
     folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     from mue_cli.experiment import run_folder as runs
     from mue_cli.reports.entries import METHOD_NAMES
     from mue_cli.reports.exits import Exits
@@ -186,7 +187,8 @@ def _searches(run: "Run") -> "list[Search]":
     """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full
     model that scored nothing.
     """
-    from mue_cli.experiment.run_folder import read_thresholds, read_tried
+    from mue_cli.experiment.run_folder import read_tried
+    from mue_cli.experiment.thresholds import read_thresholds
     from mue_cli.reports.curves import Search
 
     if not (run.thresholds.exists() and run.calibration.exists()):
@@ -203,12 +205,3 @@ def _searches(run: "Run") -> "list[Search]":
             [(point.reduction, point.score) for point in read_tried(run)],
         )
     ]
-
-
-def show(paths: "tuple[Path, Path]", as_json: bool) -> None:
-    """Print the paths of a figure's files."""
-    if as_json:
-        answer_json({"figures": [str(path) for path in paths]})
-        return
-    for path in paths:
-        answer(str(path))

@@ -29,19 +29,9 @@ from mue_cli.schema.schema import (
     did_you_mean,
 )
 
-DEFAULT_RECIPES: Mapping[str, str] = {
-    "caption": "shapes-caption",
-    "entailment": "shapes-entailment",
-}
-
 Kind = Literal["recipe", "study"]
 _PLACES: Mapping[Kind, str] = {"recipe": "recipes", "study": "recipes/studies"}
 _PLURALS: Mapping[Kind, str] = {"recipe": "recipes", "study": "studies"}
-
-_DATASETS: Mapping[str, tuple[str, ...]] = {
-    "caption": ("shapes", "coco", "flickr8k"),
-    "entailment": ("shapes", "snli-ve"),
-}
 
 
 @dataclass(frozen=True)
@@ -187,7 +177,7 @@ class Recipe:
     """name: also the name of the run folder, runs/<name>."""
 
     name: str
-    task: Literal["caption", "entailment"]
+    task: str
     seed: Natural = 0
     data: DataSection = field(default_factory=DataSection)
     model: ModelSection = field(default_factory=ModelSection)
@@ -331,10 +321,6 @@ def _check(recipe: Recipe, place: Place) -> None:
             f'`name` in {place("name")} is "{recipe.name}", expected letters, digits, dots and dashes',
             "it names the run folder",
         )
-    known = _DATASETS[recipe.task]
-    if recipe.data.dataset not in known:
-        found = f'`data.dataset` in {place("data.dataset")} is "{recipe.data.dataset}"'
-        raise RecipeError(f"{found}, expected one of {', '.join(known)} for the task {recipe.task}")
     if recipe.search.min_tokens > recipe.search.max_tokens:
         found = f"`search.min_tokens` in {place('search.min_tokens')} is {recipe.search.min_tokens}"
         raise RecipeError(

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from mue_cli.errors import DataError, MissingStepError
 
+SWEEP = "sweep"
+"""Setting of a record that is a point of a trade-off curve: the point's number, the same for every
+seed.
+"""
+
 
 @dataclass(frozen=True)
 class Record:

@@ -8,14 +8,10 @@ from mue_cli.errors import MissingStepError
 from mue_cli.experiment.run_folder import Run, records
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.reports.entries import Entry
-from mue_cli.reports.record import Record
+from mue_cli.reports.record import SWEEP, Record
 from mue_cli.study.file import journal, kept, seeds, study_command, trained_run
 from mue_cli.study.parts import FULL, SPLIT, Study
 
-SWEEP = "sweep"
-"""Setting of a record that is a point of a trade-off curve: the point's number, the same for every
-seed.
-"""
 SHARED_WITH_FULL = ("search", "precision", "weights", "decompose")
 """Settings that the full model must share with a record whose score is relative to it."""
 
