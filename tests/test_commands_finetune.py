@@ -157,7 +157,9 @@ def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: R
     ]
     answer = mue("finetune", "--run", copied_run.folder, *words)
     assert answer.code == 0, answer.stderr
-    assert answer.stdout.startswith(f"{copied_run.exit_head('deebert')}: best accuracy of the heads ")
+    assert answer.stdout.startswith(
+        f"{copied_run.exit_head('deebert')}: best accuracy of the heads "
+    )
     assert f"next: mue calibrate --run {copied_run.folder} --method deebert" in answer.stderr
     after = contents(copied_run)
     assert {name: after.pop(name) for name in before} == before
@@ -333,7 +335,8 @@ def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words:
     )
     assert mue("finetune", "--run", copied_run.folder, *words).code == 0
     assert (
-        not copied_run.exit_head("deebert").exists() and not copied_run.second_log("deebert").exists()
+        not copied_run.exit_head("deebert").exists()
+        and not copied_run.second_log("deebert").exists()
     )
 
 
@@ -411,7 +414,7 @@ def test_no_decompose_trains_and_evaluates_one_joint_stream(
         == 0
     )
     record = Run(run)
-    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record)} == {
+    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record).traces} == {
         (("joint", 2),)
     }
 

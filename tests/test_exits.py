@@ -98,11 +98,10 @@ def test_only_the_decoder_of_mue_decays():
 def test_the_recipe_says_what_becomes_of_skipped_layers(policy):
     recipe = Recipe("mine", "caption", exits=ExitsSection(skipped_layers=policy))
     for name in ("static", "mue"):
-        assert make_method(recipe, CAPTION, CATALOGUE[name], {"decoder": 1}).skipped_layers == policy
-    assert (
-        make_method(recipe, ENTAILMENT, MUE, {"decoder": 1}).skipped_layers
-        == "project"
-    )
+        assert (
+            make_method(recipe, CAPTION, CATALOGUE[name], {"decoder": 1}).skipped_layers == policy
+        )
+    assert make_method(recipe, ENTAILMENT, MUE, {"decoder": 1}).skipped_layers == "project"
 
 
 def test_recipes_and_methods_know_the_same_policies_for_skipped_layers():

@@ -44,6 +44,10 @@ MethodOption = Annotated[
     MethodName | None,
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
 ]
+RowOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", show_default=False, help="Row of a study that this evaluates."),
+]
 SweepOption = Annotated[
     bool,
     typer.Option(
@@ -78,6 +82,7 @@ def evaluate(
     method: MethodOption = None,
     decompose: DecomposeOption = None,
     sweep: SweepOption = False,
+    row: RowOption = None,
     split: SplitOption = "test",
     metrics: MetricsOption = None,
     spice_dir: SpiceDirOption = None,
@@ -97,7 +102,7 @@ def evaluate(
         here = opened(recipe, settings, run, device, weights, progress=tell)
         from mue_cli.experiment.evaluate import evaluate as procedure
 
-        result = procedure(here, method, split, sweep, names, spice_dir)
+        result = procedure(here, method, split, sweep, names, spice_dir, row)
     files = {
         "predictions": str(here.run.predictions),
         "traces": str(here.run.traces),

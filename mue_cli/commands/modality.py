@@ -55,7 +55,7 @@ def modality(
     """
     with bars() as tell:
         here = opened(recipe, overrides, run, device, weights, progress=tell)
-        grid = here.exit_grid(split, samples).grid
-    from mue_cli.reports.figures.modality import modality as draw
+        grid = here.exit_grid(split, samples)
+    from mue_cli.reports.figures.exit_grid import exit_grid as draw
 
     show(draw(grid, here.run.plots / "modality"), as_json)

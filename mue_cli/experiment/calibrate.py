@@ -24,7 +24,7 @@ from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.progress import counting
 from mue_cli.experiment.run_folder import append_line
 from mue_cli.experiment.thresholds import Thresholds, write_thresholds
-from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.reports.saturation import Saturation
 
 SWEEP_TARGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 """Reductions that a sweep of several thresholds aims at."""
@@ -210,5 +210,5 @@ def exit_scores(experiment: Experiment, spec: MethodSpec) -> ExitScores:
     scores = measure_exit_scores(experiment.predictor, method, batches, progress)
     if spec.score is not None and spec.exits == "everywhere":
         about = {"recipe": recipe.name, "dataset": experiment.data.manifest.name, "split": "val"}
-        SimilarityProfile(scores.streams, about).save(experiment.run.saturation)
+        Saturation(scores.streams, about).save(experiment.run.saturation)
     return scores

@@ -19,7 +19,8 @@ from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.progress import counting
 from mue_cli.metrics.captioning import check_metrics
-from mue_cli.reports.record import SWEEP, Record, append_record
+from mue_cli.reports.record import Record, append_record, new_id
+from mue_cli.reports.traces import write_traces
 
 QUICK_METRICS = ("BLEU", "CIDEr")
 """Of a curve's points; METEOR and SPICE take seconds each time."""
@@ -44,26 +45,28 @@ def evaluate(
     sweep: bool = False,
     metrics: Sequence[str] | None = None,
     spice_dir: Path | None = None,
+    row: str | None = None,
 ) -> Evaluated:
     """Score a method and count its costs beside the full model's, on the same samples; add both
     records to the run, and write traces and predictions.
 
     method: of the catalogue, or the oracle; None for the recipe's exits.method. sweep: also the
     points of the method's trade-off curve. metrics: of captions, by name, each of which must be had
-    (None: the recipe's, else all that can be had here). Raises MueError, MissingStepError.
+    (None: the recipe's, else all that can be had here). row: of the study that this evaluates. Raises MueError, MissingStepError.
     """
     name = method or experiment.recipe.exits.method
     wanted = _wanted_metrics(experiment, metrics)
     if experiment.task.generates:
         check_metrics(wanted or (), spice_dir)
     _check_sweep(experiment, name, sweep)
-    points = _Points(experiment, split, wanted, spice_dir)
+    points = _Points(experiment, split, wanted, spice_dir, new_id(), name, row)
     thresholds = experiment.thresholds(name)
     record, predictions = points.record(name, thresholds)
     whole = record if name == FULL.name else points.record(FULL.name, {})[0]
     run = experiment.run
-    run_folder.write_traces(run, [prediction.trace for prediction in predictions])
-    run_folder.write_predictions(run, [_result(experiment, each) for each in predictions])
+    write_traces(run.traces, record.id, name, [each.trace for each in predictions])
+    results = [{"evaluation": record.id, **_result(experiment, each)} for each in predictions]
+    run_folder.write_predictions(run, results)
     curve = _curve(points, name, thresholds) if sweep else ()
     failed = {**whole.left_out, **record.left_out}
     for metric in wanted or ():
@@ -77,12 +80,15 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Points:
-    """What all points of one evaluation share."""
+    """What all points of one evaluation share: id, and the study's row of its method."""
 
     experiment: Experiment
     split: str
     metrics: Sequence[str] | None
     spice_dir: Path | None
+    id: str
+    method: str
+    row: str | None
 
     def record(
         self, name: str, thresholds: Mapping[str, float], point: float | None = None
@@ -100,6 +106,9 @@ class _Points:
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
         record = Record(
+            id=self.id,
+            row=self.row if name == self.method else None,
+            point=point,
             recipe=recipe.name,
             task=recipe.task,
             dataset=experiment.data.manifest.name,
@@ -110,7 +119,7 @@ class _Points:
             metric=metric,
             scores=scores.values,
             costs={**spent, **(self._measure(method) if point is None else {})},
-            settings=self._settings(method, thresholds, point),
+            settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
             confidence={metric: scores.interval} if scores.interval else {},
@@ -165,9 +174,7 @@ class _Points:
             "full_latency_ms": pair.b.median_ms,
         }
 
-    def _settings(
-        self, method: Method, thresholds: Mapping[str, float], point: float | None
-    ) -> dict[str, object]:
+    def _settings(self, method: Method, thresholds: Mapping[str, float]) -> dict[str, object]:
         """Return what a reader of the record needs to know about the method, as JSON would give it
         back.
         """
@@ -186,7 +193,7 @@ class _Points:
             if experiment.task.generates:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= decay_settings(recipe, experiment.task, CATALOGUE[method.name])
-        return settings if point is None else {**settings, SWEEP: point}
+        return settings
 
 
 def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:

@@ -1,25 +1,13 @@
 """The score for every pair of image and text exit layers, the decoder at full depth (Table 2)."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import asdict
 
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation.exit_grid import score_pairs
 from mue_cli.evaluation.score import quick_score
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
-from mue_cli.reports.modality import ModalityGrid
-
-
-@dataclass(frozen=True)
-class ExitGrid:
-    """scores: (N, N), row image layer - 1, column text layer - 1. grid: as it is stored."""
-
-    scores: NDArray[np.floating[Any]]
-    grid: ModalityGrid
+from mue_cli.reports.exit_grid import ExitGrid
 
 
 def exit_grid(experiment: Experiment, split: str = "test", samples: int | None = None) -> ExitGrid:
@@ -34,21 +22,20 @@ def exit_grid(experiment: Experiment, split: str = "test", samples: int | None =
             "image and text are one joint stream without model.decompose: neither can leave alone",
             "add --set model.decompose=true, or use a run that was trained with it",
         )
-    grid = _stored(experiment, split, samples) or _measure(experiment, split, samples)
-    return ExitGrid(grid.scores, grid)
+    return _stored(experiment, split, samples) or _measure(experiment, split, samples)
 
 
-def _stored(experiment: Experiment, split: str, samples: int | None) -> ModalityGrid | None:
+def _stored(experiment: Experiment, split: str, samples: int | None) -> ExitGrid | None:
     """Return what was measured before, None when that was something else than is wanted."""
     if not experiment.run.modality.exists():
         return None
-    grid = ModalityGrid.load(experiment.run.modality)
+    grid = ExitGrid.load(experiment.run.modality)
     before = (grid.about.get("split"), grid.about.get("settings"))
     alike = before == (split, _settings(experiment))
     return grid if alike and samples in (None, grid.num_samples) else None
 
 
-def _measure(experiment: Experiment, split: str, samples: int | None) -> ModalityGrid:
+def _measure(experiment: Experiment, split: str, samples: int | None) -> ExitGrid:
     batches = experiment.batches(split, samples or experiment.recipe.calibration.samples)
     predictor = experiment.predictor
     total = len(batches.examples) * predictor.model.config.num_encoder_layers**2
@@ -61,7 +48,7 @@ def _measure(experiment: Experiment, split: str, samples: int | None) -> Modalit
         "split": split,
         "settings": _settings(experiment),
     }
-    grid = ModalityGrid(scores, experiment.task.metric, len(batches.examples), about)
+    grid = ExitGrid(scores, experiment.task.metric, len(batches.examples), about)
     grid.save(experiment.run.modality)
     return grid
 

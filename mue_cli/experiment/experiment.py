@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mue_cli.experiment.benchmark import Benchmark
     from mue_cli.experiment.calibrate import Calibrated
     from mue_cli.experiment.evaluate import Evaluated
-    from mue_cli.experiment.exit_grid import ExitGrid
     from mue_cli.experiment.exit_heads import TrainedHead
     from mue_cli.experiment.finetune import Finetuned
     from mue_cli.experiment.predict import PicturePrediction
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from mue_cli.model.pretrained import Pretrained
     from mue_cli.model.tokenizer import Tokenizer
     from mue_cli.recipe.recipe import SearchSection
+    from mue_cli.reports.exit_grid import ExitGrid
 
 
 @dataclass(frozen=True)

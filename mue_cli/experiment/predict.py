@@ -14,7 +14,7 @@ from mue_cli.evaluation.explain import Recorder
 from mue_cli.evaluation.predict import Prediction, predict_batch
 from mue_cli.exits.methods import Method
 from mue_cli.experiment.experiment import Experiment
-from mue_cli.reports.explanation import END, Explanation
+from mue_cli.reports.exit_strip import END, ExitStrip
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PicturePrediction:
     path: str
     kind: str
     prediction: Prediction
-    explanation: Explanation | None = None
+    explanation: ExitStrip | None = None
     thumbnail: bytes | None = None
 
     @property
