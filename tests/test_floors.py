@@ -28,6 +28,7 @@ DOORS = {
     "pydantic": ("schema/", "recipe/"),
     "pydantic_core": ("schema/",),
     "annotated_types": ("schema/",),
+    "filelock": ("experiment/",),
     "matplotlib": ("reports/figures/",),
     "jinja2": ("reports/",),
     "pycocoevalcap": ("metrics/",),
