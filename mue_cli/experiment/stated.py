@@ -7,6 +7,7 @@ from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
 from mue_cli.experiment.thresholds import Conditions, read_thresholds
+from mue_cli.files import fingerprint
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
@@ -38,7 +39,16 @@ def conditions_of(experiment: "Experiment", name: str) -> Conditions:
         search=search if task.generates else {},
         precision=recipe.inference.precision,
         weights=experiment.run.weights,
+        fingerprint=fingerprint_of(experiment, name),
     )
+
+
+def fingerprint_of(experiment: "Experiment", name: str) -> str:
+    """Return what tells the weights of a method from others: of the model, and of its exit head."""
+    files = [experiment.weights.weights]
+    if CATALOGUE[name].has_own_head:
+        files.append(experiment.run.exit_head(name))
+    return "-".join(fingerprint(path) for path in files if path.is_file())
 
 
 def _check_counts(spec: MethodSpec, stated: Mapping[str, float], wanted: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ class Conditions:
     decompose: image and text apart. decay: Eq. 11's settings, empty where nothing decays.
     skipped_layers: the policy. search: beam and longest caption, empty for closed sets: rules look
     at all hypotheses together, and Eq. 11 at the longest caption. precision. weights: as
-    `--weights` named them, None for the run's own.
+    `--weights` named them, None for the run's own. fingerprint: of the weights, and of the method's
+    own exit head: weights trained anew are others under the same name.
     """
 
     decompose: bool = True
@@ -27,6 +28,7 @@ class Conditions:
     search: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     weights: str | None = None
+    fingerprint: str = ""
 
     def differences(self, other: "Conditions") -> Iterator[tuple[str, str]]:
         """Yield what differs from other conditions, field by field, in words: ours and theirs."""
@@ -84,6 +86,8 @@ def _in_words(name: str, value: object) -> str:
     match name, value:
         case "decompose", _:
             return "image and text apart" if value else "image and text in one stream"
+        case "fingerprint", _:
+            return f"the weights {value}" if value else "weights of which nothing was kept"
         case "weights", _:
             return f"the weights {value}" if value else "the run's own weights"
         case _, Mapping():
