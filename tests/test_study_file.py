@@ -177,7 +177,7 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "method: oracle",
             "method: pabee",
             "`rows.oracle` of FILE evaluates pabee in `mue`, which is trained with the method mue",
-            "its readout",
+            "its head",
         ),
         (
             "d: oracle",

@@ -202,7 +202,8 @@ def _naming(row: "RowPlan") -> Iterator[None]:
         ) from None
     except BaseException:
         say(
-            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on there"
+            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on "
+            "there"
         )
         raise
 
@@ -249,7 +250,8 @@ def _show(study: "Study", here: "Run", as_json: bool) -> None:
         )
         return
     answer(
-        f"\n{here.study}: {len({entry.row for entry in found})} rows, {len({entry.seed for entry in found})} seeds"
+        f"\n{here.study}: {len({entry.row for entry in found})} rows, "
+        f"{len({entry.seed for entry in found})} seeds"
     )
     for command in ("table 1", "plot tradeoff"):
         say(f"next: {here.command(command)}")

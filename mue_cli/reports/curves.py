@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.reports import published
 from mue_cli.reports.entries import Entry, check_alike
-from mue_cli.reports.published import DATASETS
 from mue_cli.reports.record import Record
 
 ORACLE = "oracle"
@@ -213,7 +213,7 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 def is_paper_data(record: Record) -> bool:
     """Return whether the record's scores may stand beside the published ones as they are."""
-    return DATASETS.get(record.task) == record.dataset
+    return published.is_paper_data(record.metric, record.dataset)
 
 
 def drawable(entries: Sequence[Entry]) -> list[Entry]:

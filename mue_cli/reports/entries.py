@@ -9,17 +9,26 @@ from mue_cli.errors import DataError
 from mue_cli.reports.record import Record
 from mue_cli.schema.schema import show
 
-METHOD_NAMES = {
+_METHODS = {
     "mue": "MuE",
     "deebert": "DeeBERT",
     "pabee": "PABEE",
     "calm": "CALM",
     "deecap": "DeeCap",
 }
-"""Names that are not written as methods are typed."""
+_ROWS = {
+    "mue-joint": "MuE, joint encoder",
+    "mue-last": "MuE, last-layer loss",
+    "oracle": "oracle (same answers)",
+}
 
 _SUBJECTS = ("task", "dataset", "split", "metric")
 _CONDITIONS = ("search", "precision", "weights", "device")
+
+
+def row_title(row: str) -> str:
+    """Return what tables and figures call a row; one that nobody has thought of is its own."""
+    return _METHODS.get(row) or _ROWS.get(row) or row
 
 
 @dataclass(frozen=True)

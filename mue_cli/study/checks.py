@@ -102,14 +102,17 @@ def _check_row(study: Study, name: str, place: str) -> None:
         raise RecipeError(f"unknown folder `{row.folder}` in `rows.{name}.folder` of {place}", hint)
     trained = study.folders[row.folder].method
     if row.method in TRAINED_WITH_MODEL and trained != row.method:
-        found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
         raise RecipeError(
-            found,
-            f"its readout is trained with the backbone: name a folder of the method {row.method}",
+            f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained "
+            f"with the method {trained}",
+            f"its head is trained with the backbone: name a folder of the method {row.method}",
         )
     if row.method not in CALIBRATED and row.target_reduction is not None:
-        found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
-        raise RecipeError(found, "leave it out")
+        raise RecipeError(
+            f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but "
+            f"{row.method} is not calibrated",
+            "leave it out",
+        )
     if row.second_stage and row.method != SECOND_STAGE:
         raise RecipeError(
             f"`rows.{name}.second_stage` of {place} is for {SECOND_STAGE}, not for {row.method}",

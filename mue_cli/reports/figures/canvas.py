@@ -32,6 +32,8 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, YELLOW = (
     "#F0E442",
 )
 
+EXPECTED = "expected time reduction, Eq. 14 (%)"
+
 # colour, marker, what a row is
 STREAMS = {
     "image": (BLUE, "o", "samples"),
@@ -108,6 +110,15 @@ def figure_with_caption(
     return figure, list(panels)
 
 
+def metric_label(metric: str, absolute: bool = True) -> str:
+    """Return a metric with its unit. absolute: as papers print it; else relative to the full
+    model's.
+    """
+    if not absolute:
+        return f"{metric} (% of the full model's)"
+    return f"{metric} ({'%' if metric == 'accuracy' else 'x 100'})"
+
+
 def label_points(axes: Axes, labels: Sequence[Label]) -> None:
     """Write each name near its point, off all lines, markers and other names; a thin line leads to
     one that had to go far.
@@ -170,9 +181,10 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
         )
         dots = line.get_marker() == "." or line.get_alpha() is not None
         if line.get_marker() not in ("None", "", None):
+            start, step = line.get_markevery() or (0, 1)
             yield from (
                 (around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0)
-                for x, y in points
+                for x, y in points[start::step]
             )
         if line.get_linestyle() != "None":
             for start, end in pairwise(points):
