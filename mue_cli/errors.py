@@ -69,3 +69,14 @@ def os_error(error: OSError) -> tuple[str, str]:
     return words, _HINTS.get(
         error.errno or 0, "see that the file, its folder and its disk are well"
     )
+
+
+def one_line(text: str, longest: int = 1000) -> str:
+    """Return `text` in one line that a terminal shows: control characters escaped, cut at
+    `longest` characters.
+    """
+    cut = text if len(text) <= longest else text[: longest - 3] + "..."
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in cut
+    )

@@ -97,6 +97,14 @@ def is_alive(process: int) -> bool:
     return True
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a plain file is there; never raises, whatever the name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def plain_file(path: Path) -> Path:
     """Return `path`. Raises FileError when it is absent, a folder, a pipe or a device, or cannot be
     looked at: a pipe would be waited for, a device would never end.

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from figure_reading import texts
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.exit_grid import ExitGrid

@@ -48,7 +48,9 @@ def entry(row, score, expected, full_score=400.0, seed=0, swept=False, **rest):
     return Entry(
         row,
         seed,
-        dataclasses.replace(record(row, score, expected, **rest), point=point),
+        dataclasses.replace(
+            record(row.split("-")[0], score, expected, **rest), point=point, row=row
+        ),
         full_score,
     )
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mue_cli.errors import RecipeError
+from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
 
@@ -46,7 +47,7 @@ def test_recipes_are_found_by_name_from_any_folder(
 
 
 def test_each_task_has_a_default_recipe() -> None:
-    assert {task: recipes.load(name).task for task, name in recipes.DEFAULT_RECIPES.items()} == {
+    assert {task: recipes.load(name).task for task, name in DEMO_RECIPES.items()} == {
         "caption": "caption",
         "entailment": "entailment",
     }
@@ -230,7 +231,10 @@ def test_file_that_is_no_mapping_is_refused(write, text: str, found: str) -> Non
 def test_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "photo.yaml"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    assert refusal(path)[0] == f"cannot read `{path}`: it is not UTF-8 text"
+    assert refusal(path) == (
+        f"cannot read `{path}`: it is not UTF-8 text (byte 0xff in line 1)",
+        "save it as UTF-8",
+    )
 
 
 def test_unknown_name_gets_the_nearest_one() -> None:

@@ -7,6 +7,7 @@ from small_study import STUDY, write_study
 
 from mue_cli.errors import RecipeError
 from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe import names
 from mue_cli.recipe import recipe as recipes
 from mue_cli.study.file import (
     check_same,
@@ -49,7 +50,7 @@ def test_study_is_found_inside_an_installed_package(
     (tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml").write_text(
         STUDY, encoding="utf-8"
     )
-    monkeypatch.setattr(recipes, "__file__", str(tmp_path / "mue_cli" / "recipe" / "recipe.py"))
+    monkeypatch.setattr(names, "__file__", str(tmp_path / "mue_cli" / "recipe" / "names.py"))
     assert (
         recipes.find("little", "study")
         == tmp_path / "mue_cli" / "recipes" / "studies" / "little.yaml"
@@ -177,7 +178,7 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "method: oracle",
             "method: pabee",
             "`rows.oracle` of FILE evaluates pabee in `mue`, which is trained with the method mue",
-            "its head",
+            "its exit head",
         ),
         (
             "d: oracle",
@@ -219,7 +220,7 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "exits.tau: 2",
             "exits.tau: -1",
             "`rows.mue.settings` of FILE: `exits.tau` in `--set exits.tau=-1` is -1",
-            None,
+            "Speed of the decay",
         ),
         (
             "exits.tau: 2",
@@ -255,7 +256,7 @@ def test_rows_say_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
             "exits.tau: 2",
             "calibration.max_evaluations: 2",
             "`rows.mue.settings` of FILE: `calibration.max_evaluations` in `--set calibration.max_evaluations=2` is 2, expected a whole",
-            None,
+            "Settings of the thresholds that are really run.",
         ),
         (
             "exits.tau: 2",

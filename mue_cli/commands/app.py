@@ -17,6 +17,7 @@ from mue_cli.commands import (
     plot,
     predict,
     prepare,
+    recipes,
     study,
     table,
 )
@@ -62,6 +63,7 @@ plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modalit
 app.add_typer(plot_app, name="plot")
 app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
+app.add_typer(recipes.app, name="recipes")
 app.command("doctor", epilog=doctor.EXAMPLES)(friendly(doctor.doctor))
 app.command("study", epilog=study.EXAMPLES)(friendly(study.study))
 app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mue_cli.commands.display import answer, answer_json
+from mue_cli.commands.bars import bars
+from mue_cli.commands.figures import show
 from mue_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -12,13 +13,12 @@ from mue_cli.commands.options import (
     RunOption,
     SetOption,
     SplitOption,
-    experiment,
+    opened,
 )
 from mue_cli.errors import MissingStepError
+from mue_cli.experiment.choices import CATALOGUE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mue_cli.experiment.run_folder import Run
     from mue_cli.reports.curves import Search
     from mue_cli.reports.entries import Entry
@@ -70,22 +70,22 @@ def saturation(
     thresholds.yaml is drawn in when it is there. Writes plots/saturation.png and
     plots/saturation.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
-    # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.workbench import after_training
-    from mue_cli.experiment.run_folder import read_thresholds
+    with bars() as tell:
+        here = opened(recipe, overrides, run, device, progress=tell)
+        from mue_cli.experiment.thresholds import read_thresholds
+
+        if not here.run.saturation.exists():
+            from mue_cli.experiment.calibrate import exit_scores
+
+            exit_scores(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
-    if not here.run.saturation.exists():
-        workbench = after_training(here.recipe, here.run, device)
-        workbench.similarities(workbench.trained_subject())
     profile = Saturation.load(here.run.saturation)
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
-    if here.recipe.task == "caption":
-        thresholds.pop(
-            "decoder", None
-        )  # in generation it decays from word to word (Eq. 11): no one line shows it
+    if here.task.generates:
+        # The decoder's decays from word to word (Eq. 11): no one line shows it.
+        thresholds.pop("decoder", None)
     show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
@@ -103,7 +103,7 @@ def tradeoff(
     Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
     tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     entries, searches = _points(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
@@ -122,7 +122,7 @@ def reductions(
     Reads what `mue plot tradeoff` reads. Writes plots/reductions.png and plots/reductions.svg in
     the run folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     entries, _ = _points(here.run, split)
     from mue_cli.reports.figures.reductions import reductions as draw
 
@@ -159,7 +159,7 @@ def exits(
     Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run
     folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     from mue_cli.experiment.run_folder import read_traces
     from mue_cli.reports.entries import row_title
     from mue_cli.reports.exits import Exits
@@ -167,7 +167,7 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
-    found = Exits(
+    drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
             for stream in traces[0].encoder_exits
@@ -177,19 +177,19 @@ def exits(
         int(record.costs["num_decoder_layers"]),
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
-    show(draw(found, here.run.plots / "exits"), as_json)
+    show(draw(drawn, here.run.plots / "exits"), as_json)
 
 
-def _record_of(found: "EvaluationTraces", run: "Run") -> "Record":
+def _record_of(traces: "EvaluationTraces", run: "Run") -> "Record":
     """Return the record of the evaluation that the traces are of."""
-    from mue_cli.experiment import run_folder as runs
+    from mue_cli.experiment.run_folder import records
 
-    for record in runs.records(run):
+    for record in records(run):
         about = (record.id, record.method, record.point)
-        if about == (found.evaluation, found.method, None):
+        if about == (traces.evaluation, traces.method, None):
             return record
     raise MissingStepError(
-        f"no record in `{run.records}` is of the evaluation {found.evaluation}, which "
+        f"no record in `{run.records}` is of the evaluation {traces.evaluation}, which "
         f"{run.traces.name} is of",
         f"run: {run.command('evaluate')}",
     )
@@ -199,7 +199,8 @@ def _searches(run: "Run") -> "list[Search]":
     """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full
     model that scored nothing.
     """
-    from mue_cli.experiment.run_folder import read_thresholds, read_tried
+    from mue_cli.experiment.run_folder import read_tried
+    from mue_cli.experiment.thresholds import read_thresholds
     from mue_cli.reports.curves import Search
 
     if not (run.thresholds.exists() and run.calibration.exists()):
@@ -216,12 +217,3 @@ def _searches(run: "Run") -> "list[Search]":
             [(point.reduction, point.score) for point in read_tried(run)],
         )
     ]
-
-
-def show(paths: "tuple[Path, Path]", as_json: bool) -> None:
-    """Print the paths of a figure's files."""
-    if as_json:
-        answer_json({"figures": [str(path) for path in paths]})
-        return
-    for path in paths:
-        answer(str(path))

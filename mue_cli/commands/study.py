@@ -13,8 +13,9 @@ import typer
 
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.lines import run_line, spelled
-from mue_cli.commands.options import DEFAULT_RECIPE, JsonOption
+from mue_cli.commands.options import JsonOption
 from mue_cli.errors import MueError
+from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from mue_cli.experiment.run_folder import Run
@@ -217,11 +218,11 @@ def _talking(as_json: bool) -> Iterator[None]:
 
 def _need_data(study: "Study") -> None:
     """Raise MissingStepError before `mue prepare`."""
-    # Here, because torch takes seconds to import and a typo should not.
-    from mue_cli.experiment import build
+    # Here, because pyarrow takes long to import and a typo should not.
+    from mue_cli.data.store.prepared import PreparedData
 
     for folder in study.folders.values():
-        build.data(study.changed_recipe(folder.settings))
+        PreparedData.open(study.changed_recipe(folder.settings).data.folder)
 
 
 def _show_lines(plans: "Sequence[RowPlan]", as_json: bool) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mue_cli.exits.heads import Head, Readout
+from mue_cli.exits.heads import ExitHead, ModelHead
 from mue_cli.exits.methods import Method, SkippedPolicy
 from mue_cli.inference.cache import CrossCache, Places, SelfCache
 from mue_cli.inference.encode import Encoded
@@ -42,7 +42,7 @@ class Generation:
             encoded,
             probe,
         )
-        self._read_out = partial(_read_hypotheses, method.readout, own_head(model))
+        self._read_out = partial(_read_hypotheses, method.head, own_head(model))
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         self._layers = model.decoder.stack()
         self._self_cache = SelfCache(len(self._layers), self._num_rows, num_hypotheses, num_steps)
@@ -178,7 +178,7 @@ def decode_prompt(
 
     def read_out(hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
         last = hidden[torch.arange(len(hidden), device=hidden.device), rows.take(ends)]
-        return method.readout(last[:, None], exit_layers, head)
+        return method.head(last[:, None], exit_layers, head)
 
     length = tokens.shape[1]
     layers = model.decoder.stack()
@@ -205,15 +205,15 @@ def decode_prompt(
     )
 
 
-def own_head(model: OFA, token_ids: Sequence[int] | None = None) -> Head:
+def own_head(model: OFA, token_ids: Sequence[int] | None = None) -> ModelHead:
     """Return the model's own head, of the whole vocabulary or of a few tokens."""
-    return Head(model.decoder.layer_norm, model.decoder.projection(token_ids))
+    return ModelHead(model.decoder.layer_norm, model.decoder.projection(token_ids))
 
 
 def _read_hypotheses(
-    readout: Readout, head: Head, hidden: Tensor, exit_layers: Sequence[int], rows: Rows
+    exit_head: ExitHead, head: ModelHead, hidden: Tensor, exit_layers: Sequence[int], rows: Rows
 ) -> Tensor:
-    return readout(hidden, exit_layers, head)
+    return exit_head(hidden, exit_layers, head)
 
 
 def _padding_of(encoded: Encoded, rows: Rows) -> Tensor | None:

@@ -27,7 +27,7 @@ def at_precision(model: OFA, name: str) -> OFA:
     return _PRECISIONS[name](model)
 
 
-def readout_at_precision(readout: nn.Module, name: str) -> nn.Module:
+def head_at_precision(readout: nn.Module, name: str) -> nn.Module:
     """Return a copy of a float32 readout of the same kind as `at_precision` makes the model's own
     head of.
     """

@@ -6,20 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mue_cli.errors import DataError
+from mue_cli.exits.catalogue import FULL, ORACLE, spec_or_full, title
 from mue_cli.reports.record import Record
 from mue_cli.schema.schema import show
 
-_METHODS = {
-    "mue": "MuE",
-    "deebert": "DeeBERT",
-    "pabee": "PABEE",
-    "calm": "CALM",
-    "deecap": "DeeCap",
-}
-_ROWS = {
+_TITLES = {
+    FULL.name: "full",
     "mue-joint": "MuE, joint encoder",
     "mue-last": "MuE, last-layer loss",
-    "oracle": "oracle (same answers)",
+    ORACLE: "oracle (same answers)",
 }
 
 _SUBJECTS = ("task", "dataset", "split", "metric")
@@ -28,7 +23,7 @@ _CONDITIONS = ("search", "precision", "weights", "device")
 
 def row_title(row: str) -> str:
     """Return what tables and figures call a row; one that nobody has thought of is its own."""
-    return _METHODS.get(row) or _ROWS.get(row) or row
+    return _TITLES.get(row) or title(row)
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,14 @@ class Entry:
     @property
     def swept(self) -> bool:
         return self.point is not None
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether the row changes a method that has a row of its own, to ask what a part of it is
+        good for.
+        """
+        method = self.record.method
+        return spec_or_full(method).is_calibrated and self.row != method
 
 
 def check_alike(entries: Sequence[Entry], place: str) -> None:

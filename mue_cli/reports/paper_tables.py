@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
+from mue_cli.exits.catalogue import CALM, FULL, MUE, ORACLE, STATIC
 from mue_cli.reports.entries import Entry, row_title
 from mue_cli.reports.published import (
     FULL_MODEL,
@@ -29,9 +30,8 @@ SUBJECTS = {
 }
 """What each table is about."""
 
-_OURS = ("static", "calm", "oracle")
+_OURS = (STATIC.name, CALM.name, ORACLE)
 """Rows of Table 1 that the paper does not have."""
-_ABLATION = ("mue", "mue-joint", "mue-last")
 _PAPER = "paper"
 
 
@@ -52,8 +52,8 @@ def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
     """
     wanted = _wanted(_paper(entries))[number]
     missing = [row for row in wanted if not _unswept(entries, row)]
-    curve = number == 3 and not any(entry.row == "mue" and entry.swept for entry in entries)
-    return [*missing, *(["the curve of mue"] if curve else [])]
+    curve = number == 3 and not any(entry.row == MUE.name and entry.swept for entry in entries)
+    return [*missing, *([f"the curve of {MUE.name}"] if curve else [])]
 
 
 def models_table(entries: Sequence[Entry]) -> Table:
@@ -63,7 +63,11 @@ def models_table(entries: Sequence[Entry]) -> Table:
     paper = _paper(entries)
     printed = {row.row: row for row in paper.table_1}
     wanted = _wanted(paper)
-    unknown = [entry.row for entry in entries if entry.row not in chain(*wanted.values())]
+    unknown = [
+        entry.row
+        for entry in entries
+        if not entry.is_variant and entry.row not in chain(*wanted.values())
+    ]
     lines = [
         _Line(row_title(row), _unswept(entries, row), printed.get(row))
         for row in dict.fromkeys((*wanted[1], *unknown))
@@ -75,12 +79,13 @@ def tradeoff_table(entries: Sequence[Entry]) -> Table:
     """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which
     are others.
     """
-    mine = [entry for entry in entries if entry.row == "mue"]
+    mine = [entry for entry in entries if entry.row == MUE.name]
     points = [
-        _Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)
+        _Line(MUE.title, group) for group in _by_setting(entry for entry in mine if not entry.swept)
     ]
     points += [
-        _Line("MuE, swept", group) for group in _by_point(entry for entry in mine if entry.swept)
+        _Line(f"{MUE.title}, swept", group)
+        for group in _by_point(entry for entry in mine if entry.swept)
     ]
     points.sort(
         key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries)
@@ -95,13 +100,21 @@ def tradeoff_table(entries: Sequence[Entry]) -> Table:
         "In one line, our setting of MuE and the paper's are not the same: both go by rising "
         "reduction."
     )
-    return _compared([_Line("full", _unswept(entries, "full"), full), *lines], entries, 3, beside)
+    return _compared(
+        [_Line(row_title(FULL.name), _unswept(entries, FULL.name), full), *lines],
+        entries,
+        3,
+        beside,
+    )
 
 
 def ablation_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 4: MuE, without decomposition, and without the layer-wise loss."""
+    """Return Table 4: MuE, without decomposition, without the layer-wise loss, and the variants
+    that only we have.
+    """
     printed = {row.row: row for row in _paper(entries).table_4}
-    lines = [_Line(row_title(row), _unswept(entries, row), printed[row]) for row in _ABLATION]
+    variants = dict.fromkeys([*printed, *(entry.row for entry in entries if entry.is_variant)])
+    lines = [_Line(row_title(row), _unswept(entries, row), printed.get(row)) for row in variants]
     return _compared(lines, entries, 4)
 
 
@@ -128,8 +141,8 @@ def _paper(entries: Sequence[Entry]) -> PublishedTask:
 
 def _wanted(paper: PublishedTask) -> Mapping[int, Sequence[str]]:
     """Return the rows of each table, in its order."""
-    models = [row.row for row in paper.table_1]
-    return {1: (*models, *_OURS), 3: ("full", "mue"), 4: _ABLATION}
+    models, ablation = ([row.row for row in table] for table in (paper.table_1, paper.table_4))
+    return {1: (*models, *_OURS), 3: (FULL.name, MUE.name), 4: ablation}
 
 
 def _unswept(entries: Iterable[Entry], row: str) -> list[Entry]:

@@ -4,7 +4,8 @@ docs/results.md says the rest.
 
 from collections.abc import Sequence
 
-from mue_cli.reports.curves import ORACLE, Search, intervals, num_seeds, seeds_by_row
+from mue_cli.exits.catalogue import ORACLE
+from mue_cli.reports.curves import Search, intervals, num_seeds, seeds_by_row
 from mue_cli.reports.entries import Entry, row_title
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from mue_cli.exits.catalogue import MethodName
+from mue_cli.exits import catalogue
+from mue_cli.exits.catalogue import MethodName, TrainingName
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import Fraction, Natural
 
-FULL = "full"
+FULL = catalogue.FULL.name
 """The row that scores and reductions are relative to, and its method."""
-SECOND_STAGE = "deebert"
-"""The method whose readout is trained afterwards, beside a backbone that stays as it is."""
 SPLIT = "test"
 """Where rows are evaluated."""
 
@@ -27,7 +25,7 @@ class Folder:
     """
 
     start: str | None = None
-    method: Literal["full", "static", "mue", "calm", "pabee", "deecap"] = "full"
+    method: TrainingName = FULL
     settings: Settings = field(default_factory=dict)
 
 
@@ -35,7 +33,7 @@ class Folder:
 class Row:
     """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for
     (None: the recipe's). settings: of calibration and evaluation. second_stage: of the training of
-    deebert's classifiers. sweep: evaluate its trade-off curve too, where it has one.
+    internal classifiers. sweep: evaluate its trade-off curve too, where it has one.
     """
 
     folder: str
@@ -44,6 +42,11 @@ class Row:
     settings: Settings = field(default_factory=dict)
     second_stage: Settings = field(default_factory=dict)
     sweep: bool = True
+
+    @property
+    def spec(self) -> catalogue.MethodSpec:
+        """The method's row of the catalogue; the full model's for an analysis of it."""
+        return catalogue.spec_or_full(self.method)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from itertools import chain
 
 from mue_cli.data.store.manifest import read_manifest
 from mue_cli.errors import MissingStepError, RecipeError
-from mue_cli.exits.catalogue import CALIBRATED, WITHOUT_CURVE
 from mue_cli.experiment.run_folder import Run
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import show
 from mue_cli.study.entries import newest_evaluation, row_records
 from mue_cli.study.file import journal, trained_run
 from mue_cli.study.journal import Journal
-from mue_cli.study.parts import SECOND_STAGE, SPLIT, Study, as_overrides
+from mue_cli.study.parts import SPLIT, Study, as_overrides
 
 Words = tuple[str, ...]
 
@@ -102,7 +101,7 @@ class _SeedPlan:
             section: asdict(getattr(recipe, section))
             for section in ("exits", "inference", "search", "evaluation", "calibration")
         }
-        if row.method == SECOND_STAGE:
+        if row.spec.is_trained_alone:
             found["second_stage"] = asdict(self._study.changed_recipe(row.second_stage).training)
         return _as_json({**found, **_data(recipe)})
 
@@ -122,10 +121,10 @@ class _SeedPlan:
         texts = [_text(each) for each in words]
         lines = [self._row_line(name, each, texts, done) for done, each in enumerate(words)]
         if (
-            row.method == SECOND_STAGE and row.folder not in self._planned
+            row.spec.is_trained_alone and row.folder not in self._planned
         ):  # otherwise its training removes what there is
             lines = _after_second_stage(
-                lines, self._at(row.folder), self._has_heads(name, texts[0])
+                lines, self._at(row.folder), row.method, self._has_heads(name, texts[0])
             )
         return training + lines
 
@@ -232,17 +231,17 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
     shared = ["--recipe", study.recipe, "--run", str(here.folder)]
     settings = _sets([*as_overrides(row.settings), *study.overrides])
     lines = []
-    if row.method == SECOND_STAGE:
+    if row.spec.is_trained_alone:
         second = _sets([*as_overrides(row.second_stage), *study.overrides])
         lines.append(["finetune", *shared, "--seed", str(seed), "--method", row.method, *second])
-    if row.method in CALIBRATED:
+    if row.spec.is_calibrated:
         target = (
             []
             if row.target_reduction is None
             else ["--target-reduction", f"{row.target_reduction:g}"]
         )
         lines.append(["calibrate", *shared, "--method", row.method, *target, *settings])
-    sweep = ["--sweep"] if row.sweep and row.method not in WITHOUT_CURVE else []
+    sweep = ["--sweep"] if row.sweep and row.spec.has_curve else []
     of_row = ["--method", row.method, "--row", name, "--split", SPLIT]
     lines.append(["evaluate", *shared, *of_row, *sweep, *settings])
     return [tuple(line) for line in lines]
@@ -252,11 +251,11 @@ def _sets(settings: Sequence[str]) -> list[str]:
     return list(chain.from_iterable(("--set", setting) for setting in settings))
 
 
-def _after_second_stage(lines: list[Line], here: Run, noted: bool) -> list[Line]:
+def _after_second_stage(lines: list[Line], here: Run, method: str, noted: bool) -> list[Line]:
     """Return the lines without the second stage when it was finished beside this very backbone; one
     that was cut short is run anew.
     """
-    own = here.folder / f"{SECOND_STAGE}.safetensors"
+    own = here.exit_head(method)
     if not own.exists():
         return lines
     if noted and own.stat().st_mtime_ns >= here.checkpoint.stat().st_mtime_ns:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mue_cli.errors import MissingStepError
+from mue_cli.exits.catalogue import FULL, ORACLE
 from mue_cli.reports import curves
-from mue_cli.reports.curves import ORACLE, Spread
+from mue_cli.reports.curves import Spread
 from mue_cli.reports.entries import Entry, check_alike
 from mue_cli.reports.figures.canvas import (
     BLACK,
@@ -44,7 +45,7 @@ def reductions_figure(entries: Sequence[Entry]) -> Figure:
     chosen = [
         entry
         for entry in entries
-        if not entry.swept and entry.row not in ("full", ORACLE, *curves.LEFT_OUT)
+        if not (entry.swept or entry.is_variant or entry.row in (FULL.name, ORACLE))
     ]
     if not chosen:
         raise MissingStepError(

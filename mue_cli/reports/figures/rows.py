@@ -6,20 +6,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mue_cli.reports.curves import ORACLE, Curve, CurvePoint
+from mue_cli.exits.catalogue import CATALOGUE, ORACLE
+from mue_cli.reports.curves import Curve, CurvePoint
 from mue_cli.reports.entries import row_title
 from mue_cli.reports.figures import canvas
 from mue_cli.reports.figures.canvas import GREY, Label
 
-_ROWS = {
-    "full": (canvas.BLACK, "*"),
+_PALETTE = (
+    (canvas.BLACK, "*"),
+    (canvas.SKY, "p"),
+    (canvas.VERMILLION, "o"),
+    (canvas.BLUE, "s"),
+    (canvas.GREEN, "^"),
+    (canvas.ORANGE, "v"),
+    (canvas.PURPLE, "D"),
+    (canvas.YELLOW, "<"),
+    ("#882255", ">"),
+    ("#999933", "h"),
+)
+"""Colours and markers of the catalogue's methods, in its order."""
+_LOOKS = {
+    **dict(zip(CATALOGUE, _PALETTE, strict=False)),
     "small": ("#555555", "P"),
-    "static": (canvas.SKY, "p"),
-    "deebert": (canvas.BLUE, "s"),
-    "pabee": (canvas.GREEN, "^"),
-    "deecap": (canvas.ORANGE, "v"),
-    "calm": (canvas.PURPLE, "D"),
-    "mue": (canvas.VERMILLION, "o"),
     ORACLE: (canvas.BLACK, ""),
 }
 
@@ -47,7 +55,7 @@ class Look(NamedTuple):
 
 def look_of(row: str) -> Look:
     """Return how a row looks; one that nobody has thought of is grey."""
-    return Look(row_title(row), *_ROWS.get(row, (GREY, "X")))
+    return Look(row_title(row), *_LOOKS.get(row, (GREY, "X")))
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:

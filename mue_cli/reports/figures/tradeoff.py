@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mue_cli.exits.catalogue import ORACLE
 from mue_cli.reports import curves
 from mue_cli.reports.curves import (
-    ORACLE,
     Search,
     drawable,
     is_paper_data,
@@ -60,8 +60,8 @@ def tradeoff(
     """Draw score against expected time reduction (Fig. 1 and 4); return the paths of the PNG and
     the SVG.
 
-    Every row has its curve, rows that only a table compares (`LEFT_OUT`) excepted. On the paper's
-    own data scores are absolute; elsewhere relative to the full model of the same seed. searches:
+    Every row has its curve, variants that only a table compares excepted. On the paper's own data
+    scores are absolute; elsewhere relative to the full model of the same seed. searches:
     dots and their Pareto front. paper: the paper's points in a second panel, relative to its own
     full model. Raises as `drawable`.
     """
