@@ -186,7 +186,4 @@ def _check_settings(
             raise RecipeError(
                 f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value"
             )
-    try:
-        study.changed_recipe(settings)
-    except RecipeError as error:
-        raise RecipeError(f"{place}: {error.message}", error.hint) from None
+    study.changed_recipe(settings, place)

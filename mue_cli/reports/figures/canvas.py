@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import matplotlib
 import numpy as np
@@ -181,7 +181,7 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
         )
         dots = line.get_marker() == "." or line.get_alpha() is not None
         if line.get_marker() not in ("None", "", None):
-            start, step = line.get_markevery() or (0, 1)
+            start, step = cast(tuple[int, int], line.get_markevery() or (0, 1))
             yield from (
                 (around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0)
                 for x, y in points[start::step]
@@ -201,9 +201,10 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
         yield Box(box.x0, box.y0, box.x1, box.y1), 4.0
 
 
-def dark(colour: str) -> tuple[float, ...]:
+def dark(colour: str) -> tuple[float, float, float]:
     """Return the colour darkened enough to be read as text."""
-    return tuple(0.75 * channel for channel in to_rgb(colour))
+    red, green, blue = (0.75 * channel for channel in to_rgb(colour))
+    return red, green, blue
 
 
 def layer_ticks(num_layers: int) -> list[int]:

@@ -61,7 +61,9 @@ def reductions_figure(entries: Sequence[Entry]) -> Figure:
         _draw_row(axes, place, [entry for entry in chosen if entry.row == row])
     _finish(axes, rows)
     longest = max(len(look_of(row).name) for row in rows)
-    figure.subplots_adjust(left=(0.35 + 0.075 * longest) / _WIDTH)
+    figure.subplots_adjust(
+        left=(0.35 + 0.075 * longest) / _WIDTH, top=1 - 0.42 / figure.get_figheight()
+    )
     return figure
 
 
@@ -122,4 +124,3 @@ def _finish(axes: Axes, rows: Sequence[str]) -> None:
         for name, label in _COSTS.items()
     ]
     axes.legend(handles=key, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    axes.figure.subplots_adjust(top=1 - 0.42 / axes.figure.get_figheight())
