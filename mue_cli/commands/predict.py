@@ -257,10 +257,9 @@ def _page(
         yield sections
     finally:
         if path and sections:
-            from mue_cli.files import write_text
-            from mue_cli.reports.explain_page import page
+            from mue_cli.reports.explain_page import write_page
 
-            write_text(path, page(stream.title, notes, sections))
+            write_page(path, stream.title, notes, sections)
             say(f"page: {path}")
 
 

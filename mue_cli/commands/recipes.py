@@ -4,28 +4,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mue_cli.commands.display import answer, answer_json, friendly, say
+from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import JsonOption, SetOption
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = """Completion in an editor: `mue recipes schema > recipe.schema.json`, and as first line
-of your recipe `# yaml-language-server: $schema=recipe.schema.json`."""
+LIST_EXAMPLES = """Examples
 
-app = typer.Typer(
-    help="List, show and check recipes: experiments as data.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+mue recipes list"""
+SHOW_EXAMPLES = """Examples
+
+mue recipes show shapes-caption > mine.yaml
+
+mue recipes show mine.yaml --explain"""
+SCHEMA_EXAMPLES = """Examples
+
+mue recipes schema > recipe.schema.json
+
+An editor completes and checks a recipe whose first line is
+`# yaml-language-server: $schema=recipe.schema.json`."""
+CHECK_EXAMPLES = """Examples
+
+mue recipes check mine.yaml
+
+mue recipes check mine.yaml --set training.steps=100"""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]
 
 
-@app.command("list")
-@friendly
 def list_recipes(as_json: JsonOption = False) -> None:
-    """List the recipes that come with the program."""
+    """List the recipes that come with the program.
+
+    Reads their files. Writes nothing.
+    """
     from mue_cli.recipe.names import find, names
 
     about = {name: _about(find(name)) for name in names()}
@@ -37,9 +49,7 @@ def list_recipes(as_json: JsonOption = False) -> None:
         answer(f"{name:{width}}  {text}")
 
 
-@app.command("show")
-@friendly
-def show_recipe(
+def show(
     recipe: NameArgument,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say of every field what it does and may be.")
@@ -47,7 +57,10 @@ def show_recipe(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a whole recipe, defaults included."""
+    """Print a whole recipe, defaults included.
+
+    Reads the recipe. Writes nothing; what it prints is a recipe file.
+    """
     from dataclasses import asdict
 
     from mue_cli.recipe.explain import explained
@@ -60,19 +73,21 @@ def show_recipe(
         answer((explained if explain else dump)(whole).rstrip())
 
 
-@app.command("schema", epilog=EXAMPLES)
-@friendly
-def print_schema() -> None:
-    """Print the JSON Schema of recipe files."""
-    from mue_cli.recipe.explain import schema
+def schema() -> None:
+    """Print the JSON Schema of recipe files.
 
-    answer_json(schema())
+    Reads and writes nothing.
+    """
+    from mue_cli.recipe.explain import schema as of_recipes
+
+    answer_json(of_recipes())
 
 
-@app.command("check")
-@friendly
 def check(recipe: NameArgument, overrides: SetOption = None) -> None:
-    """Check a recipe: keys, types, ranges, choices."""
+    """Check a recipe: keys, types, ranges, choices.
+
+    Reads the recipe. Writes nothing.
+    """
     from mue_cli.recipe.recipe import load
 
     whole = load(recipe, overrides or ())

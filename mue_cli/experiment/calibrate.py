@@ -64,6 +64,7 @@ def calibrate(
             "name one that has: --method mue",
         )
     refuse_fixed_thresholds(recipe, spec)
+    experiment.need_trained()
     trials = Trials.of(experiment, spec)
     best = _search(trials, target)
     thresholds = Thresholds(

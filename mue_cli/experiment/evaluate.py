@@ -59,6 +59,7 @@ def evaluate(
     if experiment.task.generates:
         check_metrics(wanted or (), spice_dir)
     _check_sweep(experiment, name, sweep)
+    experiment.need_trained()
     points = _Points(experiment, split, wanted, spice_dir, new_id(), name, row)
     thresholds = experiment.thresholds(name)
     record, predictions = points.record(name, thresholds)

@@ -22,7 +22,10 @@ def exit_grid(experiment: Experiment, split: str = "test", samples: int | None =
             "image and text are one joint stream without model.decompose: neither can leave alone",
             "add --set model.decompose=true, or use a run that was trained with it",
         )
-    return _stored(experiment, split, samples) or _measure(experiment, split, samples)
+    if grid := _stored(experiment, split, samples):
+        return grid
+    experiment.need_trained()
+    return _measure(experiment, split, samples)
 
 
 def _stored(experiment: Experiment, split: str, samples: int | None) -> ExitGrid | None:

@@ -110,6 +110,11 @@ class Experiment:
         self.run.need(self.run.tokenizer, "finetune")
         return checkpoint
 
+    def need_trained(self) -> None:
+        """Raise MissingStepError, naming the command, before `mue prepare` or `mue finetune`."""
+        self.data  # noqa: B018 - opened for its error
+        self.weights  # noqa: B018
+
     @cached_property
     def tokenizer(self) -> "Tokenizer":
         """The vocabulary of the trained weights."""

@@ -76,6 +76,7 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
             f"{run.command('finetune')} --resume goes on, --force trains anew, "
             "--run FOLDER keeps both",
         )
+    experiment.data  # noqa: B018 - missing data is reported before missing weights
     tokenizer = experiment.starting_tokenizer
     model = new_model(recipe, tokenizer.vocab_size).to(experiment.device)
     answers = experiment.task.answer_ids(tokenizer.encode)
@@ -109,6 +110,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
     """
     recipe, run = experiment.recipe, experiment.run
     run.need(run.checkpoint, "finetune --method full")
+    experiment.need_trained()
     file = run.exit_head(spec.name)
     if file.exists() and not force:
         raise MueError(f"`{file}` is there already", "--force trains it anew")
