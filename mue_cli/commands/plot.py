@@ -1,6 +1,8 @@
 """`mue plot`: the paper's figures from a run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mue_cli.commands.bars import bars
 from mue_cli.commands.figures import show
@@ -33,13 +35,26 @@ TRADEOFF_EXAMPLES = """Examples
 
 mue plot tradeoff
 
+mue plot tradeoff --paper
+
 mue plot tradeoff --split val --run runs/longer"""
+
+REDUCTIONS_EXAMPLES = """Examples
+
+mue plot reductions
+
+mue plot reductions --run runs/longer"""
 
 EXITS_EXAMPLES = """Examples
 
 mue plot exits
 
 mue plot exits --recipe shapes-entailment"""
+
+
+PaperOption = Annotated[
+    bool, typer.Option("--paper", help="Draw the paper's points in a second panel.")
+]
 
 
 def saturation(
@@ -79,10 +94,10 @@ def tradeoff(
     overrides: SetOption = None,
     run: RunOption = None,
     split: SplitOption = "test",
+    paper: PaperOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the
-    paper's published points beside ours.
+    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve.
 
     Reads the rows and seeds of the run's study (`mue study`), where it has one that was evaluated.
     Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
@@ -92,7 +107,26 @@ def tradeoff(
     entries, searches = _points(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    show(draw(entries, here.run.plots / "tradeoff", searches), as_json)
+    show(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
+
+
+def reductions(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what every method saves of the layers (Eq. 14), of the FLOPs, and on the clock.
+
+    Reads what `mue plot tradeoff` reads. Writes plots/reductions.png and plots/reductions.svg in
+    the run folder.
+    """
+    here = opened(recipe, overrides, run)
+    entries, _ = _points(here.run, split)
+    from mue_cli.reports.figures.reductions import reductions as draw
+
+    show(draw(entries, here.run.plots / "reductions"), as_json)
 
 
 def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
@@ -127,7 +161,7 @@ def exits(
     """
     here = opened(recipe, overrides, run)
     from mue_cli.experiment.run_folder import read_traces
-    from mue_cli.reports.entries import METHOD_NAMES
+    from mue_cli.reports.entries import row_title
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
 
@@ -141,7 +175,7 @@ def exits(
         },
         [trace.decoder_exits[: trace.num_words] for trace in traces],
         *record.num_layers,
-        f"{METHOD_NAMES.get(record.method, record.method)} on {record.dataset} {record.split}",
+        f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
     show(draw(drawn, here.run.plots / "exits"), as_json)
 

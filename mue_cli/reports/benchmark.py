@@ -22,12 +22,14 @@ def about(document: dict[str, Any]) -> list[str]:
     machine, ceilings, method = document["machine"], document["ceilings"], document["method"]
     exits = ", ".join(f"{stream} {value:g}" for stream, value in document["thresholds"].items())
     steps = " and ".join(f"{count:g}" for count in dict.fromkeys(document["steps"].values()))
-    rates = f"{ceilings['gflops_packed']:.0f} GFLOP/s in packed matrices, {ceilings['gflops_mm']:.0f} by torch.mm"
+    packed, plain = (f"{ceilings[name]:.0f}" for name in ("gflops_packed", "gflops_mm"))
+    rates = f"{packed} GFLOP/s in packed matrices, {plain} by torch.mm"
     return [
         f"{document['recipe']}, {document['weights']}: full against {method} ({exits}).",
         f"{document['samples']} {document['data']} at {document['image_size']} px, "
         f"{steps} decoding steps each.",
-        f"{machine['processor']}, threads: {machine['threads']}, torch {machine['torch']}, {machine['precision']}.",
+        f"{machine['processor']}, threads: {machine['threads']}, torch {machine['torch']}, "
+        f"{machine['precision']}.",
         f"At best it does {rates}, and reads {ceilings['gbytes_read']:.0f} GB/s.",
         f"Before the model, decoding and resizing a picture takes {document['picture_ms']:.1f} ms.",
         "Parts are of each sample's fastest run; the rest is search and all that is in no part.",

@@ -102,14 +102,17 @@ def _check_row(study: Study, name: str, place: str) -> None:
         raise RecipeError(f"unknown folder `{row.folder}` in `rows.{name}.folder` of {place}", hint)
     trained = study.folders[row.folder].method
     if row.spec.training == "model and head" and trained != row.method:
-        found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
         raise RecipeError(
-            found,
+            f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained "
+            f"with the method {trained}",
             f"its exit head is trained with the backbone: name a folder of the method {row.method}",
         )
     if not row.spec.is_calibrated and row.target_reduction is not None:
-        found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
-        raise RecipeError(found, "leave it out")
+        raise RecipeError(
+            f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but "
+            f"{row.method} is not calibrated",
+            "leave it out",
+        )
     if row.second_stage and not row.spec.is_trained_alone:
         alone = " or ".join(names(lambda spec: spec.is_trained_alone))
         raise RecipeError(
@@ -183,7 +186,4 @@ def _check_settings(
             raise RecipeError(
                 f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value"
             )
-    try:
-        study.changed_recipe(settings)
-    except RecipeError as error:
-        raise RecipeError(f"{place}: {error.message}", error.hint) from None
+    study.changed_recipe(settings, place)
