@@ -18,7 +18,7 @@ def pattern(tiny_data, tiny_run, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(20, func_only=True)
 @pytest.mark.parametrize("bad", INPUTS, ids=lambda bad: f"{bad.kind}: {bad.what}: {bad.words}"[:90])
 def test_bad_input_is_a_line_and_a_hint_and_nothing_is_lost(
     bad: Bad, pattern: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
-from mue_cli.experiment.thresholds import Conditions, read_thresholds
+from mue_cli.experiment.thresholds import Conditions, check_scores, read_thresholds
 from mue_cli.files import fingerprint
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 def thresholds_of(experiment: "Experiment", name: str) -> dict[str, float]:
     """Return a threshold per stream that has a rule; see `Experiment.thresholds`."""
     spec = CATALOGUE.get(name)
+    stated = fixed_thresholds(experiment.recipe.exits)
+    wanted = spec.streams(experiment.recipe.model.decompose) if spec else ()
+    for stream in stated.keys() - set(wanted):
+        note = f"note: exits.{stream} has no effect on the method {name}"
+        experiment.progress("thresholds", 0, 0, note)
     if spec is None or not spec.has_curve:
         return {}
-    stated = fixed_thresholds(experiment.recipe.exits)
-    wanted = spec.streams(experiment.recipe.model.decompose)
     _check_counts(spec, stated, wanted)
+    check_scores(spec, stated, "`exits.{stream}`", "95 per cent are 0.95; above 1 nothing stops")
     if spec.is_calibrated and not stated.keys() >= set(wanted):
         chosen = read_thresholds(experiment.run, name)
         chosen.check(conditions_of(experiment, name), experiment.run)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import MUE
+from mue_cli.errors import RecipeError, one_line
+from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
 from mue_cli.experiment.run_folder import Run, calibrate_command
 from mue_cli.files import write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
-from mue_cli.schema.schema import Count, Fraction, build
+from mue_cli.schema.schema import Count, Fraction, build, show
+
+STREAMS = ("image", "text", "joint", "decoder")
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,35 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
 
     Raises MissingStepError before it was run, RecipeError for a file edited into nonsense.
     """
-    path = run.need(run.of_method(run.thresholds, method), calibrate_command(method))
-    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    command = calibrate_command(method)
+    path = run.need(run.of_method(run.thresholds, method), command)
+    hint = f"run: {run.command(command)}"
+    stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    if stored.method != method:
+        found = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{found}, expected {method}", hint)
+    unknown = stored.thresholds.keys() - {*STREAMS}
+    if unknown:
+        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+    place = f"`thresholds.{{stream}}` in `{path}`"
+    check_scores(CATALOGUE[method], stored.thresholds, place, hint)
+    return stored
+
+
+def check_scores(
+    spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str
+) -> None:
+    """Raise RecipeError for a threshold that no exit score comes near, such as 95 for per cent.
+
+    place: where it stands, with {stream} in it. hint: what to do.
+    """
+    for stream, value in thresholds.items():
+        subject = place.replace("{stream}", stream)
+        if spec.threshold == "score" and not -1.0 <= value <= 2.0:
+            raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
+        if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
+            raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
 
 
 def _in_words(name: str, value: object) -> str:
