@@ -1,6 +1,7 @@
 """How a training went: loss of every decoder layer, validation score, speed and memory."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -50,7 +51,7 @@ def training_figure(log: TrainingLog, metric: str, about: str) -> Figure:
     return figure
 
 
-def smoothed(values: NDArray[np.generic], width: int) -> NDArray[np.float64]:
+def smoothed(values: NDArray[Any], width: int) -> NDArray[np.float64]:
     """Return the means of groups of values, (T, ...) -> (ceil(T / width), ...); the last group may
     be smaller.
     """
@@ -85,7 +86,7 @@ def _draw_scores(axes: Axes, log: TrainingLog, metric: str) -> None:
 
 
 def _draw_line(
-    axes: Axes, x: NDArray[np.generic], y: NDArray[np.generic], name: str, colour: str
+    axes: Axes, x: NDArray[Any], y: NDArray[Any], name: str, colour: str
 ) -> None:
     axes.plot(x, y, color=colour, linewidth=1.2, label=name)
     axes.set_ylabel(name)
