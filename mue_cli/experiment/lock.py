@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from mue_cli.errors import MueError
-from mue_cli.experiment.run_folder import OWN_RECIPE
 from mue_cli.files import is_alive, sweep, write_text
 from mue_cli.schema.json_files import read_json
 
@@ -49,7 +48,10 @@ def holding(folder: Path, doing: str) -> Iterator[None]:
     doing: the command, for the second comer. A folder that is made here goes away again when
     nothing is put in it. Raises MueError when another procedure holds it.
     """
-    _refuse_foreign(folder)
+    if (folder / "manifest.json").is_file():
+        raise MueError(
+            f"`{folder}` holds prepared data, and is no run folder", "name another with --run"
+        )
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
@@ -89,22 +91,6 @@ def holding_run(
         return held
 
     return decorate
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise MueError for a folder that is of something else: prepared data, or a recipe of the
-    user's own, which a training would replace.
-    """
-    if (folder / "manifest.json").is_file():
-        raise MueError(
-            f"`{folder}` holds prepared data, and is no run folder", "name another with --run"
-        )
-    recipe = folder / "recipe.yaml"
-    if recipe.is_file() and not recipe.read_bytes().startswith(OWN_RECIPE.encode()):
-        raise MueError(
-            f"`{recipe}` is not of a run: it would be replaced",
-            "name another folder with --run; to train what it says: --recipe recipe.yaml",
-        )
 
 
 def _taken(folder: Path) -> MueError:

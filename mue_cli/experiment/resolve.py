@@ -38,10 +38,8 @@ def resolve(
         raise MueError(f"`{folder}` is a file, not a run folder", "name another folder with --run")
     settings = [*overrides, *([f"seed={seed}"] if seed is not None else [])]
     own = folder / "recipe.yaml" if folder else None
-    if recipe is None:
-        name = str(own) if own and is_file(own) else DEFAULT_RECIPE
-    else:
-        name = recipe
+    default = str(own) if own and is_file(own) else DEFAULT_RECIPE
+    name = default if recipe is None else recipe
     changes = [*(["model.preset=null"] if weights else []), *settings]  # weights bring their size
     wanted = load(name, changes)
     _check_task(wanted, name)

@@ -147,13 +147,9 @@ class Tried:
     reduction: float
 
 
-OWN_RECIPE = "# The recipe of this run, whole"
-"""First line of a run's recipe.yaml: one without it is somebody's own."""
-
-
 def write_recipe(run: Run, recipe: Recipe) -> None:
     """Write the resolved recipe."""
-    write_text(run.recipe, f"{OWN_RECIPE}\n{dump(recipe)}")
+    write_text(run.recipe, dump(recipe))
 
 
 def keep_tokenizer(run: Run, vocabulary: str) -> None:

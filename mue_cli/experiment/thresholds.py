@@ -96,9 +96,7 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
     return stored
 
 
-def check_scores(
-    spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str
-) -> None:
+def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str) -> None:
     """Raise RecipeError for a threshold that no exit score comes near, such as 95 for per cent.
 
     place: where it stands, with {stream} in it. hint: what to do.
