@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mue_cli.model.layers import CrossParts, DecoderLayer, KeysValues
+from mue_cli.inference.attention import Parts
+from mue_cli.inference.rows import index_tensor
+from mue_cli.model.layers import DecoderLayer, KeysValues
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,19 @@ class Places:
         cls, places: Sequence[tuple[int, int]], num_hypotheses: int, device: torch.device
     ) -> "Places":
         """Take pairs of row and position."""
-        rows, positions = torch.tensor(places, device=device).unbind(1)
+        rows, positions = index_tensor(places, device).unbind(1)
         return cls(rows, positions, tuple(row for row, _ in places), num_hypotheses)
 
     def __len__(self) -> int:
         return len(self.row_numbers)
 
     def __add__(self, others: "Places") -> "Places":
-        rows, positions = (
+        return Places(
             torch.cat([self.rows, others.rows]),
             torch.cat([self.positions, others.positions]),
+            self.row_numbers + others.row_numbers,
+            self.num_hypotheses,
         )
-        return Places(rows, positions, self.row_numbers + others.row_numbers, self.num_hypotheses)
 
 
 class SelfCache:
@@ -55,6 +58,10 @@ class SelfCache:
         self._shape = (num_rows, num_hypotheses, num_steps)
         self._keys: list[Tensor | None] = [None] * num_layers
         self._values: list[Tensor | None] = [None] * num_layers
+
+    @property
+    def num_rows(self) -> int:
+        return self._shape[0]
 
     def extend(
         self, layer: int, rows: Sequence[int], position: int, keys: Tensor, values: Tensor
@@ -68,15 +75,12 @@ class SelfCache:
         stored_keys, stored_values = self._storage(layer, keys)
         num_hypotheses = len(keys) // len(rows)
         # All rows are a slice: what is read is then a view, not a copy.
-        index = (
-            slice(None) if len(rows) == self._shape[0] else torch.tensor(rows, device=keys.device)
-        )
-        stored_keys[index, :num_hypotheses, :, position] = keys[:, :, 0].unflatten(
-            0, (len(rows), num_hypotheses)
-        )
-        stored_values[index, :num_hypotheses, :, position] = values[:, :, 0].unflatten(
-            0, (len(rows), num_hypotheses)
-        )
+        all_rows = len(rows) == self._shape[0]
+        index = slice(None) if all_rows else index_tensor(rows, keys.device)
+        for stored, new in ((stored_keys, keys), (stored_values, values)):
+            stored[index, :num_hypotheses, :, position] = new[:, :, 0].unflatten(
+                0, (len(rows), num_hypotheses)
+            )
         return self._read(layer, index, num_hypotheses, position + 1)
 
     def write(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> None:
@@ -98,7 +102,7 @@ class SelfCache:
         """Let hypothesis q of each row continue hypothesis sources[row, q]; sources: (B', Q).
         `length` positions are in use.
         """
-        index = torch.tensor(rows, device=sources.device)[:, None]
+        index = index_tensor(rows, sources.device)[:, None]
         for stored in (*self._keys, *self._values):
             if stored is not None:
                 stored[index[:, 0], : sources.shape[1], :, :length] = stored[
@@ -108,10 +112,11 @@ class SelfCache:
     def _read(
         self, layer: int, rows: Tensor | slice, num_hypotheses: int, length: int
     ) -> KeysValues:
-        keys, values = self._stored(layer)
-        return keys[rows, :num_hypotheses, :, :length].flatten(0, 1), values[
-            rows, :num_hypotheses, :, :length
-        ].flatten(0, 1)
+        keys, values = (
+            stored[rows, :num_hypotheses, :, :length].flatten(0, 1)
+            for stored in self._stored(layer)
+        )
+        return keys, values
 
     def _stored(self, layer: int) -> KeysValues:
         keys, values = self._keys[layer], self._values[layer]
@@ -120,14 +125,8 @@ class SelfCache:
 
     def _storage(self, layer: int, like: Tensor) -> KeysValues:
         if self._keys[layer] is None:
-            num_rows, num_hypotheses, num_steps = self._shape
-            shape = (
-                num_rows,
-                num_hypotheses,
-                like.shape[-3],
-                num_steps,
-                like.shape[-1],
-            )  # (B, Q, H, T, K)
+            num_heads, _, head_dim = like.shape[-3:]
+            shape = (*self._shape[:2], num_heads, self._shape[2], head_dim)  # (B, Q, H, T, K)
             self._keys[layer], self._values[layer] = like.new_zeros(shape), like.new_zeros(shape)
         return self._stored(layer)
 
@@ -141,7 +140,7 @@ class CrossCache:
         self._keys_values: list[KeysValues | None] = [None] * len(layers)
         self._missing = [set(range(len(encoder_output))) for _ in layers]
 
-    def get(self, layer: int, rows: Sequence[int]) -> CrossParts:
+    def get(self, layer: int, rows: Sequence[int]) -> Parts:
         """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run
         of neighbouring rows, or of one row.
         """
@@ -159,7 +158,7 @@ class CrossCache:
         ]
 
     def _compute(self, layer: int, rows: list[int]) -> None:
-        index = torch.tensor(rows, device=self._encoder_output.device)
+        index = index_tensor(rows, self._encoder_output.device)
         keys, values = self._layers[layer].cross_keys_values(self._encoder_output[index])
         kept = self._keys_values[layer]
         if kept is None:

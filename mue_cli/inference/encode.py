@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mue_cli.exits.methods import Method
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.walk import ApplyLayer, Probe, Rows, walk
+from mue_cli.inference.rows import Rows
+from mue_cli.inference.walk import ApplyLayer, Probe, walk
+from mue_cli.model.backbone import Backbone
 from mue_cli.model.encoder import Stream, join_padding, joint_stream, separate_streams, with_padding
-from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
 
 
@@ -34,7 +35,7 @@ class Encoded:
 
 
 def encode(
-    model: OFA,
+    model: Backbone,
     tables: PositionTables,
     method: Method,
     images: Tensor,
@@ -51,7 +52,7 @@ def encode(
     streams = (separate_streams if method.decompose else joint_stream)(image, text)
     hidden, exit_layers = [], {}
     for stream in streams:
-        walked = walk(
+        output = walk(
             stream.hidden,
             len(model.encoder.layers),
             _layers(model, tables, stream),
@@ -59,8 +60,8 @@ def encode(
             padding_mask=stream.padding_mask,
             probe=(probes or {}).get(stream.name),
         )
-        hidden.append(walked.hidden)
-        exit_layers[stream.name] = walked.exit_layers
+        hidden.append(output.hidden)
+        exit_layers[stream.name] = output.exit_layers
     return Encoded(
         model.encoder.join(hidden),
         join_padding([image, text]),
@@ -70,7 +71,7 @@ def encode(
     )
 
 
-def _layers(model: OFA, tables: PositionTables, stream: Stream) -> ApplyLayer:
+def _layers(model: Backbone, tables: PositionTables, stream: Stream) -> ApplyLayer:
     def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
         bias = tables.encoder_bias(layer, stream.layout)
         padding_mask = None if stream.padding_mask is None else rows.take(stream.padding_mask)

@@ -6,7 +6,7 @@ Shape letters: S stream tokens, T decoder positions, H heads.
 
 from torch import Tensor
 
-from mue_cli.model.ofa import OFA
+from mue_cli.model.backbone import Backbone
 from mue_cli.model.positions import Layout
 
 LENGTH_STEP = 16
@@ -17,7 +17,7 @@ class PositionTables:
     weights change.
     """
 
-    def __init__(self, model: OFA) -> None:
+    def __init__(self, model: Backbone) -> None:
         self._model = model
         self._encoder: dict[Layout, list[Tensor]] = {}
         self._decoder_self: list[Tensor] = []
