@@ -33,7 +33,17 @@ COSTS = {
     "num_decoder_layers": 6.0,
 }
 FULL = Record(
-    "shapes-caption", "caption", "shapes", "test", "full", 0, 400, "CIDEr", {"CIDEr": 120.0}, COSTS
+    id="00000000",
+    recipe="shapes-caption",
+    task="caption",
+    dataset="shapes",
+    split="test",
+    method="full",
+    seed=0,
+    num_samples=400,
+    metric="CIDEr",
+    scores={"CIDEr": 120.0},
+    costs=COSTS,
 )
 
 
@@ -49,6 +59,9 @@ def record(
     score: float = 100.0,
     costs: dict[str, float] | None = None,
     split: str = "test",
+    id: str = "00000000",
+    row: str | None = None,
+    point: float | None = None,
     **settings: object,
 ) -> Record:
     """Return a record of a method, with the costs of the full 6+6 model unless others are given."""
@@ -58,8 +71,16 @@ def record(
         scores={"CIDEr": score},
         costs={**COSTS, **(costs or {})},
         split=split,
+        id=id,
+        row=row,
+        point=point,
         settings=settings,
     )
+
+
+def of_row(name: str, score: float = 100.0, method: str | None = None, **about: object) -> Record:
+    """Return a record of a study's row, which is called like its method unless that is given."""
+    return record(method or name, score, row=name, **about)  # type: ignore[arg-type]
 
 
 def evaluated(run: Run, seed: int, folder: str, *records: Record) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mue_cli.calibration.candidates import AT_ONCE, NEVER, ladder, without_decay
+from mue_cli.calibration.candidates import AT_ONCE, NEVER, candidate_thresholds, without_decay
 from mue_cli.calibration.search import Calibration, Point, calibrate
 from mue_cli.errors import MueError
 from mue_cli.exits.decay import Decay, decayed_threshold
@@ -18,12 +18,9 @@ WORDS = 5
 
 
 def exits(similarities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the exit layer of each row, from 1: the slow and obvious way."""
-    layers = []
-    for row in similarities:
-        above = [layer for layer, value in enumerate(row, start=1) if value > threshold]
-        layers.append(above[0] if above else len(row))
-    return np.array(layers)
+    """Exit layer of each row, from 1: the first one above the threshold, or the last layer."""
+    above = similarities > threshold
+    return np.where(above.any(axis=1), above.argmax(axis=1) + 1, similarities.shape[1])
 
 
 class MadeUpStreams:
@@ -31,7 +28,7 @@ class MadeUpStreams:
     still to change.
 
     harm: stream -> how much. drift: how much later words leave once the encoder is damaged, which
-    no profile of the full model shows.
+    no exit score of the full model shows.
     """
 
     def __init__(
@@ -44,7 +41,7 @@ class MadeUpStreams:
     ) -> None:
         random = np.random.default_rng(seed)
         self.harm, self.num_layers, self.drift, self.calls = harm, num_layers, drift, 0
-        self.profiles: dict[str, np.ndarray] = {}
+        self.exit_scores: dict[str, np.ndarray] = {}
         for stream in harm:
             rows = num_samples * (WORDS if stream == "decoder" else 1)
             change = 0.5 * np.exp(
@@ -52,7 +49,7 @@ class MadeUpStreams:
                 + 0.4 * random.normal(size=(rows, 1))
                 + 0.1 * random.normal(size=(rows, num_layers))
             )
-            self.profiles[stream] = 1.0 - np.minimum(change, 1.5)
+            self.exit_scores[stream] = 1.0 - np.minimum(change, 1.5)
 
     def evaluate(self, thresholds: Mapping[str, float]) -> Point:
         self.calls += 1
@@ -60,11 +57,11 @@ class MadeUpStreams:
         for stream in self.harm:
             if stream == "decoder":
                 continue
-            layers = exits(self.profiles[stream], thresholds[stream])
+            layers = exits(self.exit_scores[stream], thresholds[stream])
             encoder.append(layers.mean() / self.num_layers)
             damage += self._damage(stream, layers)
         words = exits(
-            1.0 - (1.0 - self.profiles["decoder"]) * math.exp(self.drift * min(damage, 1.0)),
+            1.0 - (1.0 - self.exit_scores["decoder"]) * math.exp(self.drift * min(damage, 1.0)),
             thresholds["decoder"],
         )
         if thresholds["decoder"] > 1:
@@ -74,17 +71,18 @@ class MadeUpStreams:
         return Point(dict(thresholds), 100.0 * math.exp(-damage), float(reduction))
 
     def _damage(self, stream: str, layers: np.ndarray) -> float:
-        left = [
-            np.square(1.0 - row[layer:]).sum()
-            for row, layer in zip(self.profiles[stream], layers, strict=True)
-        ]
-        return self.harm[stream] * float(np.mean(left))
+        skipped = np.arange(self.num_layers) >= layers[:, None]
+        left = np.where(skipped, np.square(1.0 - self.exit_scores[stream]), 0.0)
+        return self.harm[stream] * float(left.sum(axis=1).mean())
 
     def best_by_brute_force(self, target: float, num_levels: int = 10) -> Point:
-        rungs = [ladder(self.profiles[stream], num_levels).thresholds for stream in self.harm]
+        columns = [
+            candidate_thresholds(self.exit_scores[stream], num_levels).thresholds
+            for stream in self.harm
+        ]
         points = [
             self.evaluate(dict(zip(self.harm, values, strict=True)))
-            for values in itertools.product(*rungs)
+            for values in itertools.product(*columns)
         ]
         return max(
             (point for point in points if point.reduction >= target), key=lambda point: point.score
@@ -102,7 +100,7 @@ SENSITIVE = [
 @pytest.mark.parametrize("harm", SENSITIVE)
 def test_search_comes_within_a_hundredth_of_brute_force(harm: Mapping[str, float]) -> None:
     streams = MadeUpStreams(harm)
-    found = calibrate(streams.profiles, streams.evaluate, 0.4, max_evaluations=20)
+    found = calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=20)
     assert streams.calls <= 20
     assert found.reduction >= 0.4
     assert found.score >= 0.99 * streams.best_by_brute_force(0.4).score
@@ -110,9 +108,9 @@ def test_search_comes_within_a_hundredth_of_brute_force(harm: Mapping[str, float
 
 def test_stream_that_does_not_mind_gives_up_the_most_layers() -> None:
     streams = MadeUpStreams({"image": 0.1, "text": 30.0, "decoder": 30.0})
-    found = calibrate(streams.profiles, streams.evaluate, 0.3)
+    found = calibrate(streams.exit_scores, streams.evaluate, 0.3)
     image, text = (
-        exits(streams.profiles[stream], found.thresholds[stream]).mean()
+        exits(streams.exit_scores[stream], found.thresholds[stream]).mean()
         for stream in ("image", "text")
     )
     assert image < 1.5
@@ -121,7 +119,7 @@ def test_stream_that_does_not_mind_gives_up_the_most_layers() -> None:
 
 def test_result_is_one_of_the_points_that_were_run_and_the_full_model_came_first() -> None:
     streams = MadeUpStreams(SENSITIVE[0])
-    found = calibrate(streams.profiles, streams.evaluate, 0.4, max_evaluations=8)
+    found = calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=8)
     assert len(found.evaluations) == streams.calls == 8
     assert found.evaluations[0] == Point(
         {"image": NEVER, "text": NEVER, "decoder": NEVER}, 100.0, 0.0
@@ -134,7 +132,7 @@ def test_result_is_one_of_the_points_that_were_run_and_the_full_model_came_first
 def test_same_input_gives_the_same_search() -> None:
     def search() -> Calibration:
         streams = MadeUpStreams(SENSITIVE[1])
-        return calibrate(streams.profiles, streams.evaluate, 0.35, max_evaluations=10)
+        return calibrate(streams.exit_scores, streams.evaluate, 0.35, max_evaluations=10)
 
     assert search() == search()
 
@@ -156,7 +154,7 @@ def test_what_is_returned_reached_the_target_when_it_was_run(
         seed=seed,
     )
     try:
-        found = calibrate(streams.profiles, streams.evaluate, target, max_evaluations=5)
+        found = calibrate(streams.exit_scores, streams.evaluate, target, max_evaluations=5)
     except MueError:
         assert (
             target
@@ -167,12 +165,12 @@ def test_what_is_returned_reached_the_target_when_it_was_run(
     assert streams.calls <= 5 + 1
 
 
-def test_search_gets_there_when_the_profile_promises_too_much() -> None:
+def test_search_gets_there_when_the_exit_scores_promise_too_much() -> None:
     """Words leave much later than the full model's similarities say: the search must notice and
     lower the threshold.
     """
     streams = MadeUpStreams({"image": 20.0, "text": 20.0, "decoder": 1.0}, drift=0.9)
-    first = calibrate(streams.profiles, streams.evaluate, 0.5, max_evaluations=16)
+    first = calibrate(streams.exit_scores, streams.evaluate, 0.5, max_evaluations=16)
     assert any(point.reduction < 0.5 for point in first.evaluations[1:])
     assert 0.5 <= first.reduction < 0.53
 
@@ -183,7 +181,7 @@ def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it
         MueError,
         match=r"a reduction of 85.0% cannot be reached: .* as early as possible saves 80.0%",
     ) as error:
-        calibrate(streams.profiles, streams.evaluate, 0.85)
+        calibrate(streams.exit_scores, streams.evaluate, 0.85)
     assert error.value.hint is not None
     assert "at most 0.80" in error.value.hint
     assert streams.calls == 2
@@ -191,16 +189,16 @@ def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it
 
 def test_full_depth_steps_limit_what_can_be_reached() -> None:
     streams = MadeUpStreams(SENSITIVE[0])
-    streams.profiles["decoder"][::2] = -np.inf
+    streams.exit_scores["decoder"][::2] = -np.inf
     with pytest.raises(
         MueError, match=r"saves 62.5%"
     ):  # 5/6 of the encoder and of every other word: (0.8333 + 0.4167) / 2
-        calibrate(streams.profiles, streams.evaluate, 0.7)
+        calibrate(streams.exit_scores, streams.evaluate, 0.7)
 
 
 def test_when_nothing_costs_anything_the_larger_reduction_wins() -> None:
     streams = MadeUpStreams({"image": 0.0, "text": 0.0, "decoder": 0.0})
-    found = calibrate(streams.profiles, streams.evaluate, 0.2, max_evaluations=12)
+    found = calibrate(streams.exit_scores, streams.evaluate, 0.2, max_evaluations=12)
     assert found.score == found.full_score
     assert found.reduction == max(point.reduction for point in found.evaluations)
 
@@ -208,7 +206,7 @@ def test_when_nothing_costs_anything_the_larger_reduction_wins() -> None:
 def test_useless_full_model_is_still_calibrated() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=10)
     found = calibrate(
-        streams.profiles,
+        streams.exit_scores,
         lambda thresholds: Point(thresholds, 0.0, streams.evaluate(thresholds).reduction),
         0.4,
         6,
@@ -221,7 +219,7 @@ def test_progress_is_told_after_every_evaluation() -> None:
     streams = MadeUpStreams(SENSITIVE[3], num_samples=10)
     seen: list[tuple[int, int]] = []
     calibrate(
-        streams.profiles,
+        streams.exit_scores,
         streams.evaluate,
         0.3,
         4,
@@ -234,52 +232,52 @@ def test_progress_is_told_after_every_evaluation() -> None:
 def test_target_must_be_a_fraction(target: float) -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
     with pytest.raises(MueError, match="not between 0 and 1"):
-        calibrate(streams.profiles, streams.evaluate, target)
+        calibrate(streams.exit_scores, streams.evaluate, target)
     assert streams.calls == 0
 
 
 def test_two_evaluations_are_too_few() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
     with pytest.raises(MueError, match="2 evaluations are too few"):
-        calibrate(streams.profiles, streams.evaluate, 0.4, max_evaluations=2)
+        calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=2)
 
 
-def test_profiles_without_a_decoder_are_refused() -> None:
+def test_exit_scores_without_a_decoder_are_refused() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
-    with pytest.raises(ValueError, match="profile of the decoder is needed"):
-        calibrate({"image": streams.profiles["image"]}, streams.evaluate, 0.4)
+    with pytest.raises(ValueError, match="decoder's exit scores are needed"):
+        calibrate({"image": streams.exit_scores["image"]}, streams.evaluate, 0.4)
 
 
-def test_ladder_by_hand() -> None:
+def test_candidate_thresholds_by_hand() -> None:
     # Running maxima of the first two of three layers: (0.2, 0.6), (0.4, 0.4). Sorted: 0.2, 0.4,
     # 0.4, 0.6.
     # Threshold 0.3: rows leave at 2 and 1. Threshold 0.5: at 2 and (never above) 3.
-    rungs = ladder([[0.2, 0.6, 0.9], [0.4, 0.1, 0.3]], num_levels=4)
-    assert rungs.thresholds == pytest.approx([NEVER, 0.5, 0.3, AT_ONCE])
-    assert rungs.saved == pytest.approx([0, 1 - 2.5 / 3, 1 - 1.5 / 3, 1 - 1 / 3])
+    candidates = candidate_thresholds([[0.2, 0.6, 0.9], [0.4, 0.1, 0.3]], num_levels=4)
+    assert candidates.thresholds == pytest.approx([NEVER, 0.5, 0.3, AT_ONCE])
+    assert candidates.saved == pytest.approx([0, 1 - 2.5 / 3, 1 - 1.5 / 3, 1 - 1 / 3])
 
 
 @given(st.integers(0, 1000), st.integers(2, 12), st.integers(1, 40))
-def test_ladder_foretells_the_exits_of_every_rung(
+def test_candidate_thresholds_foretell_their_exits(
     seed: int, num_layers: int, num_rows: int
 ) -> None:
-    profile = np.random.default_rng(seed).uniform(-1, 1, (num_rows, num_layers))
-    rungs = ladder(profile)
-    for threshold, saved in zip(rungs.thresholds, rungs.saved, strict=True):
-        assert saved == pytest.approx(1 - exits(profile, threshold).mean() / num_layers)
-        assert np.abs(profile - threshold).min() > 1e-9
-    assert (rungs.thresholds[0], rungs.thresholds[-1]) == (NEVER, AT_ONCE)
-    assert (np.diff(rungs.thresholds) < 0).all()
+    scores = np.random.default_rng(seed).uniform(-1, 1, (num_rows, num_layers))
+    candidates = candidate_thresholds(scores)
+    for threshold, saved in zip(candidates.thresholds, candidates.saved, strict=True):
+        assert saved == pytest.approx(1 - exits(scores, threshold).mean() / num_layers)
+        assert np.abs(scores - threshold).min() > 1e-9
+    assert (candidates.thresholds[0], candidates.thresholds[-1]) == (NEVER, AT_ONCE)
+    assert (np.diff(candidates.thresholds) < 0).all()
 
 
-def test_rounding_noise_makes_no_rungs() -> None:
+def test_rounding_noise_makes_no_candidates() -> None:
     """One prompt for all samples: similarities equal but for rounding. The only choices are whole
     layers.
     """
-    profile = np.array([0.5, 0.8, 0.9, 0.99]) + np.random.default_rng(0).normal(size=(50, 4)) * 1e-7
-    rungs = ladder(profile)
-    assert rungs.saved == pytest.approx([0, 1 / 4, 2 / 4, 3 / 4])
-    assert rungs.thresholds == pytest.approx([NEVER, 0.85, 0.65, AT_ONCE], abs=1e-6)
+    scores = np.array([0.5, 0.8, 0.9, 0.99]) + np.random.default_rng(0).normal(size=(50, 4)) * 1e-7
+    candidates = candidate_thresholds(scores)
+    assert candidates.saved == pytest.approx([0, 1 / 4, 2 / 4, 3 / 4])
+    assert candidates.thresholds == pytest.approx([NEVER, 0.85, 0.65, AT_ONCE], abs=1e-6)
 
 
 def test_without_decay_gives_what_the_threshold_itself_is_compared_with() -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from mue_cli import __version__
 from mue_cli.commands import display
+from mue_cli.commands.boundary import friendly
 from mue_cli.errors import MueError
 
 COMMANDS = [
@@ -34,6 +35,10 @@ COMMANDS += [
     "doctor",
     "demo",
     "study",
+    "recipes list",
+    "recipes show",
+    "recipes schema",
+    "recipes check",
 ]
 
 HELP_WITHOUT_HEAVY_IMPORTS = """
@@ -202,7 +207,7 @@ def run_friendly(error: BaseException) -> tuple[int, str, BaseException | None]:
     app = typer.Typer()
 
     @app.command()
-    @display.friendly
+    @friendly
     def command() -> None:
         raise error
 
@@ -210,16 +215,16 @@ def run_friendly(error: BaseException) -> tuple[int, str, BaseException | None]:
     return result.exit_code, result.stderr, result.exception
 
 
-def test_error_without_hint_is_one_line() -> None:
+def test_error_without_hint_names_the_help_of_its_command() -> None:
     assert run_friendly(MueError("the [bold] disk is full"))[:2] == (
         2,
-        "error: the [bold] disk is full\n",
+        "error: the [bold] disk is full\nhint: see: mue test_commands_app command --help\n",
     )
 
 
 def test_long_error_is_not_wrapped() -> None:
     message = "word " * 60 + "end"
-    assert run_friendly(MueError(message))[1] == f"error: {message}\n"
+    assert run_friendly(MueError(message, "x"))[1] == f"error: {message}\nhint: x\n"
 
 
 def test_interruption_says_what_was_kept_and_exits_with_130() -> None:

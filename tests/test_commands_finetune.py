@@ -411,7 +411,7 @@ def test_no_decompose_trains_and_evaluates_one_joint_stream(
         == 0
     )
     record = Run(run)
-    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record)} == {
+    assert {tuple(trace.encoder_exits.items()) for trace in runs.read_traces(record).traces} == {
         (("joint", 2),)
     }
 

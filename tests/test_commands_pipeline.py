@@ -95,8 +95,10 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
 
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
     predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
-    assert [set(prediction) for prediction in predictions] == [{"image_id", "caption"}] * 4
-    assert [trace.sample_id for trace in runs.read_traces(tiny_run)] == [
+    assert [set(prediction) for prediction in predictions] == [
+        {"evaluation", "image_id", "caption"}
+    ] * 4
+    assert [trace.sample_id for trace in runs.read_traces(tiny_run).traces] == [
         prediction["image_id"] for prediction in predictions
     ]
 
@@ -389,7 +391,7 @@ def test_answers_come_in_the_datas_order_though_batches_go_by_length(tiny_demo) 
     )[:12]
     lengths = [len(examples.source(row).split()) for row in range(12)]
     assert lengths != sorted(lengths), "the order is that of the lengths already: nothing is shown"
-    traces = runs.read_traces(Run(folder / "runs" / "shapes-entailment"))
+    traces = runs.read_traces(Run(folder / "runs" / "shapes-entailment")).traces
     assert [trace.sample_id for trace in traces] == [examples[row].sample_id for row in range(12)]
 
 

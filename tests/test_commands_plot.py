@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from small_study import evaluated, record, write_study
+from small_study import evaluated, of_row, record, write_study
 
 from mue_cli.commands.plot import _points, _record_of
-from mue_cli.exits.trace import Trace
 from mue_cli.experiment.run_folder import Run, Thresholds, append_line, write_thresholds
 from mue_cli.reports.record import append_record
+from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.file import keep, load
 
 
@@ -38,7 +38,7 @@ def test_a_run_is_drawn_with_what_its_calibration_tried(run: Run) -> None:
 
 def test_a_study_is_drawn_without_the_search_of_another_model(run: Run, tmp_path: Path) -> None:
     keep(run, load(write_study(tmp_path)))
-    evaluated(run, 0, "full", record("full", 130.0))
+    evaluated(run, 0, "full", of_row("full", 130.0))
     assert drawn(run) == ([("full", 130.0, 130.0)], 0)
 
 
@@ -47,7 +47,7 @@ def test_a_run_is_drawn_itself_before_anything_of_its_study_was_evaluated(
 ) -> None:
     keep(run, load(write_study(tmp_path)))
     assert drawn(run) == (OWN, 1)
-    append_record(run.records, record("mue", 100.0, sweep=0.2))
+    append_record(run.records, record("mue", 100.0, point=0.2))
     assert drawn(run) == ([*OWN, ("mue", 100.0, 120.0)], 0)
     assert drawn(run, "val") == ([], 1)
 
@@ -65,10 +65,10 @@ def test_the_help_of_the_trade_off_names_the_study(mue) -> None:
     assert "mue study" in " ".join(mue("plot", "tradeoff", "--help").stdout.split())
 
 
-def test_exits_of_a_method_that_never_left_early_are_not_called_those_of_the_full_model(
-    run: Run,
-) -> None:
-    append_record(run.records, record("calm"))
-    append_record(run.records, record("full"))
-    traces = (Trace("a", {"joint": 6}, {"joint": 9}, (6, 6), 2, (1, 1)),) * 400
-    assert _record_of(traces, run).method == "calm"
+def test_record_of_traces_is_that_of_their_evaluation_whatever_others_look_like(run: Run) -> None:
+    append_record(run.records, record("calm", id="0a1b2c3d"))
+    append_record(run.records, record("calm", id="0a1b2c3d", point=0.5))
+    append_record(run.records, record("full", id="0a1b2c3d"))
+    append_record(run.records, record("calm", id="4e5f6a7b"))
+    found = _record_of(EvaluationTraces("0a1b2c3d", "calm", ()), run)
+    assert (found.id, found.method, found.point) == ("0a1b2c3d", "calm", None)

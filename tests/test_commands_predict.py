@@ -343,7 +343,7 @@ def test_explain_in_json_says_what_the_trace_says(ask, album: Path, tmp_path: Pa
         for name in ("image", "text"):
             assert (
                 streams[name]["exit_layer"]
-                == len(streams[name]["similarities"])
+                == len(streams[name]["exit_scores"])
                 == line["exit_layers"][name]
             )
         spoken = [step for step in steps if step["token"] is not None]

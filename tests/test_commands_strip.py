@@ -3,16 +3,16 @@
 import pytest
 
 from mue_cli.commands import strip
-from mue_cli.reports.explanation import Explanation, Passage
+from mue_cli.reports.exit_strip import ExitStrip, LayerScores
 
-EXPLANATION = Explanation(
+EXPLANATION = ExitStrip(
     "mue",
     {
-        "image": Passage((-0.12345, 0.99996), 4, 0.999),
-        "text": Passage((0.5, 0.6, 0.7, 1.0), 4, None),
+        "image": LayerScores((-0.12345, 0.99996), 4, 0.999),
+        "text": LayerScores((0.5, 0.6, 0.7, 1.0), 4, None),
     },
     (" cat", "</s>"),
-    (Passage((0.25,), 6, 0.2), Passage((0.1,) * 6, 6, None)),
+    (LayerScores((0.25,), 6, 0.2), LayerScores((0.1,) * 6, 6, None)),
     0.4,
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from small_study import evaluated, record, write_study
+from small_study import evaluated, of_row, write_study
 
 from mue_cli.commands import study as command
 from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
@@ -55,8 +55,7 @@ class FakeRunner:
                 Run(here.folder.parents[2]),
                 int(here.folder.parent.name[5:]),
                 here.folder.name,
-                record(method),
-                record("full"),
+                of_row(words[words.index("--row") + 1], method=method),
             )
         return 0
 
@@ -206,7 +205,7 @@ def test_dry_run_prints_the_lines_and_does_nothing(
         "mue finetune --recipe shapes-caption --run runs/shapes-caption/study/seed-0/start --seed 0 --method full",
         "mue finetune --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --seed 0 --method full"
         " --weights runs/shapes-caption/study/seed-0/start",
-        "mue evaluate --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --method static --split test --sweep",
+        "mue evaluate --recipe shapes-caption --run runs/shapes-caption/study/seed-0/full --method static --row static --split test --sweep",
     ]
     assert list(tmp_path.iterdir()) == []
 

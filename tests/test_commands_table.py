@@ -14,6 +14,7 @@ from mue_cli.reports.record import Record, append_record
 from mue_cli.study.file import keep, load
 
 FULL = Record(
+    "00000001",
     "r",
     "caption",
     "shapes",
@@ -79,7 +80,7 @@ def studied(tmp_path: Path) -> Run:
     """Return a run whose study has evaluated `full`."""
     made = Run(tmp_path / "run")
     keep(made, load(write_study(tmp_path)))
-    evaluated(made, 0, "full", replace(FULL, costs=COSTS))
+    evaluated(made, 0, "full", replace(FULL, costs=COSTS, row="full"))
     return made
 
 
@@ -93,7 +94,7 @@ def test_missing_rows_of_a_study_name_the_line_that_goes_on(mue, studied: Run) -
 
 
 def test_rows_that_a_study_does_not_have_are_not_promised(mue, studied: Run) -> None:
-    evaluated(studied, 0, "mue", replace(MUE, costs=COSTS))
+    evaluated(studied, 0, "mue", replace(MUE, costs=COSTS, row="mue"))
     answer = mue("table", 4, "--run", studied.folder)
     assert answer.stderr == "not run yet: mue-joint, mue-last; the study `little` has no such row\n"
 
@@ -154,10 +155,10 @@ def test_table_of_an_entailment_run(mue, tmp_path: Path) -> None:
 def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> None:
     import numpy as np
 
-    from mue_cli.reports import modality
+    from mue_cli.reports.exit_grid import ExitGrid
 
     scores = 100.0 * np.arange(1, 7)[:, None] + np.arange(1, 7)
-    modality.ModalityGrid(scores, "CIDEr", 50, {"dataset": "shapes", "split": "val"}).save(
+    ExitGrid(scores, "CIDEr", 50, {"dataset": "shapes", "split": "val"}).save(
         run.folder / "modality.npz"
     )
     answer = mue("table", 2, "--run", run.folder)

@@ -1,5 +1,7 @@
 """Batches: what stands where, and in which order they come."""
 
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -7,7 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mue_cli.data.batches import Example, collate, evaluation_batches, training_batches
+from mue_cli.data.batches import (
+    CaptionGroups,
+    Example,
+    Part,
+    collate,
+    evaluation_batches,
+    training_batches,
+)
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 
 
@@ -116,6 +125,55 @@ def test_resumed_stream_is_the_rest_of_the_whole_one(start_step):
 def test_seed_decides_the_order():
     assert names(stream(10, 4, seed=5), 3) == names(stream(10, 4, seed=5), 3)
     assert names(stream(10, 4, seed=5), 3) != names(stream(10, 4, seed=6), 3)
+
+
+def grouped(ends, per_picture, start_step=0, part=None):
+    """Pictures with several captions each, two pictures a batch; examples are named by number."""
+    examples = [example(str(i)) for i in range(ends[-1])]
+    make_batch = partial(
+        collate, tokenizer=Letters(), image_size=2, task=CAPTION, per_picture=per_picture
+    )
+    groups = CaptionGroups(ends, per_picture)
+    return training_batches(examples, make_batch, 2, 0, start_step, groups, part)
+
+
+def test_captions_of_a_picture_come_together_and_the_picture_once():
+    batch = next(grouped([3, 6, 9, 12], per_picture=3))
+    assert len(batch.images) == len(batch.source_tokens) == len(batch.image_ids) == 2
+    assert len(batch.decoder_tokens) == len(batch.target_tokens) == len(batch.sample_ids) == 6
+    pictures = [int(name) // 3 for name in batch.sample_ids]
+    assert pictures[:3] == [pictures[0]] * 3
+    assert pictures[3:] == [pictures[3]] * 3
+    assert pictures[0] != pictures[3]
+
+
+def test_every_caption_comes_equally_often():
+    """Two of three captions at a time: after three epochs, each came twice."""
+    seen = [name for batch in names(grouped([3, 6, 9, 12], 2), 6) for name in batch]
+    assert Counter(seen) == {str(i): 2 for i in range(12)}
+
+
+def test_of_fewer_captions_some_come_twice():
+    batch = next(grouped([1, 2], per_picture=3))
+    assert Counter(batch.sample_ids) == {"0": 3, "1": 3}
+
+
+def test_grouped_streams_resume_too():
+    whole = names(grouped([3, 6, 9, 12], 2), 8)
+    assert names(grouped([3, 6, 9, 12], 2, start_step=3), 5) == whole[3:]
+
+
+def test_processes_share_each_batch_without_loss():
+    whole = names(grouped([3, 6, 9, 12], 2), 4)
+    parts = [names(grouped([3, 6, 9, 12], 2, part=Part(rank, 2)), 4) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(each) for each in whole]
+
+
+def test_features_come_in_place_of_pixels():
+    features = torch.arange(24.0).reshape(2, 3, 4)
+    batch = caption_batch(replace(example(), image=features))
+    assert batch.images.shape == (1, 4, 2, 3)
+    assert torch.equal(batch.images[0].permute(1, 2, 0), features)
 
 
 def test_evaluation_keeps_the_order_and_the_rest():

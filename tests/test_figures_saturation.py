@@ -6,9 +6,9 @@ from figure_reading import lines, texts
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.figures.saturation import saturation_figure
-from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.reports.saturation import Saturation
 
-PROFILE = SimilarityProfile(
+SATURATION = Saturation(
     {
         "decoder": np.array([[0.5, 0.9], [0.7, 1.0]]),
         "image": np.tile(np.linspace(0.2, 0.8, 11)[:, None], (1, 4)),
@@ -18,7 +18,7 @@ PROFILE = SimilarityProfile(
 
 
 def test_saturation_draws_the_mean_and_the_band_of_each_stream():
-    image, decoder = saturation_figure(PROFILE).axes
+    image, decoder = saturation_figure(SATURATION).axes
     assert lines(decoder)["decoder"] == [[1.0, pytest.approx(0.6)], [2.0, pytest.approx(0.95)]]
     assert lines(image)["image"] == [[layer, pytest.approx(0.5)] for layer in (1, 2, 3, 4)]
     band = image.collections[0].get_paths()[0].vertices[:, 1]
@@ -31,24 +31,27 @@ def test_saturation_draws_the_mean_and_the_band_of_each_stream():
 
 
 def test_saturation_shows_thresholds_that_can_fire():
-    image, decoder = saturation_figure(PROFILE, {"image": 0.75, "decoder": 1.5}).axes
+    image, decoder = saturation_figure(SATURATION, {"image": 0.75, "decoder": 1.5}).axes
     assert [text.get_text() for text in image.get_legend().get_texts()] == ["exit above 0.750"]
     assert decoder.get_legend() is None and len(decoder.get_lines()) == 1
 
 
 def test_profile_comes_back_as_it_was_saved(tmp_path):
-    path = tmp_path / "run" / "similarities.npz"
-    PROFILE.save(path)
-    loaded = SimilarityProfile.load(path)
-    assert loaded.about == PROFILE.about and loaded.streams.keys() == PROFILE.streams.keys()
-    assert np.array_equal(loaded.streams["decoder"], PROFILE.streams["decoder"])
+    path = tmp_path / "run" / "saturation.npz"
+    SATURATION.save(path)
+    loaded = Saturation.load(path)
+    assert (
+        loaded.about == SATURATION.about
+        and loaded.exit_scores.keys() == SATURATION.exit_scores.keys()
+    )
+    assert np.array_equal(loaded.exit_scores["decoder"], SATURATION.exit_scores["decoder"])
 
 
 def test_profile_that_is_absent_or_another_file_is_an_error_with_its_name(tmp_path):
     with pytest.raises(MissingStepError, match=r"nothing\.npz is absent"):
-        SimilarityProfile.load(tmp_path / "nothing.npz")
+        Saturation.load(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("words")
-    with pytest.raises(DataError, match=r"text\.npz holds no similarities"):
-        SimilarityProfile.load(tmp_path / "text.npz")
+    with pytest.raises(DataError, match=r"text\.npz holds no exit scores"):
+        Saturation.load(tmp_path / "text.npz")
     with pytest.raises(ValueError, match="rows by layers"):
-        SimilarityProfile({"image": np.zeros(3)}, {})
+        Saturation({"image": np.zeros(3)}, {})

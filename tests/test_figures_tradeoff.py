@@ -27,6 +27,7 @@ def record(
 ):
     confidence = {metric: bounds} if bounds else {}
     return Record(
+        "00000001",
         "r",
         task,
         dataset,
@@ -42,8 +43,12 @@ def record(
 
 
 def entry(row, score, expected, full_score=400.0, seed=0, swept=False, **rest):
+    point = expected if swept else None
     return Entry(
-        row, seed, expected if swept else None, record(row, score, expected, **rest), full_score
+        row,
+        seed,
+        dataclasses.replace(record(row, score, expected, **rest), point=point),
+        full_score,
     )
 
 

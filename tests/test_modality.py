@@ -2,7 +2,6 @@
 there.
 """
 
-import dataclasses
 import itertools
 import json
 import shutil
@@ -19,7 +18,7 @@ from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, p
 from mue_cli.exits.methods import full, static
 from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.inference.depths import CachedDepths
-from mue_cli.reports.modality import ModalityGrid
+from mue_cli.reports.exit_grid import ExitGrid
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_plot_modality_measures_once_and_draws_the_stored_grid_afterwards(
         own_run.plots / "modality.svg",
     ]
     assert "pairs of exit layers" in first.stderr
-    grid = ModalityGrid.load(own_run.modality)
+    grid = ExitGrid.load(own_run.modality)
     assert (grid.num_samples, grid.metric, grid.about["split"], grid.about["dataset"]) == (
         3,
         "CIDEr",
@@ -141,14 +140,14 @@ def test_plot_modality_measures_anew_what_was_measured_otherwise(
         "split": "test",
         "settings": "beam 2, max_tokens 4, float32",
     }
-    stored = ModalityGrid(np.full((2, 2), 7.0), "CIDEr", 4, about)
+    stored = ExitGrid(np.full((2, 2), 7.0), "CIDEr", 4, about)
     stored.save(own_run.modality)
     assert mue("plot", "modality", "--run", own_run.folder).code == 0
-    assert np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores), (
+    assert np.array_equal(ExitGrid.load(own_run.modality).scores, stored.scores), (
         "the same settings measure nothing"
     )
     assert mue("plot", "modality", "--run", own_run.folder, "--samples", 2, *change).code == 0
-    assert not np.array_equal(ModalityGrid.load(own_run.modality).scores, stored.scores)
+    assert not np.array_equal(ExitGrid.load(own_run.modality).scores, stored.scores)
 
 
 def test_a_model_without_decomposition_is_an_error_that_says_why(mue, own_run: Run) -> None:
@@ -159,7 +158,7 @@ def test_a_model_without_decomposition_is_an_error_that_says_why(mue, own_run: R
 
 
 def test_clearing_results_removes_the_grid(own_run: Run) -> None:
-    ModalityGrid(np.zeros((2, 2)), "CIDEr", 4, {}).save(own_run.modality)
+    ExitGrid(np.zeros((2, 2)), "CIDEr", 4, {}).save(own_run.modality)
     clear_results(own_run)
     assert not own_run.modality.exists()
 
@@ -183,15 +182,12 @@ def test_plot_exits_finds_the_method_of_the_traces_among_the_records(own_run: Ru
     assert _record_of(runs.read_traces(own_run), own_run).method == "full"
 
 
-def test_plot_exits_says_so_when_no_record_has_these_exits(mue, own_run: Run) -> None:
+def test_plot_exits_says_so_when_no_record_is_of_the_evaluation(mue, own_run: Run) -> None:
     from mue_cli.experiment import run_folder as runs
+    from mue_cli.reports.traces import write_traces
 
-    traces = [
-        dataclasses.replace(trace, decoder_exits=(1,), num_words=1, num_hypotheses=(1,))
-        for trace in runs.read_traces(own_run)
-    ]
-    runs.write_traces(own_run, traces)
+    write_traces(own_run.traces, "0a1b2c3d", "mue", runs.read_traces(own_run).traces)
     answer = mue("plot", "exits", "--run", own_run.folder)
     assert answer.code == 2
-    assert "has the exits of traces.jsonl" in answer.stderr
+    assert "is of the evaluation 0a1b2c3d, which traces.jsonl is of" in answer.stderr
     assert f"hint: run: mue evaluate --run {own_run.folder}" in answer.stderr

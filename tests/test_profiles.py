@@ -65,7 +65,7 @@ def test_rows_leave_where_the_profile_says(name: str) -> None:
 
 
 def test_levels_by_hand() -> None:
-    """Two rows of three layers; thresholds 0.5 and 0.3 of the ladder save 1/6 and 1/2 of the
+    """Two rows of three layers; thresholds 0.5 and 0.3 save 1/6 and 1/2 of the
     layers, at once 2/3.
 
     Asked for a half and all of 2/3: 1/3 is as far from 1/6 as from 1/2, and the first of them

@@ -230,7 +230,10 @@ def test_file_that_is_no_mapping_is_refused(write, text: str, found: str) -> Non
 def test_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "photo.yaml"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    assert refusal(path)[0] == f"cannot read `{path}`: it is not UTF-8 text"
+    assert refusal(path) == (
+        f"cannot read `{path}`: it is not UTF-8 text (byte 0xff in line 1)",
+        "save it as UTF-8",
+    )
 
 
 def test_unknown_name_gets_the_nearest_one() -> None:

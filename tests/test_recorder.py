@@ -17,20 +17,20 @@ from mue_cli.inference.search import generate
 from mue_cli.model.encoder import joint_stream, separate_streams
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import SearchSection
-from mue_cli.reports.explanation import Explanation, Passage
+from mue_cli.reports.exit_strip import ExitStrip, LayerScores
 
 LAYERS = 4
 ROWS = 5
 
 
 @torch.inference_mode()
-def record(model: OFA, method: Method, seed: int, search: SearchSection) -> list[Explanation]:
-    """Run a batch under a recorder and return the explanation of every row."""
+def record(model: OFA, method: Method, seed: int, search: SearchSection) -> list[ExitStrip]:
+    """Run a batch under a recorder and return the strip of every row."""
     images, texts = small_inputs(seed, ROWS)
     recorder, tables = Recorder(method, LAYERS, LAYERS), PositionTables(model)
     encoded = encode(model, tables, method, images, pad(texts), probes=recorder.probes)
     generated = generate(model, tables, method, encoded, search, recorder.probes)
-    explanations = []
+    strips = []
     for row, result in enumerate(generated):
         tokens = tuple(str(token) for token in result.best.tokens)
         trace = Trace(
@@ -41,25 +41,25 @@ def record(model: OFA, method: Method, seed: int, search: SearchSection) -> list
             len(tokens),
             tuple(result.num_hypotheses),
         )
-        explanations.append(recorder.explain(row, trace, tokens))
-        assert [passage.exit_layer for passage in explanations[-1].decoder] == result.exit_layers
+        strips.append(recorder.explain(row, trace, tokens))
+        assert [layers.exit_layer for layers in strips[-1].decoder] == result.exit_layers
         assert {
-            name: passage.exit_layer for name, passage in explanations[-1].encoder.items()
+            name: layers.exit_layer for name, layers in strips[-1].encoder.items()
         } == trace.encoder_exits
-    return explanations
+    return strips
 
 
-def middle(explanations: list[Explanation]) -> dict[str, float]:
+def middle(strips: list[ExitStrip]) -> dict[str, float]:
     """Return thresholds in the middle of what every stream showed, so that rows leave at different
     layers.
     """
     seen: dict[str, list[float]] = {}
-    for explanation in explanations:
-        for name, passage in [
-            *explanation.encoder.items(),
-            *(("decoder", passage) for passage in explanation.decoder),
+    for strip in strips:
+        for name, layers in [
+            *strip.encoder.items(),
+            *(("decoder", layers) for layers in strip.decoder),
         ]:
-            seen.setdefault(name, []).extend(passage.similarities[:-1])
+            seen.setdefault(name, []).extend(layers.scores[:-1])
     return {name: statistics.median(values) + 1e-4 for name, values in seen.items()}
 
 
@@ -108,12 +108,10 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
     model, decompose = small_model(seed), seed % 3 != 0
     search = SearchSection(beam=(1, 2, 4)[seed % 3], max_tokens=6)
     thresholds = middle(record(model, full(decompose), seed, search))
-    explanations = record(model, mue(thresholds, decompose, Decay(beta=0.9, tau=1.0)), seed, search)
+    strips = record(model, mue(thresholds, decompose, Decay(beta=0.9, tau=1.0)), seed, search)
     images, texts = small_inputs(seed, ROWS)
-    assert any(
-        passage.left_early for explanation in explanations for passage in explanation.decoder
-    )
-    for row, explanation in enumerate(explanations):
+    assert any(layers.left_early for strip in strips for layers in strip.decoder)
+    for row, strip in enumerate(strips):
         with torch.inference_mode():
             hidden, layout, exits = twins.encode(
                 model, images[row], texts[row], thresholds, decompose
@@ -135,13 +133,13 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
                 1.0,
             )
             streams = by_hand(model, images[row], texts[row], decompose, exits)
-        assert set(explanation.encoder) == set(streams)
-        for name, passage in explanation.encoder.items():
-            assert list(passage.similarities) == pytest.approx(streams[name], abs=1e-5)
-            assert passage.threshold == thresholds[name]
-        for step, passage in enumerate(explanation.decoder, start=1):
-            assert list(passage.similarities) == pytest.approx(decoder.similarities(step), abs=1e-5)
-            assert passage.threshold == decayed_threshold(
+        assert set(strip.encoder) == set(streams)
+        for name, layers in strip.encoder.items():
+            assert list(layers.scores) == pytest.approx(streams[name], abs=1e-5)
+            assert layers.threshold == thresholds[name]
+        for step, layers in enumerate(strip.decoder, start=1):
+            assert list(layers.scores) == pytest.approx(decoder.similarities(step), abs=1e-5)
+            assert layers.threshold == decayed_threshold(
                 thresholds["decoder"], step, search.max_tokens + 1, 0.9, 1.0
             )
 
@@ -149,43 +147,39 @@ def test_similarities_and_thresholds_are_those_of_layers_run_by_hand(seed: int) 
 def test_a_row_leaves_at_the_first_similarity_above_its_threshold() -> None:
     model, search = small_model(1), SearchSection(beam=2, max_tokens=6)
     method = mue(middle(record(model, full(True), 1, search)), True, Decay())
-    for explanation in record(model, method, 1, search):
-        for passage in (*explanation.encoder.values(), *explanation.decoder):
-            assert passage.threshold is not None
-            *earlier, last = passage.similarities
-            assert all(seen <= passage.threshold for seen in earlier[: LAYERS - 1])
-            assert last > passage.threshold or not passage.left_early
+    for strip in record(model, method, 1, search):
+        for layers in (*strip.encoder.values(), *strip.decoder):
+            assert layers.threshold is not None
+            *earlier, last = layers.scores
+            assert all(seen <= layers.threshold for seen in earlier[: LAYERS - 1])
+            assert last > layers.threshold or not layers.left_early
 
 
 def test_full_has_similarities_of_every_layer_and_no_threshold() -> None:
-    for explanation in record(small_model(2), full(True), 2, SearchSection(beam=1, max_tokens=3)):
-        for passage in (*explanation.encoder.values(), *explanation.decoder):
-            assert (passage.exit_layer, passage.threshold, passage.left_early) == (
+    for strip in record(small_model(2), full(True), 2, SearchSection(beam=1, max_tokens=3)):
+        for layers in (*strip.encoder.values(), *strip.decoder):
+            assert (layers.exit_layer, layers.threshold, layers.left_early) == (
                 LAYERS,
                 None,
                 False,
             )
-        assert explanation.reduction == 0.0
+        assert strip.reduction == 0.0
 
 
 def test_static_leaves_without_a_threshold() -> None:
     method = static({"image": 1, "text": 2, "decoder": 3}, decompose=True)
-    explanation = record(small_model(2), method, 2, SearchSection(beam=1, max_tokens=3))[0]
-    assert [passage.exit_layer for passage in explanation.encoder.values()] == [1, 2]
-    assert {passage.exit_layer for passage in explanation.decoder} == {3}
-    assert (
-        explanation.encoder["image"].threshold is None and explanation.encoder["image"].left_early
-    )
-    assert explanation.reduction == pytest.approx(1 - (1.5 / 4 + 3 / 4) / 2)
+    strip = record(small_model(2), method, 2, SearchSection(beam=1, max_tokens=3))[0]
+    assert [layers.exit_layer for layers in strip.encoder.values()] == [1, 2]
+    assert {layers.exit_layer for layers in strip.decoder} == {3}
+    assert strip.encoder["image"].threshold is None and strip.encoder["image"].left_early
+    assert strip.reduction == pytest.approx(1 - (1.5 / 4 + 3 / 4) / 2)
 
 
 def test_steps_at_full_depth_and_thresholds_above_one_have_no_threshold() -> None:
     method = mue({"image": 1.5, "text": 0.9, "decoder": 0.9}, True, Decay(full_depth_steps=2))
-    explanation = record(
-        small_model(2), method, 2, SearchSection(beam=1, max_tokens=4, min_tokens=4)
-    )[0]
-    assert explanation.encoder["image"].threshold is None
-    assert [passage.threshold is None for passage in explanation.decoder] == [
+    strip = record(small_model(2), method, 2, SearchSection(beam=1, max_tokens=4, min_tokens=4))[0]
+    assert strip.encoder["image"].threshold is None
+    assert [layers.threshold is None for layers in strip.decoder] == [
         True,
         True,
         False,
@@ -195,12 +189,10 @@ def test_steps_at_full_depth_and_thresholds_above_one_have_no_threshold() -> Non
 
 
 def test_labels_mark_what_continues_a_word_and_what_the_search_did_beside_the_answer() -> None:
-    step = Passage((0.5,), 2, None)
-    explanation = Explanation(
-        "mue", {"image": step}, (" ska", "te", "\x1b", "</s>"), (step,) * 5, 0.5
-    )
-    assert explanation.labels() == ["ska", "+te", "+\ufffd", "</s>", "(beam)"]
-    assert [step["token"] for step in explanation.as_json()["steps"]] == [
+    step = LayerScores((0.5,), 2, None)
+    strip = ExitStrip("mue", {"image": step}, (" ska", "te", "\x1b", "</s>"), (step,) * 5, 0.5)
+    assert strip.labels() == ["ska", "+te", "+\ufffd", "</s>", "(beam)"]
+    assert [step["token"] for step in strip.as_json()["steps"]] == [
         " ska",
         "te",
         "\x1b",

@@ -80,8 +80,8 @@ def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
         Entry(
             "calm",
             seed,
-            x,
             Record(
+                "00000001",
                 "r",
                 "caption",
                 "shapes",
@@ -92,6 +92,7 @@ def swept(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
                 "CIDEr",
                 {"CIDEr": y},
                 {"expected": x},
+                point=x,
             ),
             100.0,
         )
@@ -143,7 +144,10 @@ def test_the_line_of_one_seed_goes_through_its_points_whatever_order_they_came_i
 
 def test_one_calibrated_setting_of_each_seed_is_averaged_and_several_stand_for_themselves():
     def settings(seed: int, points: list[tuple[float, float]]) -> list[Entry]:
-        return [dataclasses.replace(entry, point=None) for entry in swept(seed, points)]
+        return [
+            dataclasses.replace(entry, record=dataclasses.replace(entry.record, point=None))
+            for entry in swept(seed, points)
+        ]
 
     (single,) = curves([*settings(0, [(0.2, 90.0)]), *settings(1, [(0.4, 80.0)])], score)
     assert single.calibrated == [CurvePoint(Spread(30.0, 20.0, 40.0), Spread(85.0, 80.0, 90.0))]

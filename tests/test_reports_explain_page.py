@@ -7,17 +7,22 @@ from html.parser import HTMLParser
 import pytest
 
 from mue_cli.reports import heat
-from mue_cli.reports.explain_page import POLICY, Explained, page
-from mue_cli.reports.explanation import Explanation, Passage
+from mue_cli.reports.exit_strip import ExitStrip, LayerScores
+from mue_cli.reports.explain_page import Explained, page
+from mue_cli.reports.pages import POLICY
 
-EXPLANATION = Explanation(
+STRIP = ExitStrip(
     "mue",
     {
-        "image": Passage((0.3, 0.75, 0.9823), 4, 0.98),
-        "text": Passage((-0.2, 0.5, 0.6, 0.7), 4, None),
+        "image": LayerScores((0.3, 0.75, 0.9823), 4, 0.98),
+        "text": LayerScores((-0.2, 0.5, 0.6, 0.7), 4, None),
     },
     (" a", "</s>"),
-    (Passage((0.25,), 3, 0.2), Passage((0.1, 0.2, 0.3), 3, 0.19), Passage((0.5, 0.9), 3, 0.18)),
+    (
+        LayerScores((0.25,), 3, 0.2),
+        LayerScores((0.1, 0.2, 0.3), 3, 0.19),
+        LayerScores((0.5, 0.9), 3, 0.18),
+    ),
     0.4321,
 )
 
@@ -49,7 +54,7 @@ class Table(HTMLParser):
 
 
 def one(name: str = "a.png", text: str = "a cat") -> str:
-    return page("title", ["note"], [Explained(name, text, b"jpeg", EXPLANATION)])
+    return page("title", ["note"], [Explained(name, text, b"jpeg", STRIP)])
 
 
 def test_every_layer_has_a_row_and_skipped_ones_have_no_number() -> None:
@@ -101,7 +106,7 @@ def test_the_exit_is_marked_where_a_sample_left_and_not_after_the_last_layer() -
 )
 def test_names_captions_and_notes_are_nothing_but_text(evil: str) -> None:
     plain = [tag for tag, _ in Table(one()).found]
-    text = page(evil, [evil], [Explained(evil, evil, b"jpeg", EXPLANATION)])
+    text = page(evil, [evil], [Explained(evil, evil, b"jpeg", STRIP)])
     parsed = Table(text)
     assert [tag for tag, _ in parsed.found] == plain
     assert not any(name.startswith("on") for _, attrs in parsed.found for name in attrs)

@@ -40,6 +40,7 @@ def entry(
     }
     scores = {METRICS[task]: score, **more.pop("scores", {})}
     record = Record(
+        "00000001",
         "recipe",
         task,
         dataset,
@@ -50,9 +51,10 @@ def entry(
         METRICS[task],
         scores,
         costs,
+        point=point,
         **more,
     )
-    return Entry(row, seed, point, record, full)
+    return Entry(row, seed, record, full)
 
 
 def cells(table: Table) -> list[dict[str, str]]:

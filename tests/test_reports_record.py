@@ -10,6 +10,7 @@ from mue_cli.reports.record import Record, append_record, read_records
 
 def record(method="mue", score=128.7):
     return Record(
+        id="00000001",
         recipe="shapes-caption",
         task="caption",
         dataset="shapes",

@@ -22,6 +22,7 @@ DEPTHS = {"num_encoder_layers": 6, "num_decoder_layers": 6}
 
 def record(method, score, **costs):
     return Record(
+        "00000001",
         "shapes-caption",
         "caption",
         "shapes",

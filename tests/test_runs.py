@@ -12,6 +12,7 @@ from mue_cli.experiment.run_folder import Run, Thresholds
 from mue_cli.files import replacing, write_text
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
+from mue_cli.reports.traces import EvaluationTraces, write_traces
 
 THRESHOLDS = Thresholds(
     {"image": 0.97, "text": 0.5, "decoder": 0.9}, 0.4, 0.412, "CIDEr", 88.5, 90.1, "val", 200
@@ -43,8 +44,9 @@ def test_thresholds_file_reads_like_a_report(run: Run) -> None:
 
 
 def test_traces_are_read_back(run: Run) -> None:
-    runs.write_traces(run, [TRACE, dataclasses.replace(TRACE, sample_id="8")])
-    assert runs.read_traces(run) == (TRACE, dataclasses.replace(TRACE, sample_id="8"))
+    traces = (TRACE, dataclasses.replace(TRACE, sample_id="8"))
+    write_traces(run.traces, "0a1b2c3d", "mue", traces)
+    assert runs.read_traces(run) == EvaluationTraces("0a1b2c3d", "mue", traces)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +72,36 @@ def test_thresholds_edited_into_nonsense_are_refused(run: Run) -> None:
         run.thresholds.read_text(encoding="utf-8").replace("image: 0.97", "image: high"),
         encoding="utf-8",
     )
-    with pytest.raises(RecipeError, match=r"`thresholds` in .* expected a mapping"):
+    with pytest.raises(RecipeError, match=r'`thresholds.image` in .* is "high", expected a number'):
         runs.read_thresholds(run)
 
 
 def test_line_of_traces_that_was_cut_short_is_named(run: Run) -> None:
-    runs.write_traces(run, [TRACE, TRACE])
+    write_traces(run.traces, "0a1b2c3d", "mue", [TRACE, TRACE])
     run.traces.write_text(run.traces.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2 of .* is not JSON"):
+        runs.read_traces(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no traces"),
+        ('{"sample_id": "7"}\n', "line 1 of .* does not say which evaluation it is of"),
+    ],
+)
+def test_traces_of_no_evaluation_are_refused(run: Run, text: str, message: str) -> None:
+    write_text(run.traces, text)
+    with pytest.raises(DataError, match=message):
+        runs.read_traces(run)
+
+
+def test_traces_of_two_evaluations_are_refused(run: Run) -> None:
+    write_traces(run.traces, "0a1b2c3d", "mue", [TRACE])
+    first = run.traces.read_text(encoding="utf-8")
+    write_traces(run.traces, "4e5f6a7b", "mue", [TRACE])
+    write_text(run.traces, first + run.traces.read_text(encoding="utf-8"))
+    with pytest.raises(DataError, match="mixes traces of 2 evaluations"):
         runs.read_traces(run)
 
 
@@ -91,7 +115,7 @@ def test_predictions_are_in_cocos_result_form(run: Run) -> None:
 
 def test_clear_removes_what_an_earlier_training_left_and_keeps_the_figures(run: Run) -> None:
     runs.write_thresholds(run, THRESHOLDS)
-    runs.write_traces(run, [TRACE])
+    write_traces(run.traces, "0a1b2c3d", "mue", [TRACE])
     write_text(run.plots / "tradeoff.svg", "<svg/>")
     runs.clear(run)
     assert [path.name for path in run.folder.iterdir()] == ["plots"]

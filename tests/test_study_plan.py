@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_study import STUDY, evaluated, record, write_study
+from small_study import STUDY, evaluated, of_row, record, write_study
 
 from mue_cli.data.store.manifest import Manifest, write_manifest
 from mue_cli.errors import DataError, RecipeError
 from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.record import new_id
 from mue_cli.study.file import load, seed_folder, trained_run
 from mue_cli.study.plan import RowPlan, plan
 
 ROWS = ("full", "static", "deebert", "mue", "oracle")
-RECORDED = {"static": {"thresholds": {"joint": 4, "decoder": 4}}, "mue": {"tau": 2.0}}
 
 
 class Place:
@@ -71,9 +71,8 @@ def pretend(words: tuple[str, ...]) -> None:
         here.last_state.touch()
     elif words[0] == "evaluate":
         study = Run(here.folder.parent.parent.parent)
-        evaluated(
-            study, 0, here.folder.name, record(method, **RECORDED.get(method, {})), record("full")
-        )
+        row = of_row(option(words, "--row"), method=method, id=new_id())
+        evaluated(study, 0, here.folder.name, row, record("full", id=row.id))
 
 
 @pytest.fixture
@@ -87,16 +86,16 @@ def test_lines_of_a_study(place: Place) -> None:
         " --set training.steps=6 --set training.layer_loss=last --set model.decompose=false",
         "finetune --recipe shapes-caption --run RUN/seed-0/full --seed 0 --method full --weights RUN/seed-0/start"
         " --set training.steps=4 --set model.decompose=false",
-        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method full --split test",
-        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method static --split test --sweep"
+        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method full --row full --split test",
+        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method static --row static --split test --sweep"
         " --set exits.joint=4 --set exits.decoder=4",
         "finetune --recipe shapes-caption --run RUN/seed-0/full --seed 0 --method deebert --set training.steps=3",
         "calibrate --recipe shapes-caption --run RUN/seed-0/full --method deebert --target-reduction 0.15",
-        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method deebert --split test --sweep",
+        "evaluate --recipe shapes-caption --run RUN/seed-0/full --method deebert --row deebert --split test --sweep",
         "finetune --recipe shapes-caption --run RUN/seed-0/mue --seed 0 --method mue --weights RUN/seed-0/start --set training.steps=4",
         "calibrate --recipe shapes-caption --run RUN/seed-0/mue --method mue --target-reduction 0.4 --set exits.tau=2",
-        "evaluate --recipe shapes-caption --run RUN/seed-0/mue --method mue --split test --sweep --set exits.tau=2",
-        "evaluate --recipe shapes-caption --run RUN/seed-0/mue --method oracle --split test",
+        "evaluate --recipe shapes-caption --run RUN/seed-0/mue --method mue --row mue --split test --sweep --set exits.tau=2",
+        "evaluate --recipe shapes-caption --run RUN/seed-0/mue --method oracle --row oracle --split test",
     ]
 
 
@@ -331,29 +330,7 @@ def test_rows_are_done_again_when_the_data_was_prepared_anew(
     assert len(place.lines(text=text)) == 7
 
 
-def test_row_noted_before_settings_were_kept_is_done(place: Place) -> None:
-    place.carry_out()
-    plan = place.plans("mue")[0]
-    note = plan.journal.notes()["row mue"]
-    assert isinstance(note, dict)
-    plan.journal.note("row mue", note["lines"])
-    assert place.lines() == []
-
-
 def test_row_is_done_although_others_evaluated_its_method_there(place: Place) -> None:
     place.carry_out()
     evaluated(place.run, 0, "mue", record("mue", tau=2.0, precision="int8"))
     assert place.lines() == []
-
-
-def test_threshold_set_to_null_does_not_run_a_row_for_ever(place: Place) -> None:
-    text = STUDY.replace("exits.tau: 2", "exits.image: null")
-    place.carry_out(text=text)
-    note = place.plans("mue", text=text)[0].journal
-    note.note("row mue", note.notes()["row mue"]["lines"])  # type: ignore[index]
-    path = place.folder("mue").records
-    path.write_text(
-        path.read_text(encoding="utf-8").replace('"tau": 2.0', '"thresholds": {"image": 0.9}'),
-        encoding="utf-8",
-    )
-    assert place.lines(text=text) == []

@@ -17,10 +17,12 @@ from mue_cli.commands import (
     plot,
     predict,
     prepare,
+    recipes,
     study,
     table,
 )
-from mue_cli.commands.display import answer, friendly
+from mue_cli.commands.boundary import friendly
+from mue_cli.commands.display import answer
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -43,6 +45,11 @@ plot_app = typer.Typer(
     no_args_is_help=True,
     context_settings=SETTINGS,
 )
+recipes_app = typer.Typer(
+    help="List, show and check recipes: experiments as data.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+)
 
 prepare_app.command("shapes", epilog=prepare.SHAPES_EXAMPLES)(friendly(prepare.shapes))
 prepare_app.command("coco", epilog=prepare.COCO_EXAMPLES)(friendly(prepare.coco))
@@ -57,10 +64,17 @@ app.command("predict", epilog=predict.EXAMPLES)(friendly(predict.predict))
 plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.saturation))
 plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))
 plot_app.command("exits", epilog=plot.EXITS_EXAMPLES)(friendly(plot.exits))
-plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality))
+plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality, "plot modality"))
 app.add_typer(plot_app, name="plot")
 app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
+recipes_app.command("list", epilog=recipes.LIST_EXAMPLES)(
+    friendly(recipes.list_recipes, "recipes list")
+)
+recipes_app.command("show", epilog=recipes.SHOW_EXAMPLES)(friendly(recipes.show))
+recipes_app.command("schema", epilog=recipes.SCHEMA_EXAMPLES)(friendly(recipes.schema))
+recipes_app.command("check", epilog=recipes.CHECK_EXAMPLES)(friendly(recipes.check))
+app.add_typer(recipes_app, name="recipes")
 app.command("doctor", epilog=doctor.EXAMPLES)(friendly(doctor.doctor))
 app.command("study", epilog=study.EXAMPLES)(friendly(study.study))
 app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))

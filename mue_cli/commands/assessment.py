@@ -22,18 +22,22 @@ from mue_cli.evaluation.predict import (
 from mue_cli.exits.methods import Method
 from mue_cli.experiment import build
 from mue_cli.reports.record import Record, append_record
-from mue_cli.study import SWEEP
 
 Score = Callable[[list[Prediction]], Scores]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What all evaluations of one command share."""
+    """What all evaluations of one command share. id: of its records. row: of a study, for the
+    method's own.
+    """
 
     workbench: Workbench
     subject: Subject
     split: str
+    id: str
+    method: str
+    row: str | None = None
 
     def record(
         self, name: str, thresholds: Mapping[str, float], score: Score, point: float | None = None
@@ -56,6 +60,9 @@ class Assessment:
             recipe.data.image_size,
         )
         record = Record(
+            id=self.id,
+            row=self.row if name == self.method else None,
+            point=point,
             recipe=recipe.name,
             task=recipe.task,
             dataset=workbench.prepared.manifest.name,
@@ -66,7 +73,7 @@ class Assessment:
             metric=workbench.task.metric,
             scores=scores.values,
             costs={**spent, **(self._measure(method) if point is None else {})},
-            settings=self._settings(method, thresholds, point),
+            settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
             confidence={workbench.task.metric: scores.interval} if scores.interval else {},
@@ -108,9 +115,7 @@ class Assessment:
             "full_latency_ms": pair.b.median_ms,
         }
 
-    def _settings(
-        self, method: Method, thresholds: Mapping[str, float], point: float | None
-    ) -> dict[str, object]:
+    def _settings(self, method: Method, thresholds: Mapping[str, float]) -> dict[str, object]:
         """Return what a reader of the record needs to know about the method, as JSON would give it
         back.
         """
@@ -129,4 +134,4 @@ class Assessment:
             if not workbench.task.answers:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= build.decay_settings(recipe, method.name)
-        return settings if point is None else {**settings, SWEEP: point}
+        return settings

@@ -122,7 +122,7 @@ def _profiles(what: Specimen, watched: "list[list[Watched]]") -> "tuple[Profile,
     from mue_cli.exits.methods import full
     from mue_cli.profiling.parts import profile
 
-    sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2), "int8": ValueSizes(1, 4)}[
+    sizes = {"float32": ValueSizes(4, 4), "bfloat16": ValueSizes(2, 2)}[
         what.recipe.inference.precision
     ]
     config, image_size = what.subject.model.config, what.recipe.data.image_size

@@ -1,28 +1,16 @@
 """What a person sees: the answer on stdout, the talk (progress, hints, errors) on stderr."""
 
-import functools
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec
 
-import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.text import Text
 
-from mue_cli.errors import MueError
+from mue_cli.errors import MueError, one_line, os_error
 
-P = ParamSpec("P")
 Report = Callable[..., None]
 """report(done, total, note=""): how far a long task is; `note` is shown beside it."""
 
@@ -35,40 +23,45 @@ def say(text: str) -> None:
     _talk().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class AnswerUnread(Exception):  # noqa: N818 (no error of anybody)
+    """The reader of stdout went away, as `| head` does."""
+
+
 def answer(text: str) -> None:
-    """Print one line of the answer on stdout, never wrapped, in order with the talk on stderr."""
-    print(text, flush=True)
+    """Print one line of the answer on stdout, never wrapped, in order with the talk on stderr.
+
+    Raises AnswerUnread where nobody reads it, MueError where it cannot be written.
+    """
+    if sys.stdout is None:
+        raise MueError("cannot write the answer: standard output is closed", "leave out: >&-")
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise AnswerUnread from None
+    except OSError as error:
+        words, hint = os_error(error)
+        raise MueError(f"cannot write the answer to standard output: {words}", hint) from None
 
 
 def answer_json(document: object) -> None:
-    """Print the one document of `--json`."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Print the one document of `--json`; characters that stdout does not know as \\u00fc."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, default=str)
+    answer(text)
 
 
-def show_error(error: MueError) -> None:
-    """Print `error: ...` and `hint: ...` on stderr."""
-    _talk().print(f"[bold red]error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
-    if error.hint:
-        _talk().print(f"[bold]hint:[/] {escape(error.hint)}", highlight=False, soft_wrap=True)
-
-
-def friendly(command: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command: a user's mistake is a line, a hint and exit code 2; Ctrl-C one line and 130;
-    any other error stays a traceback.
-    """
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except MueError as error:
-            show_error(error)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt as stop:
-            say(f"stopped: {stop.args[0] if stop.args else 'nothing was kept'}")
-            raise typer.Exit(130) from None
-
-    return wrapped
+def show_error(error: MueError, hint: str | None = None) -> None:
+    """Print `error: ...` and `hint: ...` on stderr, a line each. hint: where the error has none."""
+    for label, style, text in (
+        ("error:", "bold red", error.message),
+        ("hint:", "bold", error.hint or hint),
+    ):
+        if text:
+            line = Text.assemble((label, style), " ", one_line(text))
+            _talk().print(line, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -76,8 +69,8 @@ def keeping(describe: Callable[[], str]) -> Iterator[None]:
     """Let Ctrl-C inside say what was kept."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(describe()) from None
+    except KeyboardInterrupt as stop:
+        raise type(stop)(describe()) from None
 
 
 @contextmanager
@@ -88,6 +81,15 @@ def progress(label: str) -> Iterator[Report]:
     if not sys.stderr.isatty():
         yield _lines(label)
         return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -97,7 +99,7 @@ def progress(label: str) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     # Answers go above the bar where both are on one terminal, and never into the bar's own stream.
-    above = sys.stdout.isatty()
+    above = sys.stdout is not None and sys.stdout.isatty()
     with Progress(
         TextColumn("{task.description}"), *columns, console=_talk(), redirect_stdout=above
     ) as bar:

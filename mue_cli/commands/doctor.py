@@ -1,6 +1,5 @@
 """`mue doctor`: what this machine has, what is left out for want of it, and what would mend that."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -80,9 +79,9 @@ def _show(findings: list[Finding]) -> None:
 
 
 def _python() -> Finding:
-    return Finding(
-        "Python", "ok", f"{platform.python_version()}, mue {importlib.metadata.version('mue-cli')}"
-    )
+    from importlib.metadata import version
+
+    return Finding("Python", "ok", f"{platform.python_version()}, mue {version('mue-cli')}")
 
 
 def _torch() -> list[Finding]:

@@ -50,6 +50,10 @@ MethodOption = Annotated[
     MethodName | None,
     typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
 ]
+RowOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", show_default=False, help="Row of a study that this evaluates."),
+]
 SweepOption = Annotated[
     bool,
     typer.Option(
@@ -84,6 +88,7 @@ def evaluate(
     method: MethodOption = None,
     decompose: DecomposeOption = None,
     sweep: SweepOption = False,
+    row: RowOption = None,
     split: SplitOption = "test",
     metrics: MetricsOption = None,
     spice_dir: SpiceDirOption = None,
@@ -110,17 +115,22 @@ def evaluate(
     from mue_cli.commands.assessment import Assessment
     from mue_cli.commands.workbench import after_training
     from mue_cli.experiment import run_folder as runs
+    from mue_cli.reports.record import new_id
+    from mue_cli.reports.traces import write_traces
 
     workbench = after_training(here.recipe, here.run, device)
     thresholds = workbench.thresholds(name)
-    assessment = Assessment(workbench, workbench.trained_subject(), split)
+    assessment = Assessment(workbench, workbench.trained_subject(), split, new_id(), name, row)
     score = _scorer(workbench, asked, spice_dir)
     record, predictions = assessment.record(name, thresholds, score)
     full = record if name == "full" else assessment.record("full", {}, score)[0]
-    runs.write_traces(here.run, [prediction.trace for prediction in predictions])
+    write_traces(here.run.traces, record.id, name, [each.trace for each in predictions])
     runs.write_predictions(
         here.run,
-        [_result(prediction, bound=bool(workbench.task.answers)) for prediction in predictions],
+        [
+            {"evaluation": record.id, **_result(prediction, bound=bool(workbench.task.answers))}
+            for prediction in predictions
+        ],
     )
     curve = _sweep(assessment, name, asked) if sweep else []
     if as_json:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mue_cli.commands.options import Experiment
     from mue_cli.commands.workbench import SplitBatches, Workbench
-    from mue_cli.reports.modality import ModalityGrid
+    from mue_cli.reports.exit_grid import ExitGrid
 
 EXAMPLES = """Examples
 
@@ -72,27 +72,27 @@ def modality(
             message, "add --set model.decompose=true, or use a run that was trained with it"
         )
     grid = _stored(here, split, samples) or _measure(here, split, samples, device)
-    from mue_cli.reports.figures.modality import modality as draw
+    from mue_cli.reports.figures.exit_grid import exit_grid as draw
 
     show(draw(grid, here.run.plots / "modality"), as_json)
 
 
-def _stored(here: "Experiment", split: str, samples: int | None) -> "ModalityGrid | None":
+def _stored(here: "Experiment", split: str, samples: int | None) -> "ExitGrid | None":
     """Return what was measured before, None when that was something else than is asked for."""
-    from mue_cli.reports.modality import ModalityGrid
+    from mue_cli.reports.exit_grid import ExitGrid
 
     if not here.run.modality.exists():
         return None
-    found = ModalityGrid.load(here.run.modality)
+    found = ExitGrid.load(here.run.modality)
     alike = (found.about.get("split"), found.about.get("settings")) == (split, _settings(here))
     return found if alike and samples in (None, found.num_samples) else None
 
 
-def _measure(here: "Experiment", split: str, samples: int | None, device: str) -> "ModalityGrid":
+def _measure(here: "Experiment", split: str, samples: int | None, device: str) -> "ExitGrid":
     """Measure the grid and keep it in the run folder."""
     # Below the recipe, because torch takes seconds to import and a typo should not.
     from mue_cli.commands.workbench import after_training
-    from mue_cli.reports.modality import ModalityGrid
+    from mue_cli.reports.exit_grid import ExitGrid
 
     workbench = after_training(here.recipe, here.run, device)
     batches = workbench.split(split, samples or here.recipe.calibration.samples)
@@ -102,7 +102,7 @@ def _measure(here: "Experiment", split: str, samples: int | None, device: str) -
         "split": split,
         "settings": _settings(here),
     }
-    grid = ModalityGrid(
+    grid = ExitGrid(
         _scores(workbench, batches), workbench.task.metric, len(batches.examples), about
     )
     grid.save(here.run.modality)

@@ -1,6 +1,5 @@
 """`mue plot`: the paper's figures from a run."""
 
-from math import isclose
 from typing import TYPE_CHECKING
 
 from mue_cli.commands.display import answer, answer_json
@@ -16,14 +15,13 @@ from mue_cli.commands.options import (
 from mue_cli.errors import MissingStepError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from mue_cli.exits.trace import Trace
     from mue_cli.experiment.run_folder import Run
     from mue_cli.reports.curves import Search
     from mue_cli.reports.entries import Entry
     from mue_cli.reports.record import Record
+    from mue_cli.reports.traces import EvaluationTraces
 
 SATURATION_EXAMPLES = """Examples
 
@@ -62,12 +60,12 @@ def saturation(
     from mue_cli.commands.workbench import after_training
     from mue_cli.experiment.run_folder import read_thresholds
     from mue_cli.reports.figures.saturation import saturation as draw
-    from mue_cli.reports.profile import SimilarityProfile
+    from mue_cli.reports.saturation import Saturation
 
     if not here.run.saturation.exists():
         workbench = after_training(here.recipe, here.run, device)
         workbench.similarities(workbench.trained_subject())
-    profile = SimilarityProfile.load(here.run.saturation)
+    profile = Saturation.load(here.run.saturation)
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
     if here.recipe.task == "caption":
         thresholds.pop(
@@ -128,13 +126,13 @@ def exits(
     folder.
     """
     here = experiment(recipe, overrides, run)
-    from mue_cli.experiment import run_folder as runs
+    from mue_cli.experiment.run_folder import read_traces
     from mue_cli.reports.entries import METHOD_NAMES
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
 
-    traces = runs.read_traces(here.run)
-    record = _record_of(traces, here.run)
+    evaluated = read_traces(here.run)
+    record, traces = _record_of(evaluated, here.run), evaluated.traces
     found = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
@@ -148,38 +146,19 @@ def exits(
     show(draw(found, here.run.plots / "exits"), as_json)
 
 
-def _record_of(traces: "tuple[Trace, ...]", run: "Run") -> "Record":
-    """Return the newest record whose mean exit layers are those of the traces: which method they
-    are of, no trace says itself.
-
-    `full` comes last: every evaluation records it, and a method that never leaves early has the
-    same exits.
-    """
+def _record_of(found: "EvaluationTraces", run: "Run") -> "Record":
+    """Return the record of the evaluation that the traces are of."""
     from mue_cli.experiment import run_folder as runs
 
-    newest = runs.records(run)[::-1]
-    for record in sorted(newest, key=lambda record: record.method == "full"):
-        if traces and record.num_samples == len(traces) and _belongs(traces, record.costs):
+    for record in runs.records(run):
+        about = (record.id, record.method, record.point)
+        if about == (found.evaluation, found.method, None):
             return record
     raise MissingStepError(
-        f"no record in `{run.records}` has the exits of {run.traces.name}",
+        f"no record in `{run.records}` is of the evaluation {found.evaluation}, which "
+        f"{run.traces.name} is of",
         f"run: {run.command('evaluate')}",
     )
-
-
-def _belongs(traces: "tuple[Trace, ...]", costs: "Mapping[str, float]") -> bool:
-    from mue_cli.cost.reduction import expected_time_reduction
-
-    if not {"num_encoder_layers", "num_decoder_layers", "decoder_layers"} <= costs.keys():
-        return False
-    found = expected_time_reduction(
-        traces, int(costs["num_encoder_layers"]), int(costs["num_decoder_layers"])
-    )
-    means = {
-        **{f"{stream}_layers": layers for stream, layers in found.encoder_layers.items()},
-        "decoder_layers": found.decoder_layers,
-    }
-    return all(isclose(costs.get(name, 0.0), mean, abs_tol=1e-6) for name, mean in means.items())
 
 
 def _searches(run: "Run") -> "list[Search]":

@@ -297,7 +297,7 @@ def _text_lines(
 
 
 def _shown(text: str) -> str:
-    from mue_cli.reports.explanation import printable
+    from mue_cli.reports.exit_strip import printable
 
     return printable(text)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mue_cli.evaluation.predict import Prediction, Subject
     from mue_cli.exits.methods import Method
     from mue_cli.recipe.recipe import Recipe
-    from mue_cli.reports.explanation import Explanation
+    from mue_cli.reports.exit_strip import ExitStrip
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Result:
     path: str
     kind: str
     prediction: "Prediction"
-    explanation: "Explanation | None" = None
+    explanation: "ExitStrip | None" = None
     thumbnail: bytes | None = None
 
     @property
@@ -119,7 +119,7 @@ class Predictor:
         return build.batch(self.recipe, self.subject.tokenizer, examples)
 
     def _tokens(self, prediction: "Prediction") -> list[str]:
-        from mue_cli.reports.explanation import END
+        from mue_cli.reports.exit_strip import END
 
         tokenizer = self.subject.tokenizer
         return [

@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mue_cli.reports.explanation import Explanation, Passage
+    from mue_cli.reports.exit_strip import ExitStrip, LayerScores
 
 INDENT = "  "
 LEFT = "<"
@@ -21,23 +21,23 @@ DIGITS = (4, 3, 2)
 KEY = f"similarity of a layer's output to its input; {LEFT} left after it, - skipped"
 
 
-def strip(explanation: "Explanation") -> str:
+def strip(exits: "ExitStrip") -> str:
     """Return the lines, with colour when stdout is a terminal that has it."""
     console = Console()
     room = console.width if console.is_terminal else None
     with console.capture() as captured:
-        for line in _lines(explanation, room):
+        for line in _lines(exits, room):
             console.print(line, soft_wrap=True, highlight=False)
     return captured.get().rstrip("\n")
 
 
-def _lines(explanation: "Explanation", room: int | None) -> Iterator[Text]:
+def _lines(exits: "ExitStrip", room: int | None) -> Iterator[Text]:
     lines = [
-        *explanation.encoder.items(),
-        *zip(explanation.labels(), explanation.decoder, strict=True),
+        *exits.encoder.items(),
+        *zip(exits.labels(), exits.decoder, strict=True),
     ]
     names = max(len(name) for name, _ in lines)
-    layers = max(passage.num_layers for _, passage in lines)
+    layers = max(stream.num_layers for _, stream in lines)
     digits = next(
         (d for d in DIGITS if room is None or _width(names, layers, d) <= room), DIGITS[-1]
     )
@@ -48,28 +48,28 @@ def _lines(explanation: "Explanation", room: int | None) -> Iterator[Text]:
         + "  exit  threshold",
         "dim",
     )
-    for name, passage in lines:
-        yield _line(name.ljust(names), passage, layers, digits)
+    for name, stream in lines:
+        yield _line(name.ljust(names), stream, layers, digits)
 
 
-def _line(name: str, passage: "Passage", layers: int, digits: int) -> Text:
+def _line(name: str, stream: "LayerScores", layers: int, digits: int) -> Text:
     line = Text(INDENT + name)
     for layer in range(1, layers + 1):
-        line.append(" ").append_text(_cell(passage, layer, digits))
-    threshold = "-" if passage.threshold is None else f"{passage.threshold:.{digits}f}"
-    return line.append(f"  {passage.exit_layer:>4}  {threshold:>9}")
+        line.append(" ").append_text(_cell(stream, layer, digits))
+    threshold = "-" if stream.threshold is None else f"{stream.threshold:.{digits}f}"
+    return line.append(f"  {stream.exit_layer:>4}  {threshold:>9}")
 
 
-def _cell(passage: "Passage", layer: int, digits: int) -> Text:
+def _cell(stream: "LayerScores", layer: int, digits: int) -> Text:
     from mue_cli.reports import heat
 
     width = digits + 1
-    if layer > passage.num_layers:
+    if layer > stream.num_layers:
         return Text(" " * (width + 1))
-    if layer > passage.exit_layer:
+    if layer > stream.exit_layer:
         return Text("-".rjust(width) + " ", "dim")
-    seen = passage.similarities[layer - 1]
-    mark = LEFT if layer == passage.exit_layer and passage.left_early else " "
+    seen = stream.scores[layer - 1]
+    mark = LEFT if layer == stream.exit_layer and stream.left_early else " "
     background = heat.colour(seen)
     style = Style(
         color=heat.css(heat.ink(background)), bgcolor=heat.css(background), bold=mark == LEFT

@@ -115,10 +115,10 @@ def _of_layers(here: Experiment, split: str | None) -> "Sequence[Table]":
     another split than was asked for.
     """
     path = _grid(here)
+    from mue_cli.reports.exit_grid import ExitGrid
     from mue_cli.reports.layers_table import METRICS, layers_tables
-    from mue_cli.reports.modality import ModalityGrid
 
-    grid = ModalityGrid.load(path)
+    grid = ExitGrid.load(path)
     _check_task(here, next(task for task, metric in METRICS.items() if metric == grid.metric))
     measured = grid.about.get("split", split)
     if split not in (None, measured):

@@ -32,7 +32,7 @@ from mue_cli.model.pretrained import Pretrained, find_pretrained
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import load_vocabulary
 from mue_cli.recipe.recipe import Recipe, SearchSection
-from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.reports.saturation import Saturation
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Workbench:
                 "dataset": self.prepared.manifest.name,
                 "split": "val",
             }
-            SimilarityProfile(found.streams, about).save(self.run.saturation)
+            Saturation(found.streams, about).save(self.run.saturation)
         return found
 
     def similarities(self, subject: Subject) -> None:

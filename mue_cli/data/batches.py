@@ -38,12 +38,12 @@ class Example:
     answer.
 
     source: the encoder's text, prompt and leading space included. target: what the decoder should
-    say, without a leading space. image: RGB, decoded when read.
+    say, without a leading space. image: RGB, decoded when read; or its features (h, w, C).
     """
 
     sample_id: str
     image_id: str
-    image: Image.Image
+    image: Image.Image | Tensor
     source: str
     target: str
     references: tuple[str, ...]
@@ -51,12 +51,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """images: (B, 3, I, I) float32, (x - 0.5) / 0.5.
+    """images: (B, 3, I, I) float32, (x - 0.5) / 0.5; or a frozen trunk's features (B, C, h, w).
     source_tokens: (B, L) int64, bos + text + eos, right-padded with pad_id.
     decoder_tokens: (B, T) int64, the decoder's input: bos + caption, or bos + prompt for
     entailment; right-padded. target_tokens: (B, T) int64, what position t should predict; pad_id
     where nothing is asked. A caption's is shifted by one and ends in eos; entailment asks only at
-    the last position of each row's prompt, for the answer's token.
+    the last position of each row's prompt, for the answer's token. In training a picture may
+    have several captions: then B is that many times larger for the last two, captions of a picture
+    side by side.
     """
 
     sample_ids: tuple[str, ...]
@@ -66,6 +68,34 @@ class Batch:
     decoder_tokens: Tensor
     target_tokens: Tensor
     references: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class CaptionGroups:
+    """Which examples are captions of one picture. ends: per picture, where its captions end.
+    per_picture: how many of them come at a time.
+    """
+
+    ends: Sequence[int]
+    per_picture: int
+
+    def pick(self, picture: int, epoch: int, seed: int) -> list[int]:
+        """Return per_picture captions, others in the next epoch until all came; where a picture has
+        fewer, some come twice.
+        """
+        start = int(self.ends[picture - 1]) if picture else 0
+        count = int(self.ends[picture]) - start
+        order = np.random.default_rng([seed, picture]).permutation(count)
+        first = epoch * self.per_picture
+        return [start + int(order[(first + i) % count]) for i in range(self.per_picture)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one of several processes: every count-th row of a batch, from `rank` on."""
+
+    rank: int
+    count: int
 
 
 BATCHES_AHEAD = 2
@@ -81,17 +111,20 @@ def collate(
     task: Task,
     max_source_tokens: int = 80,
     max_target_tokens: int = 20,
+    per_picture: int = 1,
 ) -> Batch:
     """Return the batch of these examples.
 
     max_source_tokens counts the source's text, max_target_tokens a caption's; bos and eos come on
-    top. Images are resized to a square of image_size. Raises ValueError when there is no example,
+    top. Images are resized to a square of image_size. per_picture: so many neighbours are captions
+    of one picture, which is in the batch once. Raises ValueError when there is no example,
     or an answer is not one token.
     """
     if not examples:
         raise ValueError("a batch needs at least one example")
     bos, eos = tokenizer.bos_id, tokenizer.eos_id
-    sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in examples]
+    pictures = examples[::per_picture]
+    sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in pictures]
     targets = [tokenizer.encode(f" {example.target}") for example in examples]
     if task.answers:
         decoded = [
@@ -105,13 +138,20 @@ def collate(
         ]
     return Batch(
         sample_ids=tuple(example.sample_id for example in examples),
-        image_ids=tuple(example.image_id for example in examples),
-        images=preprocess([example.image for example in examples], image_size),
+        image_ids=tuple(example.image_id for example in pictures),
+        images=_images([example.image for example in pictures], image_size),
         source_tokens=_padded([[bos, *source, eos] for source in sources], tokenizer.pad_id),
         decoder_tokens=_padded([row for row, _ in decoded], tokenizer.pad_id),
         target_tokens=_padded([target for _, target in decoded], tokenizer.pad_id),
-        references=tuple(example.references for example in examples),
+        references=tuple(example.references for example in pictures),
     )
+
+
+def _images(images: Sequence[Image.Image | Tensor], size: int) -> Tensor:
+    if isinstance(images[0], Tensor):
+        features = torch.stack([image for image in images if isinstance(image, Tensor)])
+        return features.permute(0, 3, 1, 2)  # (B, h, w, C) -> (B, C, h, w)
+    return preprocess([image for image in images if isinstance(image, Image.Image)], size)
 
 
 def training_batches(
@@ -120,15 +160,22 @@ def training_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
+    groups: "CaptionGroups | None" = None,
+    part: "Part | None" = None,
 ) -> Iterator[Batch]:
     """Yield batches without end: every example once per epoch, in an order drawn from (seed,
     epoch).
 
     A batch may reach over the end of an epoch, so all have batch_size rows. With start_step = n the
-    first n batches are left out, at no cost, and the rest are the same.
+    first n batches are left out, at no cost, and the rest are the same. groups: a row is a picture,
+    and brings several of its captions. part: of each batch, only this process's share.
     """
-    rows = _shuffled_rows(len(examples), seed, start=start_step * batch_size)
-    batches = (list(islice(rows, batch_size)) for _ in itertools.count())
+    count = len(examples) if groups is None else len(groups.ends)
+    drawn = _shuffled_rows(count, seed, start=start_step * batch_size)
+    rows = ([row] if groups is None else groups.pick(row, epoch, seed) for row, epoch in drawn)
+    whole = (list(islice(rows, batch_size)) for _ in itertools.count())
+    own = whole if part is None else (batch[part.rank :: part.count] for batch in whole)
+    batches = (list(itertools.chain.from_iterable(batch)) for batch in own)
     return ahead(lambda batch: make_batch([examples[row] for row in batch]), batches, BATCHES_AHEAD)
 
 
@@ -161,8 +208,10 @@ def _padded(rows: list[list[int]], pad_id: int) -> Tensor:
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
 
 
-def _shuffled_rows(count: int, seed: int, start: int) -> Iterator[int]:
+def _shuffled_rows(count: int, seed: int, start: int) -> Iterator[tuple[int, int]]:
+    """Yield row and epoch without end."""
     first_epoch, offset = divmod(start, count)
     for epoch in itertools.count(first_epoch):
-        yield from np.random.default_rng([seed, epoch]).permutation(count)[offset:].tolist()
+        order = np.random.default_rng([seed, epoch]).permutation(count)[offset:].tolist()
+        yield from ((row, epoch) for row in order)
         offset = 0

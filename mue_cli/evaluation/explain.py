@@ -10,7 +10,7 @@ from mue_cli.exits.similarity import similarity
 from mue_cli.exits.threshold import ThresholdRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe, Rows
-from mue_cli.reports.explanation import Explanation, Passage
+from mue_cli.reports.exit_strip import ExitStrip, LayerScores
 
 
 class Recorder:
@@ -30,15 +30,15 @@ class Recorder:
             stream: partial(self._see, stream) for stream in (*streams, "decoder")
         }
 
-    def explain(self, row: int, trace: Trace, tokens: Sequence[str]) -> Explanation:
+    def explain(self, row: int, trace: Trace, tokens: Sequence[str]) -> ExitStrip:
         """Return what happened to a row of the batch. trace: its own. tokens: of its answer, as
         text.
         """
-        return Explanation(
+        return ExitStrip(
             self._method.name,
-            {stream: self._passages(stream, row)[0] for stream in trace.encoder_exits},
+            {stream: self._layer_scores(stream, row)[0] for stream in trace.encoder_exits},
             tuple(tokens),
-            self._passages("decoder", row),
+            self._layer_scores("decoder", row),
             expected_time_reduction([trace], *self._num_layers).expected,
         )
 
@@ -57,9 +57,10 @@ class Recorder:
         threshold = rule.threshold_at(observation.step, observation.num_steps)
         return threshold if threshold <= 1.0 else None
 
-    def _passages(self, stream: str, row: int) -> tuple[Passage, ...]:
+    def _layer_scores(self, stream: str, row: int) -> tuple[LayerScores, ...]:
         num_layers = self._num_layers[stream == "decoder"]
         steps = sorted(self._seen[stream, row].items())
         return tuple(
-            Passage(tuple(seen), num_layers, self._thresholds[stream, step]) for step, seen in steps
+            LayerScores(tuple(seen), num_layers, self._thresholds[stream, step])
+            for step, seen in steps
         )

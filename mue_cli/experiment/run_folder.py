@@ -22,17 +22,18 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.catalogue import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
-from mue_cli.exits.trace import Trace
-from mue_cli.files import replacing, write_text
+from mue_cli.files import write_text
 from mue_cli.recipe.recipe import Recipe, SkippedLayers, dump, read_yaml, to_yaml
 from mue_cli.reports.record import Record, read_records
+from mue_cli.reports.traces import EvaluationTraces
+from mue_cli.reports.traces import read_traces as read_traces_file
 from mue_cli.schema.schema import Count, Fraction, build
 
 T = TypeVar("T")
@@ -238,15 +239,9 @@ def records(run: Run) -> list[Record]:
     return read_records(run.need(run.records, "evaluate"))
 
 
-def write_traces(run: Run, traces: Iterable[Trace]) -> None:
-    """Write traces.jsonl, one sample per line."""
-    with replacing(run.traces) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(trace)) + "\n" for trace in traces)
-
-
-def read_traces(run: Run) -> tuple[Trace, ...]:
+def read_traces(run: Run) -> EvaluationTraces:
     """Return the traces of the last evaluation. Raises MissingStepError before the first."""
-    return _read_lines(Trace, run.need(run.traces, "evaluate"), "evaluate again")
+    return read_traces_file(run.need(run.traces, "evaluate"))
 
 
 def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:

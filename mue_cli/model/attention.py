@@ -1,6 +1,6 @@
 """Multi-head attention with an additive bias and NormFormer's learned scale per head.
 
-Shape letters: B rows, T queries, S keys, D embed, H heads, K head size.
+Shape letters: B rows, Q texts of a row, T queries, S keys, D embed, H heads, K head size.
 """
 
 from collections.abc import Callable
@@ -68,5 +68,15 @@ def attend_to(source: Tensor | None, bias: Tensor | None) -> Attend:
 
     def attend(attention: Attention, x: Tensor) -> Tensor:
         return attention(x, *attention.keys_values(x if source is None else source), bias)
+
+    return attend
+
+
+def attend_to_texts(num_texts: int, bias: Tensor | None) -> Attend:
+    """Return attention of texts that lie side by side, (B, Q * T, D), each to itself alone."""
+
+    def attend(attention: Attention, x: Tensor) -> Tensor:
+        texts = x.unflatten(1, (num_texts, -1)).flatten(0, 1)  # (B, Q T, D) -> (B Q, T, D)
+        return attention(texts, *attention.keys_values(texts), bias).view_as(x)
 
     return attend

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mue_cli.model.attention import attend_to
+from mue_cli.model.attention import attend_to, attend_to_texts
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.decoder import Decoder
 from mue_cli.model.encoder import (
@@ -86,27 +86,30 @@ class OFA(nn.Module):
         return states
 
     def decode(self, tokens: Tensor, encoded: EncoderOutput) -> list[Tensor]:
-        """Run every decoder layer on (B, T) tokens under teacher forcing. Returns N + 1 states (B,
-        T, D), embedding first.
+        """Run every decoder layer on (B * Q, T) tokens under teacher forcing: Q texts for each
+        encoded row, side by side. Returns N + 1 states (B * Q, T, D), embedding first.
         """
         length = tokens.shape[1]
+        num_texts = len(tokens) // len(encoded.hidden)
         absolute = self.decoder.absolute_self_bias(length)
         cross_bias = with_padding(
             self.decoder.cross_bias(length, encoded.positions), encoded.padding_mask
         )
-        states = [self.decoder.embed(tokens)]
+        if num_texts > 1:
+            cross_bias = cross_bias.repeat(1, 1, num_texts, 1)  # (B, H, T, S) -> (B, H, Q T, S)
+        states = [self.decoder.embed(tokens).unflatten(0, (-1, num_texts)).flatten(1, 2)]
         for i, layer in enumerate(self.decoder.stack()):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
-            attend_self = attend_to(None, self_bias)
+            attend_self = attend_to_texts(num_texts, self_bias)
             attend_cross = attend_to(encoded.hidden, cross_bias)
             states.append(layer(states[-1], attend_self, attend_cross))
-        return states
+        return [state.view(len(tokens), length, -1) for state in states]
 
     def forward(
         self, images: Tensor, source_tokens: Tensor, decoder_tokens: Tensor, decompose: bool
     ) -> list[Tensor]:
         """Return the state of every decoder layer, N tensors (B, T, D), for the layer-wise loss
-        (Eq. 12-13).
+        (Eq. 12-13). Rows of decoder_tokens may be several times those of images.
         """
         return self.decode(decoder_tokens, self.encode(images, source_tokens, decompose))[1:]
 

@@ -12,6 +12,16 @@ from torch import Tensor, nn
 EXPANSION = 4
 
 
+PIXEL_CHANNELS = 3
+
+
+def are_features(images: Tensor) -> bool:
+    """Tell whether a trunk has seen these (B, C, h, w) already: a frozen trunk's features are
+    computed once and come in place of pixels.
+    """
+    return images.shape[1] != PIXEL_CHANNELS
+
+
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions with a shortcut; `downsample` where the shape changes."""
 
@@ -38,7 +48,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Turn (B, 3, I, I) images into (B, 16 * width, h, w) features.
+    """Turn (B, 3, I, I) images into (B, 16 * width, h, w) features; features pass as they are.
 
     blocks: bottlenecks in each stage. width: channels after the stem.
     """
@@ -60,6 +70,8 @@ class ResNet(nn.Module):
         return nn.Sequential(*stage)
 
     def forward(self, images: Tensor) -> Tensor:
+        if are_features(images):
+            return images.to(self.conv1.weight.dtype)
         x = F.relu(self.bn1(self.conv1(images)))  # (B, 3, I, I) -> (B, C, I/2, I/2)
         x = F.max_pool2d(x, 3, 2, padding=1)
         return self.layer3(self.layer2(self.layer1(x)))  # -> (B, 16 C, I/16, I/16)

@@ -24,17 +24,23 @@ _CONDITIONS = ("search", "precision", "weights", "device")
 
 @dataclass(frozen=True)
 class Entry:
-    """row: what the tables call it, such as "full", "small", "deebert" or "mue-joint". point:
-    number of a point of the method's trade-off curve, which means the same for every seed; None for
-    the setting that was chosen, which tables show. full_score: of the full model of the same seed,
-    which scores are relative to (the study's row `full`).
+    """One evaluated point of a row.
+
+    row: name in tables, such as "full", "small", "deebert" or "mue-joint". full_score: of the full
+    model of the same seed, which scores are relative to (the study's row `full`).
     """
 
     row: str
     seed: int
-    point: float | None
     record: Record
     full_score: float
+
+    @property
+    def point(self) -> float | None:
+        """The record's number on the method's trade-off curve, the same for every seed; None for
+        the chosen setting, which tables show.
+        """
+        return self.record.point
 
     @property
     def swept(self) -> bool:

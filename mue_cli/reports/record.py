@@ -1,6 +1,7 @@
 """A record: one evaluated point, scores and costs side by side. One line of `records.jsonl`."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,8 +11,12 @@ from mue_cli.errors import DataError, MissingStepError
 
 @dataclass(frozen=True)
 class Record:
-    """What one method scored on one split, and what it cost.
+    """One evaluated point: the scores of a method on one split, and their cost.
 
+    id: of the evaluation. One call evaluates a method, `full` beside it and maybe the method's
+        curve: they share the id, and with it their samples and conditions.
+    row: of the study that asked for the evaluation, None outside one and for the `full` beside it.
+    point: number of a point of the method's curve; None for a setting of its own.
     scores: metric name -> value as papers print it: CIDEr 1.287 as 128.7, accuracy as per cent.
         Which metrics were left out, and why, is in `left_out` (metric name -> reason).
     metric: the name in `scores` that the task is judged by ("CIDEr", "accuracy").
@@ -25,6 +30,7 @@ class Record:
     where that was computed.
     """
 
+    id: str
     recipe: str
     task: str
     dataset: str
@@ -39,10 +45,17 @@ class Record:
     left_out: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    row: str | None = None
+    point: float | None = None
 
     @property
     def score(self) -> float:
         return self.scores[self.metric]
+
+
+def new_id() -> str:
+    """Return an id for an evaluation: eight hexadecimal digits, drawn at random."""
+    return secrets.token_hex(4)
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -122,11 +135,14 @@ def _from_line(line: str, place: str) -> Record:
 
 def _check(record: Record) -> None:
     for name, kind in (
+        ("id", str),
         ("scores", dict),
         ("costs", dict),
         ("metric", str),
         ("method", str),
         ("num_samples", int),
+        ("row", str | None),
+        ("point", float | int | None),
     ):
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"`{name}` is {getattr(record, name)!r}")

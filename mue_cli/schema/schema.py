@@ -1,47 +1,80 @@
 """A mapping, as read from YAML or JSON, turned into a frozen dataclass: every key, type, range and
-choice is checked.
+choice is checked by pydantic, and refused in one line of our words.
 
 What a field may hold is said by its annotation alone: `steps: Count = 1000`, `method:
-Literal["full", "mue"]`, `image: float | None`.
+Literal["full", "mue"]`, `image: float | None`. Any dataclass will do; one made with `stored` also
+checks values given in Python, and its fields' docstrings go into hints and the JSON Schema.
 """
 
 import difflib
 import math
 import types
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from mue_cli.errors import RecipeError
+import annotated_types
+import pydantic
+import pydantic_core
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from mue_cli.errors import RecipeError, one_line
 
 T = TypeVar("T")
 Place = Callable[[str], str]  # dotted key -> where it was written, for messages
 
+LARGEST = 2**31 - 1
+"""The largest count: more than anything here can have, and what every library takes."""
+
+_STRICT = pydantic.ConfigDict(
+    strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def stored(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass that checks its values; a string below a field documents it."""
+    return pydantic_dataclass(cls, frozen=True, config=_STRICT)  # type: ignore[return-value]
+
 
 @dataclass(frozen=True)
-class Range:
+class Range(annotated_types.GroupedMetadata):
     """Limits of a number. `above` leaves the lower limit itself out."""
 
     low: float
     high: float = math.inf
     above: bool = False
 
-    def __contains__(self, value: float) -> bool:
-        return (self.low < value if self.above else self.low <= value) and value <= self.high
+    def __iter__(self) -> Iterator[annotated_types.BaseMetadata]:
+        yield annotated_types.Gt(self.low) if self.above else annotated_types.Ge(self.low)
+        if self.high < math.inf:
+            yield annotated_types.Le(self.high)
 
-    def __str__(self) -> str:
-        if math.isinf(self.high):
-            return f"{'above' if self.above else 'at least'} {self.low:g}"
+    def words(self, value: object) -> str:
+        """Return the limits; one that nobody meets by chance is named to those above it only."""
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        if isinstance(value, int | float) and value > self.high >= LARGEST:
+            return f"at most {self.high}"
+        if self.high >= LARGEST:
+            return low
         return (
-            f"above {self.low:g}, at most {self.high:g}"
-            if self.above
-            else f"from {self.low:g} to {self.high:g}"
+            f"{low}, at most {self.high:g}" if self.above else f"from {self.low:g} to {self.high:g}"
         )
 
 
-Count = Annotated[int, Range(1)]
-Natural = Annotated[int, Range(0)]
+Count = Annotated[int, Range(1, LARGEST)]
+Natural = Annotated[int, Range(0, LARGEST)]
 Fraction = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, above=True)]
 Positive = Annotated[float, Range(0, above=True)]
@@ -57,56 +90,33 @@ _NAMES: dict[object, str] = {
 
 
 def build(cls: type[T], raw: object, place: Place, prefix: str = "") -> T:
-    """Return `cls` made of the mapping `raw`.
+    """Return `cls` made of the mapping `raw`: lists become tuples and whole numbers floats where
+    those are asked for; null stands for a section's defaults.
 
     place: says where a dotted key was written ("`recipes/a.yaml`"). prefix: dotted key of `raw`
     itself, "" at the top. Raises RecipeError for an unknown or missing key and for a value of the
     wrong type or out of range.
     """
-    if not isinstance(raw, Mapping):
-        raise _mismatch(raw, "a mapping of keys to values", prefix, place)
-    kinds = _kinds(cls)  # type: ignore[arg-type]
-    for key in raw:
-        if key not in kinds:
-            raise RecipeError(
-                f"unknown key `{_join(prefix, key)}` in {place(_join(prefix, key))}",
-                did_you_mean(str(key), kinds, "keys"),
-            )
-    for item in fields(cls):  # type: ignore[arg-type]
-        if item.name not in raw and item.default is MISSING and item.default_factory is MISSING:
-            raise RecipeError(
-                f"missing key `{_join(prefix, item.name)}` in {place(prefix)}",
-                f"it holds {expected(kinds[item.name])}",
-            )
-    return cls(
-        **{key: convert(value, kinds[key], _join(prefix, key), place) for key, value in raw.items()}
-    )
+    raw = _with_sections(cls, raw) if isinstance(raw, Mapping) else raw
+    try:  # by way of JSON, where a list is a tuple and a mapping a dataclass, all else being strict
+        text = pydantic_core.to_json(raw, inf_nan_mode="strings", fallback=str)
+        adapter = _adapter(cls)  # type: ignore[arg-type]
+        return adapter.validate_json(text, strict=True, extra="forbid")
+    except pydantic.ValidationError as error:
+        raise _translated(error, cls, raw, place, prefix) from None
+    except (ValueError, RecursionError):
+        raise RecipeError(f"{place(prefix)} is nested too deep, or holds no text") from None
 
 
-def convert(value: object, kind: Any, key: str, place: Place) -> Any:
-    """Return `value` as `kind`: lists become tuples and whole numbers become floats where those are
-    asked for. Raises RecipeError.
-    """
-    if is_dataclass(kind):
-        return build(kind, {} if value is None else value, place, key)  # type: ignore[arg-type]
-    if isinstance(value, Mapping) and (named := _named(kind)):
-        return {
-            str(name): convert(item, named, _join(key, name), place) for name, item in value.items()
-        }
-    try:
-        return _convert(value, kind)
-    except TypeError:
-        raise _mismatch(value, expected(kind), key, place, choices(kind)) from None
+def json_schema(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of a dataclass, for editors."""
+    return _adapter(cls).json_schema()
 
 
-def _named(kind: Any) -> Any:
-    """Return the dataclass of a mapping from names to dataclasses, None for any other kind."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    return (
-        arguments[1]
-        if isinstance(origin, type) and issubclass(origin, Mapping) and is_dataclass(arguments[1])
-        else None
-    )
+def field_docs(cls: Any) -> dict[str, str]:
+    """Return the docstring of each field of a `stored` dataclass that has one."""
+    known: Mapping[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return {name: item.description for name, item in known.items() if item.description}
 
 
 def choices(kind: Any) -> tuple[str, ...]:
@@ -114,101 +124,112 @@ def choices(kind: Any) -> tuple[str, ...]:
     return tuple(str(word) for word in get_args(kind)) if get_origin(kind) is Literal else ()
 
 
-def expected(kind: Any) -> str:
-    """Return what `kind` allows, in words."""
+def expected(kind: Any, value: object = None) -> str:
+    """Return what `kind` allows, in words. value: what stands there instead."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return ", ".join([expected(arguments[0]), *(str(limit) for limit in arguments[1:])])
+        limits = [each.words(value) for each in arguments[1:] if isinstance(each, Range)]
+        return ", ".join([expected(arguments[0], value), *limits])
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (Union, types.UnionType):
-        return " or ".join(expected(argument) for argument in arguments)
+        return " or ".join(expected(argument, value) for argument in arguments)
     if origin is tuple:
-        return f"a list, each {expected(arguments[0])}"
+        number = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
+        return f"a list{number}, each {expected(arguments[0], value)}"
     return _NAMES.get(kind, "a mapping of keys to values")
 
 
 def did_you_mean(word: str, known: Iterable[str], what: str = "choices") -> str:
     """Return a hint: the nearest known word, or all of them."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=1)
+    near = difflib.get_close_matches(word[:60], names, n=1)
     return f"did you mean `{near[0]}`?" if near else f"known {what}: {', '.join(names)}"
 
 
 def show(value: object) -> str:
-    """Return `value` for a message, as YAML would spell it, at most 60 characters."""
-    text = (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if isinstance(value, bool | None)
-        else str(value)
-    )
-    text = text if len(text) <= 60 else text[:57] + "..."
+    """Return `value` for a message, as YAML spells it, in one line of at most 60 characters."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    try:
+        text = one_line(value if isinstance(value, str) else str(value), longest=60)
+    except (ValueError, RecursionError):  # thousands of digits; too deep
+        text = "more than can be shown"
     return f'"{text}"' if isinstance(value, str) else text
 
 
-def _convert(value: object, kind: Any) -> Any:
-    """Raises TypeError when `value` is not a `kind`."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        number = _convert(value, arguments[0])
-        return number if all(number in limit for limit in arguments[1:]) else _refuse()
-    if origin is Literal:
-        return (
-            value
-            if any(value == word and type(value) is type(word) for word in arguments)
-            else _refuse()
-        )
-    if origin in (Union, types.UnionType):
-        return _first(value, arguments)
-    if origin is tuple:
-        return (
-            tuple(_convert(item, arguments[0]) for item in value)
-            if isinstance(value, list | tuple)
-            else _refuse()
-        )
-    if origin is not None and issubclass(origin, Mapping):
-        items = (
-            value
-            if isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-            else _refuse()
-        )
-        return {key: _convert(item, arguments[1]) for key, item in items.items()}
-    return _scalar(value, kind)
+def _translated(
+    error: pydantic.ValidationError, cls: type, raw: object, place: Place, prefix: str
+) -> RecipeError:
+    """Return the first problem that pydantic saw in our words; unknown keys before missing ones
+    before wrong values.
+    """
+    order = {"unexpected_keyword_argument": 0, "missing": 1}
+    problems = sorted(error.errors(include_url=False), key=lambda one: order.get(one["type"], 2))
+    problem, path = problems[0]["type"], problems[0]["loc"]
+    if problem in order:
+        owner, above, _ = _locate(cls, path[:-1], raw, prefix)
+        if is_dataclass(owner):
+            return _wrong_key(problem, owner, above, str(path[-1]), place)
+    kind, key, value = _locate(cls, path, raw, prefix)
+    owner, _, _ = _locate(cls, path[:-1], raw, prefix)
+    doc = field_docs(owner).get(str(path[-1])) if path and is_dataclass(owner) else None
+    return _mismatch(value, kind, key, place, doc)
 
 
-def _scalar(value: object, kind: Any) -> Any:
-    if kind is object:
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) else _refuse()
-    return (
-        value
-        if isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        else _refuse()
+def _wrong_key(problem: str, owner: Any, above: str, name: str, place: Place) -> RecipeError:
+    key, kinds = _join(above, name), _kinds(owner)
+    if problem == "missing":
+        return RecipeError(
+            f"missing key `{key}` in {place(above)}", f"it holds {expected(kinds[name])}"
+        )
+    return RecipeError(
+        f"unknown key `{one_line(key, 60)}` in {place(key)}", did_you_mean(name, kinds, "keys")
     )
 
 
-def _first(value: object, kinds: tuple[Any, ...]) -> Any:
-    for kind in kinds:
-        try:
-            return _convert(value, kind)
-        except TypeError:
-            continue
-    return _refuse()
-
-
-def _refuse() -> Any:
-    raise TypeError
-
-
-def _mismatch(
-    value: object, wanted: str, key: str, place: Place, words: tuple[str, ...] = ()
-) -> RecipeError:
+def _mismatch(value: object, kind: Any, key: str, place: Place, doc: str | None) -> RecipeError:
     subject = f"`{key}` in {place(key)}" if key else place(key)
-    hint = did_you_mean(str(value), words, "choices") if words else None
-    if isinstance(value, str) and not words and "text" not in wanted:
-        hint = "write it without quotes" if _is_number(value) else None
+    wanted, words = expected(kind, value), choices(kind)
+    hint = did_you_mean(str(value), words) if words and not isinstance(value, Mapping) else doc
+    if isinstance(value, str) and not words and "text" not in wanted and _is_number(value):
+        hint = "write it without quotes" if value.isascii() else "write it in the digits 0 to 9"
     return RecipeError(f"{subject} is {show(value)}, expected {wanted}", hint)
+
+
+def _locate(cls: Any, path: Iterable[Any], raw: object, key: str) -> tuple[Any, str, Any]:
+    """Return kind, dotted key and value at the place that pydantic names, or at the list or number
+    that it lies in.
+    """
+    kind, value = cls, raw
+    for step in path:
+        below = _below(kind, step)
+        if below is None:
+            break
+        kind, key = below, _join(key, step)
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return kind, key, value
+
+
+def _below(kind: Any, step: Any) -> Any:
+    """Return the kind of an item of a mapping or of a field of a dataclass, None of all else."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next((item for one in get_args(kind) if (item := _below(one, step))), None)
+    if is_dataclass(kind):
+        return _kinds(kind).get(step)  # type: ignore[arg-type]
+    origin = get_origin(kind)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return get_args(kind)[1]
+    return None
+
+
+def _with_sections(cls: Any, raw: object) -> object:
+    """Return `raw` with {} for the sections that are null: they stand for their defaults."""
+    if is_dataclass(cls) and raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        return raw
+    return {key: _with_sections(_below(cls, key), value) for key, value in raw.items()}
 
 
 def _is_number(text: str) -> bool:
@@ -223,6 +244,11 @@ def _join(prefix: str, key: object) -> str:
 
 
 @cache
-def _kinds(cls: Hashable) -> dict[str, Any]:
+def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(cls)
+
+
+@cache
+def _kinds(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
-    return {item.name: hints[item.name] for item in fields(cls)}  # type: ignore[arg-type]
+    return {item.name: hints[item.name] for item in fields(cls)}

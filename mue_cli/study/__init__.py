@@ -2,7 +2,7 @@
 and figures are made of.
 """
 
-from mue_cli.study.entries import SWEEP, entries, need, own_entries
+from mue_cli.study.entries import entries, need, own_entries
 from mue_cli.study.file import decomposed_run
 
-__all__ = ["SWEEP", "decomposed_run", "entries", "need", "own_entries"]
+__all__ = ["decomposed_run", "entries", "need", "own_entries"]

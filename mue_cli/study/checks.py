@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import chain, combinations
 
 from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import CALIBRATED, TRAINED_WITH_MODEL, WITHOUT_CURVE
+from mue_cli.exits.catalogue import CALIBRATED, TRAINED_WITH_MODEL
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import did_you_mean, show
 from mue_cli.study.parts import FULL, SECOND_STAGE, Row, Settings, Study
@@ -26,7 +26,7 @@ def check(study: Study, place: str) -> None:
         _check_start(study, name, place)
     for name in study.rows:
         _check_row(study, name, place)
-    _check_told_apart(study, place)
+    _check_heads(study, place)
     for name, folder in study.folders.items():
         _check_settings(study, folder.settings, FOLDER, f"`folders.{name}.settings` of {place}")
     for name, row in study.rows.items():
@@ -117,35 +117,16 @@ def _check_row(study: Study, name: str, place: str) -> None:
         )
 
 
-def _check_told_apart(study: Study, place: str) -> None:
-    """Refuse rows whose records could look the same."""
+def _check_heads(study: Study, place: str) -> None:
+    """Refuse rows whose second stages would overwrite each other's heads."""
     for (one, first), (other, second) in combinations(study.rows.items(), 2):
-        if (first.folder, first.method) != (second.folder, second.method):
-            continue
-        shorter, longer = sorted((_stated(first), _stated(second)), key=len)
-        if shorter.items() <= longer.items():
-            found = f"the rows `{one}` and `{other}` of {place} cannot be told apart: {first.method} in `{first.folder}`"
+        same = (first.folder, first.method) == (second.folder, second.method)
+        if same and first.second_stage != second.second_stage:
             raise RecipeError(
-                found,
-                "give one of them a folder of its own, or both another value of the same setting of exits",
+                f"the rows `{one}` and `{other}` of {place} train other {first.method} heads in "
+                f"`{first.folder}`, which has room for one",
+                "give one of them a folder of its own",
             )
-
-
-def _stated(row: Row) -> Settings:
-    """Return the settings of a row that its record states."""
-    if row.method in WITHOUT_CURVE:
-        return {}
-    silent = (
-        ()
-        if row.method in ("mue", "calm")
-        else ("exits.beta", "exits.tau", "exits.full_depth_steps")
-    )  # Eq. 11
-    stated = {
-        key: value
-        for key, value in row.settings.items()
-        if key.startswith("exits.") and key not in (*silent, "exits.method")
-    }
-    return {key: value for key, value in stated.items() if value is not None}
 
 
 def _check_commands(study: Study, name: str, place: str) -> None:

@@ -14,7 +14,7 @@ from mue_cli.exits.catalogue import CALIBRATED, WITHOUT_CURVE
 from mue_cli.experiment.run_folder import Run
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import show
-from mue_cli.study.entries import evaluated, row_records
+from mue_cli.study.entries import newest_evaluation, row_records
 from mue_cli.study.file import journal, trained_run
 from mue_cli.study.journal import Journal
 from mue_cli.study.parts import SECOND_STAGE, SPLIT, Study, as_overrides
@@ -133,8 +133,9 @@ class _SeedPlan:
         row, settings = self._study.rows[name], self._settings(name)
 
         def finished() -> object:
-            record = evaluated(self._at(row.folder), row.method) if done + 1 == len(texts) else None
-            return {"lines": texts[: done + 1], **settings, "record": record}
+            last = done + 1 == len(texts)
+            evaluation = newest_evaluation(self._at(row.folder), name) if last else None
+            return {"lines": texts[: done + 1], **settings, "evaluated": evaluation}
 
         return Line(words, f"row {name}", {"lines": texts[:done], **settings}, finished)
 
@@ -242,7 +243,8 @@ def row_words(study: Study, here: Run, seed: int, name: str) -> list[Words]:
         )
         lines.append(["calibrate", *shared, "--method", row.method, *target, *settings])
     sweep = ["--sweep"] if row.sweep and row.method not in WITHOUT_CURVE else []
-    lines.append(["evaluate", *shared, "--method", row.method, "--split", SPLIT, *sweep, *settings])
+    of_row = ["--method", row.method, "--row", name, "--split", SPLIT]
+    lines.append(["evaluate", *shared, *of_row, *sweep, *settings])
     return [tuple(line) for line in lines]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 from PIL import Image
+from torch import Tensor
 
 from mue_cli.data.batches import Example
 from mue_cli.data.images import decode_image, resize
@@ -45,18 +46,29 @@ class TextRow:
     references: tuple[str, ...]
 
 
+class Pictures(Protocol):
+    """Pictures by row, or what stands for them."""
+
+    def __getitem__(self, row: int) -> Image.Image | Tensor: ...
+
+
 class Images:
     """Pictures by row, decoded when asked for. With a size they come resized, and stay in memory if
-    all `num_used` fit.
+    all `num_used` fit (None: they do not).
     """
 
-    def __init__(self, column: pa.ChunkedArray, size: int | None, num_used: int) -> None:
+    def __init__(self, column: pa.ChunkedArray, size: int | None, num_used: int | None) -> None:
         self._column = column
         self._size = size
         self._keep = (
-            size is not None and num_used * size * size * BYTES_PER_KEPT_PIXEL <= MAX_KEPT_BYTES
+            size is not None
+            and num_used is not None
+            and num_used * size * size * BYTES_PER_KEPT_PIXEL <= MAX_KEPT_BYTES
         )
         self._kept: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self._column)
 
     def __getitem__(self, row: int) -> Image.Image:
         if row in self._kept:
@@ -72,7 +84,7 @@ class Images:
 class Examples(Sequence[Example]):
     """Examples made when asked for. A slice is as lazy as the whole."""
 
-    def __init__(self, read: Callable[[int], TextRow], images: Images, rows: range) -> None:
+    def __init__(self, read: Callable[[int], TextRow], images: Pictures, rows: range) -> None:
         self._read = read
         self._images = images
         self._rows = rows
@@ -126,6 +138,10 @@ class PreparedData:
         """Return the splits that hold rows of this task; none when the data does not serve it."""
         return tuple(self.manifest.counts.get(task.name, {}))
 
+    def pictures(self, image_size: int) -> Images:
+        """Return all pictures by row, resized and decoded when asked for."""
+        return Images(self._images(), image_size, num_used=None)
+
     def examples(
         self,
         task: Task,
@@ -133,6 +149,7 @@ class PreparedData:
         per_caption: bool = False,
         image_size: int | None = None,
         bare: bool = False,
+        features: Pictures | None = None,
     ) -> Examples:
         """Return the examples of a split, in stored order.
 
@@ -142,6 +159,7 @@ class PreparedData:
         bare: entailment asks without OFA's words around the sentence.
         image_size: deliver pictures already resized to this side, and keep them decoded if the
         split's all fit in 512 MiB.
+        features: deliver these by picture row instead of pictures; no picture is decoded then.
         """
         table = self._table(task, split)
         if task == CAPTION:
@@ -155,7 +173,13 @@ class PreparedData:
         else:
             read, count = partial(_entailment_row, table, bare), len(table)
         num_used = self.manifest.counts[task.name][split]["images"]
-        return Examples(read, Images(self._images(), image_size, num_used), range(count))
+        pictures = features or Images(self._images(), image_size, num_used)
+        return Examples(read, pictures, range(count))
+
+    def caption_ends(self, split: str) -> list[int]:
+        """Return per picture of a split where its captions end, counted through all of them."""
+        captions = self._table(CAPTION, split)["captions"]
+        return list(np.cumsum(pc.list_value_length(captions).to_numpy()).tolist())
 
     def _table(self, task: Task, split: str) -> pa.Table:
         have = self.splits(task)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mue_cli.model.resnet import Bottleneck, ResNet
+from mue_cli.model.resnet import Bottleneck, ResNet, are_features
 
 PICTURES_AT_ONCE = 1
 
@@ -61,8 +61,10 @@ class FoldedResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, 3, I, I) into (B, C, h, w), as ResNet does, picture by picture: several at once
-        only leave the caches.
+        only leave the caches. Features pass as they are.
         """
+        if are_features(images):
+            return images
         parts = [self._features(part) for part in images.split(PICTURES_AT_ONCE)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

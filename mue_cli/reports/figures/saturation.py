@@ -17,36 +17,36 @@ from mue_cli.reports.figures.canvas import (
     layer_ticks,
     save,
 )
-from mue_cli.reports.profile import SimilarityProfile
+from mue_cli.reports.saturation import Saturation
 
 _BAND = (10, 90)
 
 
 def saturation(
-    profile: SimilarityProfile, path_stem: Path, thresholds: Mapping[str, float] | None = None
+    saturation: Saturation, path_stem: Path, thresholds: Mapping[str, float] | None = None
 ) -> tuple[Path, Path]:
     """Draw how similar each layer's output is to its input (Fig. 3); return the paths of the PNG
     and the SVG.
 
     One panel per stream. thresholds: stream -> exit threshold, drawn where it is not above 1.
     """
-    return save(saturation_figure(profile, thresholds), path_stem)
+    return save(saturation_figure(saturation, thresholds), path_stem)
 
 
 @matplotlib.rc_context(STYLE)
 def saturation_figure(
-    profile: SimilarityProfile, thresholds: Mapping[str, float] | None = None
+    saturation: Saturation, thresholds: Mapping[str, float] | None = None
 ) -> Figure:
     """Return Fig. 3 unsaved; arguments as in `saturation`."""
-    streams = [name for name in STREAMS if name in profile.streams]
-    about = "".join(f" {key}: {value}." for key, value in profile.about.items())
+    streams = [name for name in STREAMS if name in saturation.exit_scores]
+    about = "".join(f" {key}: {value}." for key, value in saturation.about.items())
     text = f"Line: mean; band: 10th to 90th percentile; no exits. Layer 1 is compared with the embedding.{about}"
     figure, panels = figure_with_caption(
         len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True
     )
     panels[0].set_ylabel("cosine similarity\nof a layer's output and input")
     for axes, name in zip(panels, streams, strict=True):
-        _draw_stream(axes, name, np.asarray(profile.streams[name], dtype=float))
+        _draw_stream(axes, name, np.asarray(saturation.exit_scores[name], dtype=float))
         threshold = (thresholds or {}).get(name, 2.0)
         if threshold <= 1:
             line = axes.axhline(threshold, color=BLACK, linestyle="--", linewidth=0.9)

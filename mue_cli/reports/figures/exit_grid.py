@@ -13,22 +13,22 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from mue_cli.reports import heat
+from mue_cli.reports.exit_grid import ExitGrid
 from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, save
-from mue_cli.reports.modality import ModalityGrid
 
 _INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.95
 _SCORE_SIZE, _REDUCTION_SIZE = 9.0, 6.5
 
 
-def modality(grid: ModalityGrid, path_stem: Path) -> tuple[Path, Path]:
+def exit_grid(grid: ExitGrid, path_stem: Path) -> tuple[Path, Path]:
     """Draw the score for every pair of image and text exit layers; return the paths of the PNG and
     the SVG.
     """
-    return save(modality_figure(grid), path_stem)
+    return save(exit_grid_figure(grid), path_stem)
 
 
 @matplotlib.rc_context(STYLE)
-def modality_figure(grid: ModalityGrid) -> Figure:
+def exit_grid_figure(grid: ExitGrid) -> Figure:
     """Return the heat map unsaved."""
     side = _INCHES_A_LAYER * grid.num_layers
     figure, (axes,) = figure_with_caption(
@@ -55,7 +55,7 @@ def modality_figure(grid: ModalityGrid) -> Figure:
     return figure
 
 
-def _draw_cells(axes: Axes, grid: ModalityGrid) -> AxesImage:
+def _draw_cells(axes: Axes, grid: ExitGrid) -> AxesImage:
     ends, layers = (0.5, grid.num_layers + 0.5), range(1, grid.num_layers + 1)
     norm = Normalize(grid.scores.min(), max(grid.scores.max(), grid.scores.min() + 1e-9))
     image = axes.imshow(
@@ -104,7 +104,7 @@ def _ink(background: Sequence[float]) -> str:
     return heat.css(heat.ink((red, green, blue)))
 
 
-def _caption(grid: ModalityGrid) -> str:
+def _caption(grid: ExitGrid) -> str:
     about = grid.about
     where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
     settings = f" ({about['settings']})" if about.get("settings") else ""

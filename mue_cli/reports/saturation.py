@@ -1,5 +1,5 @@
-"""How similar neighbouring layers are: what saturation plots show and thresholds are chosen from
-(Fig. 3).
+"""Saturation: how alike neighbouring layers are at full depth (Fig. 3), which thresholds are chosen
+from.
 """
 
 import json
@@ -16,38 +16,38 @@ from mue_cli.errors import DataError, MissingStepError
 
 
 @dataclass(frozen=True)
-class SimilarityProfile:
-    """streams: "image", "text" or "joint", and "decoder" -> cosine similarities (Eq. 7-10), each
-    (rows, layers).
+class Saturation:
+    """The exit scores of MuE in runs of full depth: cosine similarities (Eq. 7-10).
 
-    Column 0 compares the first layer with the embedding. A row is a sample, of the decoder one
-    decoding step. about: where it was measured, such as "dataset", "split", "recipe".
+    exit_scores: "image", "text" or "joint", and "decoder" -> (rows, layers). Column 0 compares the
+    first layer with the embedding. A row is a sample, of the decoder one decoding step. about:
+    where it was measured, such as "dataset", "split", "recipe".
     """
 
-    streams: Mapping[str, NDArray[np.floating[Any]]]
+    exit_scores: Mapping[str, NDArray[np.floating[Any]]]
     about: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        for name, values in self.streams.items():
-            if values.ndim != 2 or 0 in values.shape:
+        for name, scores in self.exit_scores.items():
+            if scores.ndim != 2 or 0 in scores.shape:
                 raise ValueError(
-                    f"similarities of {name!r} must be rows by layers, not {values.shape}"
+                    f"exit scores of {name!r} must be rows by layers, not {scores.shape}"
                 )
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {f"stream/{name}": values for name, values in self.streams.items()}
+        arrays: dict[str, Any] = {
+            f"stream/{name}": scores for name, scores in self.exit_scores.items()
+        }
         np.savez_compressed(path, about=np.array(json.dumps(dict(self.about))), **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> "SimilarityProfile":
-        """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
-        file.
-        """
+    def load(cls, path: Path) -> "Saturation":
+        """Read a saved file. Raises MissingStepError without it, DataError for another file."""
         if not path.is_file():
             raise MissingStepError(
-                f"there are no similarities: {path} is absent", "`mue calibrate` measures them"
+                f"there are no exit scores: {path} is absent", "`mue calibrate` measures them"
             )
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -59,5 +59,5 @@ class SimilarityProfile:
                 return cls(streams, json.loads(str(stored["about"])))
         except (ValueError, KeyError, BadZipFile, EOFError) as error:
             raise DataError(
-                f"{path} holds no similarities: {error}", "remove it and measure again"
+                f"{path} holds no exit scores: {error}", "remove it and measure again"
             ) from None

@@ -16,7 +16,7 @@ from mue_cli.errors import DataError, MissingStepError
 
 
 @dataclass(frozen=True)
-class ModalityGrid:
+class ExitGrid:
     """scores: (N, N), row image layer - 1, column text layer - 1; the last cell is the full
     model's. metric: what they are.
 
@@ -80,7 +80,7 @@ class ModalityGrid:
         np.savez_compressed(path, scores=self.scores, rest=np.array(rest))
 
     @classmethod
-    def load(cls, path: Path) -> "ModalityGrid":
+    def load(cls, path: Path) -> "ExitGrid":
         """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
         file.
         """

@@ -1,0 +1,121 @@
+"""What a setting did on some samples, and how sure the figures are.
+
+Letters: n samples, P parts of a cost, Z resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from mue_cli.calibration.candidates import Array
+
+RESAMPLES = 2000
+CHUNK = 100  # resamples at a time
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Thresholds by stream. decay: Eq. 11's settings where they are searched too, else empty."""
+
+    thresholds: Mapping[str, float]
+    decay: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A setting on n samples. scores: (n,), each sample's own. spent, whole: (n, P), what each
+    sample cost under the setting and under the full model.
+
+    Eq. 14 has two parts: encoder layers (as fractions; whole: 1) and decoder layers (as fractions,
+    over the sample's words; whole: its words). FLOPs and milliseconds have one.
+    """
+
+    setting: Setting
+    scores: Array
+    spent: Array
+    whole: Array
+
+    @property
+    def score(self) -> float:
+        return float(self.scores.mean())
+
+    @cached_property
+    def reduction(self) -> float:
+        """1 - mean over the parts of all that was spent over all that the full model spends."""
+        return 1.0 - float((self.spent.sum(axis=0) / self.whole.sum(axis=0)).mean())
+
+    def of(self, samples: Sequence[int] | Array) -> "Measured":
+        """The same setting on some of the samples, by number or flag."""
+        index = np.asarray(samples)
+        return Measured(self.setting, self.scores[index], self.spent[index], self.whole[index])
+
+    def join(self, other: "Measured") -> "Measured":
+        """The same setting on these samples and on others."""
+        return Measured(
+            self.setting,
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.spent, other.spent]),
+            np.concatenate([self.whole, other.whole]),
+        )
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95 % intervals over samples. difference: of the score, to the full model's on the same
+    samples.
+    """
+
+    reduction: Interval
+    score: Interval
+    difference: Interval
+
+
+def intervals(measured: Measured, full: Measured, groups: Sequence[int] | None = None) -> Intervals:
+    """Percentile bootstrap (Efron, 1979) over samples, paired: a resample draws the same samples of
+    both. The same every time.
+
+    The samples' own scores are fixed (CIDEr-D: with the document frequencies of all of them), so
+    that a resample's score is a mean. groups: (n,), which samples (questions about one picture) are
+    drawn together.
+    """
+    columns = np.column_stack([
+        np.ones(len(measured.scores)), measured.scores, full.scores, measured.spent, measured.whole,
+    ])  # fmt: skip
+    sums = np.concatenate(list(_resampled(_by_group(columns, groups))))  # (Z, 3 + 2 P)
+    score, full_score = sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
+    num_parts = measured.spent.shape[1]
+    parts = sums[:, 3 : 3 + num_parts] / sums[:, 3 + num_parts :]
+    return Intervals(_middle(1.0 - parts.mean(axis=1)), _middle(score), _middle(score - full_score))
+
+
+def standard_error(differences: Array) -> float:
+    """Standard error of the mean of paired differences; infinite for one sample."""
+    if len(differences) < 2:
+        return float("inf")
+    return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def _by_group(columns: Array, groups: Sequence[int] | None) -> Array:
+    """Sums of the columns over each group's samples."""
+    if groups is None:
+        return columns
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    return np.column_stack([np.bincount(numbers, column) for column in columns.T])
+
+
+def _resampled(columns: Array) -> list[Array]:
+    """Column sums of resamples, a chunk of resamples at a time."""
+    generator, size = np.random.default_rng(0), len(columns)
+    return [
+        columns[generator.integers(size, size=(CHUNK, size))].sum(axis=1)
+        for _ in range(RESAMPLES // CHUNK)
+    ]
+
+
+def _middle(values: Array) -> Interval:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)

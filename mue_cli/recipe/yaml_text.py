@@ -1,0 +1,133 @@
+"""YAML <-> plain values. The only module that reads and writes YAML.
+
+Safe YAML where a key may stand once only, 1e-3 is a number (YAML 1.1 asks for 1.0e-3), dates are
+text, and nothing is nested deeper, or through its aliases larger, than a person would write.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mue_cli.errors import FileError, RecipeError
+from mue_cli.files import read_text
+from mue_cli.schema.schema import show
+
+DEEPEST = 50
+"""Levels of brackets and indentation that are read."""
+LARGEST = 100_000
+"""Values that are read, those behind an alias counted each time it stands."""
+
+_HINT = "a line looks like `key: value`, indented with spaces"
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file. Raises RecipeError when there is no file, no mapping, a
+    key twice or a wrong spelling.
+    """
+    try:
+        raw = parse(read_text(path), f"`{path}`")
+    except FileError as error:
+        raise RecipeError(error.message, error.hint) from None
+    if not isinstance(raw, dict):
+        raise RecipeError(
+            f"`{path}` is {'empty' if raw is None else 'not a mapping'}, expected keys and values",
+            "a line looks like `key: value`",
+        )
+    return raw
+
+
+def parse(text: str, place: str) -> Any:
+    """Return the value in a YAML text. place: where it stands. Raises RecipeError."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        hint = "indent with spaces, never with tabs" if "'\\t'" in str(error.problem) else _HINT
+        raise RecipeError(f"cannot read {place}: {where}{error.problem}", hint) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"cannot read {place}: {str(error).splitlines()[0]}", _HINT) from None
+
+
+def to_yaml(mapping: Mapping[str, object]) -> str:
+    """Return a mapping of plain values as YAML, keys in their order."""
+    return yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=120)
+
+
+def to_word(value: object) -> str:
+    """Return one value as YAML in a single line, for a command line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return text.removesuffix("...\n").strip()  # YAML ends a lone value with dots
+
+
+class _Loader(yaml.SafeLoader):
+    """The reader of one text; counts how deep and how large it is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._size = 0
+        self._sizes: dict[yaml.Node | None, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event, before = self.peek_event(), self._size
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        is_alias = isinstance(event, yaml.AliasEvent)
+        if is_alias and node not in self._sizes:
+            _refuse("an alias stands within what it names", event)
+        self._size += self._sizes[node] if is_alias else 1
+        self._sizes.setdefault(node, self._size - before)
+        if self._size > LARGEST:
+            _refuse(f"more than {LARGEST} values", event)
+        return node
+
+    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:
+        self._check_depth()
+        return super().compose_sequence_node(anchor)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        self._check_depth()
+        return super().compose_mapping_node(anchor)
+
+    def _check_depth(self) -> None:
+        if self._depth > DEEPEST:
+            _refuse(f"nested more than {DEEPEST} deep", self.peek_event())
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError):
+            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            problem = f"{show(node.value)} cannot be read as !!{kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key `{key.value}` stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _refuse(problem: str, event: Any) -> None:
+    raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
