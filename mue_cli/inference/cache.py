@@ -98,6 +98,16 @@ class SelfCache:
         """Return the first `length` positions of each place's row, each (n * Q', H, length, K)."""
         return self._read(layer, places.rows, places.num_hypotheses, length)
 
+    def put(self, layer: int, position: Tensor, keys: Tensor, values: Tensor) -> KeysValues:
+        """Store keys and values of all rows, (B Q', H, 1, K), at a position (1,) that the host need
+        not know; return those of every position, (B Q', H, T, K), later ones included.
+        """
+        num_hypotheses = len(keys) // self.num_rows
+        for stored, new in zip(self._storage(layer, keys), (keys, values), strict=True):
+            own = new.unflatten(0, (self.num_rows, num_hypotheses))  # (B, Q', H, 1, K)
+            stored[:, :num_hypotheses].index_copy_(3, position, own)
+        return self._read(layer, slice(None), num_hypotheses, self._shape[2])
+
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Let hypothesis q of each row continue hypothesis sources[row, q]; sources: (B', Q).
         `length` positions are in use.
@@ -134,10 +144,20 @@ class SelfCache:
 class CrossCache:
     """Cross-attention's keys and values of one batch, computed when a row first reaches a layer."""
 
-    def __init__(self, layers: Sequence[DecoderLayer], encoder_output: Tensor) -> None:
+    def __init__(
+        self,
+        layers: Sequence[DecoderLayer],
+        encoder_output: Tensor,
+        storage: list[KeysValues | None] | None = None,
+    ) -> None:
+        """storage: of an earlier batch of the same shape, whose tensors are written anew; a list of
+        None is filled.
+        """
         self._layers = layers
         self._encoder_output = encoder_output  # (B, S, D)
-        self._keys_values: list[KeysValues | None] = [None] * len(layers)
+        self._keys_values: list[KeysValues | None] = (
+            [None] * len(layers) if storage is None else storage
+        )
         self._missing = [set(range(len(encoder_output))) for _ in layers]
 
     def get(self, layer: int, rows: Sequence[int]) -> Parts:
@@ -146,8 +166,7 @@ class CrossCache:
         """
         missing = sorted(self._missing[layer].intersection(rows))
         if len(missing) == len(self._encoder_output):
-            keys, values = self._layers[layer].cross_keys_values(self._encoder_output)
-            self._keys_values[layer] = _settled(keys, values)
+            self._put(layer, *self._layers[layer].cross_keys_values(self._encoder_output))
         elif missing:
             self._compute(layer, missing)
         self._missing[layer].difference_update(missing)
@@ -156,6 +175,14 @@ class CrossCache:
         return [
             (places, kept[0][start:end], kept[1][start:end]) for places, start, end in _runs(rows)
         ]
+
+    def _put(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        kept = self._keys_values[layer]
+        if kept is None:
+            self._keys_values[layer] = _settled(keys, values)
+        else:
+            for stored, new in zip(kept, (keys, values), strict=True):
+                stored.copy_(new)
 
     def _compute(self, layer: int, rows: list[int]) -> None:
         index = index_tensor(rows, self._encoder_output.device)

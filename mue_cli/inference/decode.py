@@ -14,6 +14,8 @@ from mue_cli.exits.heads import Head, Readout
 from mue_cli.exits.methods import Method
 from mue_cli.inference.attention import attend_to_parts, attend_to_words
 from mue_cli.inference.cache import CrossCache, Places, SelfCache
+from mue_cli.inference.cuda.recorder import Recorder
+from mue_cli.inference.cuda.rule import recorded_rule
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.rows import Rows
@@ -45,12 +47,12 @@ class Generation:
             probe,
         )
         self._rule = method.rule("decoder")
+        self._recorder = tables.recorder if encoded.padding_mask is None and not probe else None
         self._read_out = partial(_read_hypotheses, method.readout, own_head(model))
         self._layers = model.decoder.stack()
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         sizes = (self._num_rows, num_hypotheses, num_steps)
-        self._self_cache = SelfCache(len(self._layers), *sizes)
-        self._cross_cache = CrossCache(self._layers, encoded.hidden)
+        self._self_cache, self._cross_cache = self._caches(sizes)
         self._states = LeftStates(*sizes)
         self._skipped = (
             skipped_layers(method.skipped_layers, self._self_cache, self._layers, self._states)
@@ -69,7 +71,7 @@ class Generation:
             self._decoder.embed(tokens),
             len(self._layers),
             partial(self._apply, position),
-            self._rule,
+            recorded_rule(self._rule, "decoder", self._recorder),
             rows=Rows(tuple(rows), self._num_rows),
             step=position + 1,
             num_steps=self._num_steps,
@@ -91,6 +93,8 @@ class Generation:
         again = self._skipped and self._skipped.enter(layer, rows, position, hidden)
         if again:
             return self._apply_beside(position, layer, hidden, rows, again)
+        if self._recorder is not None and running.are_all:
+            return self._apply_recorded(self._recorder, position, layer, hidden)
         cross_bias = self._cross_bias()[:, position : position + 1]
         self_bias = self._tables.decoder_self_bias(layer, position + 1)
         return self._layers[layer](
@@ -104,6 +108,45 @@ class Generation:
                 with_padding(cross_bias, _padding_of(self._encoded, running)),
             ),
         )
+
+    def _apply_recorded(
+        self, recorder: Recorder, position: int, layer: int, hidden: Tensor
+    ) -> Tensor:
+        """Run a layer on all rows, (B, Q, D), as one program for every position."""
+        cross = self._cross_cache.get(layer, range(self._num_rows))
+        self_bias = self._tables.decoder_self_bias(layer, self._num_steps)
+        cross_bias = self._cross_bias()
+
+        def apply(x: Tensor, here: Tensor) -> Tensor:
+            return self._layers[layer](
+                x,
+                attend_to_words(
+                    partial(self._self_cache.put, layer, here),
+                    self_bias[None].index_select(2, here),
+                ),
+                attend_to_parts(cross, cross_bias[None].index_select(2, here)),
+            )
+
+        where = recorder.kept(
+            ("positions", self._num_steps),
+            lambda: torch.arange(self._num_steps, device=hidden.device),
+        )
+        name = ("decoder layer", layer, self._shapes)
+        return recorder(name, apply, hidden, where[position : position + 1])
+
+    def _caches(self, sizes: tuple[int, int, int]) -> tuple[SelfCache, CrossCache]:
+        """Return new caches, or those that recorded programs read, to be written anew."""
+        num_layers, encoder_output = len(self._layers), self._encoded.hidden
+        if self._recorder is None:
+            return SelfCache(num_layers, *sizes), CrossCache(self._layers, encoder_output)
+        self._shapes = (*sizes, self._encoded.layout)
+        own = self._recorder.kept(
+            ("self cache", self._shapes), lambda: SelfCache(num_layers, *sizes)
+        )
+        storage: list[KeysValues | None] = self._recorder.kept(
+            ("cross cache", self._shapes), lambda: [None] * num_layers
+        )
+        return own, CrossCache(self._layers, encoder_output, storage)
 
     def _apply_beside(
         self, position: int, layer: int, hidden: Tensor, rows: Sequence[int], again: Places

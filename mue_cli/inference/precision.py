@@ -4,15 +4,18 @@
 - bfloat16: half the memory traffic; 8 bits of mantissa, so a near-tie may fall the other way. For
   GPUs and CPUs with bfloat16 products; correct but slow on other CPUs.
 
-On a CPU the copy is the back end's (mue_cli/inference/cpu/), elsewhere the model's own layers.
+On a CPU matrices and convolutions are the back end's (mue_cli/inference/cpu/), on a GPU the
+convolutions are (mue_cli/inference/cuda/); elsewhere the model's own layers run.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import nn
 
 from mue_cli.inference.cpu.backend import packed, packed_part
+from mue_cli.inference.cuda.trunk import with_folded_trunk
 from mue_cli.model.ofa import OFA
 
 DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -20,7 +23,10 @@ DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch
 
 def at_precision(model: OFA, name: str) -> OFA:
     """Return a copy of a float32 model, in evaluation mode, for inference."""
-    return packed(model, DTYPES[name])
+    copied = packed(model, DTYPES[name])
+    if model.encoder.embed_tokens.weight.device.type == "cuda":
+        copied = cast(OFA, with_folded_trunk(copied))
+    return copied
 
 
 def head_at_precision(head: nn.Module, name: str) -> nn.Module:

@@ -16,6 +16,7 @@ from mue_cli.model.positions import Layout
 
 
 class EncoderStack(Protocol):
+    embed_images: nn.Module
     embed_positions: nn.Embedding
     layers: nn.ModuleList
 

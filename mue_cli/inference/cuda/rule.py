@@ -1,0 +1,52 @@
+"""A rule that looks at states, recorded: about a dozen small kernels become one launch."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from mue_cli.exits.observation import LooksAt, Observation, Rule
+from mue_cli.inference.cuda.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class RecordedRule:
+    """A rule whose answer depends on the states before and after the layer, the layer and the step
+    alone; one program for each layer and step.
+    """
+
+    rule: Rule
+    stream: str
+    recorder: Recorder
+
+    @property
+    def can_fire(self) -> bool:
+        return self.rule.can_fire
+
+    @property
+    def looks_at(self) -> LooksAt:
+        return self.rule.looks_at
+
+    def __call__(self, observation: Observation) -> Tensor:
+        if observation.padding_mask is not None:
+            return self.rule(observation)
+
+        def decide(before: Tensor, after: Tensor) -> Tensor:
+            return self.rule(replace(observation, before=before, after=after))
+
+        name: Hashable = (
+            "rule",
+            self.rule,
+            self.stream,
+            observation.layer,
+            observation.step,
+            observation.num_steps,
+        )
+        return self.recorder(name, decide, observation.before, observation.after)
+
+
+def recorded_rule(rule: Rule, stream: str, recorder: Recorder | None) -> Rule:
+    """Return the rule, recorded where there is a recorder and nothing else than states decides."""
+    if recorder is None or not rule.can_fire or rule.looks_at != "states":
+        return rule
+    return RecordedRule(rule, stream, recorder)
