@@ -71,7 +71,7 @@ class Generation:
             self._decoder.embed(tokens),
             len(self._layers),
             partial(self._apply, position),
-            recorded_rule(self._rule, "decoder", self._recorder),
+            recorded_rule(self._rule, "decoder", self._num_rows, self._recorder),
             rows=Rows(tuple(rows), self._num_rows),
             step=position + 1,
             num_steps=self._num_steps,

@@ -59,7 +59,9 @@ def encode(
             stream.hidden,
             len(model.encoder.layers),
             _layers(model, tables, stream),
-            recorded_rule(method.rule(stream.name), stream.name, tables.recorder),
+            recorded_rule(
+                method.rule(stream.name), stream.name, len(stream.hidden), tables.recorder
+            ),
             padding_mask=stream.padding_mask,
             probe=(probes or {}).get(stream.name),
         )
@@ -77,7 +79,7 @@ def encode(
 def _layers(model: Backbone, tables: PositionTables, stream: Stream) -> ApplyLayer:
     def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
         bias = tables.encoder_bias(layer, stream.layout)
-        if tables.recorder is not None and stream.padding_mask is None:
+        if tables.recorder is not None and stream.padding_mask is None and rows.are_all:
             name = ("encoder layer", layer, stream.layout)
             return tables.recorder(
                 name, lambda x: model.encoder.layers[layer](x, bias[None]), hidden

@@ -12,11 +12,13 @@ from mue_cli.inference.cuda.recorder import Recorder
 @dataclass(frozen=True)
 class RecordedRule:
     """A rule whose answer depends on the states before and after the layer, the layer and the step
-    alone; one program for each layer and step.
+    alone; one program for each layer and step. num_rows: of the whole batch; where some have left,
+    kernels are launched one by one.
     """
 
     rule: Rule
     stream: str
+    num_rows: int
     recorder: Recorder
 
     @property
@@ -28,7 +30,7 @@ class RecordedRule:
         return self.rule.looks_at
 
     def __call__(self, observation: Observation) -> Tensor:
-        if observation.padding_mask is not None:
+        if observation.padding_mask is not None or len(observation.after) < self.num_rows:
             return self.rule(observation)
 
         def decide(before: Tensor, after: Tensor) -> Tensor:
@@ -45,8 +47,8 @@ class RecordedRule:
         return self.recorder(name, decide, observation.before, observation.after)
 
 
-def recorded_rule(rule: Rule, stream: str, recorder: Recorder | None) -> Rule:
+def recorded_rule(rule: Rule, stream: str, num_rows: int, recorder: Recorder | None) -> Rule:
     """Return the rule, recorded where there is a recorder and nothing else than states decides."""
     if recorder is None or not rule.can_fire or rule.looks_at != "states":
         return rule
-    return RecordedRule(rule, stream, recorder)
+    return RecordedRule(rule, stream, num_rows, recorder)
