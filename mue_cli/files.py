@@ -5,12 +5,13 @@ without its mark, or UTF-16 by its mark; line ends are `\\n`, `\\r\\n` or `\\r`.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -34,6 +35,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _FULL_BELOW = 1 << 16  # bytes
+_BLOCKS, _BLOCK = 256, 1 << 12  # of a fingerprint
 
 
 @contextmanager
@@ -75,6 +77,56 @@ def write_text(path: Path, text: str, sync: bool = False) -> None:
     """Write `text` as UTF-8 in one step."""
     with replacing(path, sync=sync) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def staged() -> Iterator[Callable[[Path], Path]]:
+    """Yield a function from the place of a file to a temporary path beside it. At the end all files
+    that it was called for move to their places, the first one last; on any error none does.
+    """
+    with ExitStack() as stack:
+        temporary: dict[Path, Path] = {}
+
+        def beside(path: Path) -> Path:
+            if path not in temporary:
+                temporary[path] = stack.enter_context(replacing(path))
+            return temporary[path]
+
+        yield beside
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line, or several, in one go; the folder is made when it is absent.
+
+    After a line that was cut short the new one starts afresh. Raises OSError when it cannot be
+    written whole: then the file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = f"{line}\n".encode()
+    with path.open("ab+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def fingerprint(path: Path) -> str:
+    """Return 16 hexadecimal digits that change when a large file's content does: a hash of its
+    size, its start and evenly spaced blocks. Training changes every weight, so one block would do.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for block in range(_BLOCKS):
+            file.seek(block * size // _BLOCKS)
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:16]
 
 
 def sweep(folder: Path) -> None:
@@ -220,8 +272,8 @@ def _first_bad_line(path: Path) -> int | None:
 
 
 def _no_text(place: str, error: UnicodeDecodeError, line: int | None) -> FileError:
-    expected = error.encoding.removesuffix("-sig").upper()
-    where = "" if line is None or _is_wide(error.encoding) else f" in line {line}"
+    expected = error.encoding.upper()[:6].rstrip("-")
+    where = "" if line is None or expected != "UTF-8" else f" in line {line}"
     byte = error.object[error.start]
     return FileError(
         f"cannot read {place}: it is not {expected} text (byte 0x{byte:02x}{where})",

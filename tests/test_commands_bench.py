@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from mue_cli.commands import contest
 from mue_cli.data.made_up import WORDS, MadeUpExamples
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
+from mue_cli.experiment import benchmark
 from mue_cli.experiment.run_folder import Run
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.profiling import ceilings
@@ -43,7 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ROWS", {"cpu": 8}),
     ):
         monkeypatch.setattr(ceilings, name, value)
-    monkeypatch.setattr(contest, "SECONDS", 0.0)
+    monkeypatch.setattr(benchmark, "SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_ceilings_are_measured_before_and_after_and_the_better_counts(
     mue, own_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = iter([Ceilings(1e6, 1e3, 1e6), Ceilings(1e5, 1e4, 1e7)])
-    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *about: next(rates))
+    monkeypatch.setattr(benchmark, "measure_ceilings", lambda *about: next(rates))
     found = measured(
         mue("bench", "--run", own_run.folder, "--repeats", 1, "--batch-size", 2, "--json")
     )
@@ -120,7 +120,7 @@ def test_ceilings_are_measured_before_and_after_and_the_better_counts(
 def test_parts_above_the_ceilings_are_pointed_out(
     mue, own_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *about: Ceilings(1e-3, 1e-3, 1e-3))
+    monkeypatch.setattr(benchmark, "measure_ceilings", lambda *about: Ceilings(1e-3, 1e-3, 1e-3))
     answer = mue("bench", "--run", own_run.folder, "--repeats", 1)
     assert answer.code == 0, answer.stderr
     assert (
@@ -271,7 +271,7 @@ def test_without_thresholds_the_hint_names_both_ways(mue, own_run: Run) -> None:
 def test_as_many_samples_are_timed_as_fit_and_no_more_than_the_recipe_times(
     mue, own_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contest, "SECONDS", 1e9)
+    monkeypatch.setattr(benchmark, "SECONDS", 1e9)
     words = (
         "--run",
         own_run.folder,

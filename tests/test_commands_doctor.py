@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mue_cli.commands import doctor as command
+from mue_cli.experiment import environment as command
 from mue_cli.metrics import java
 
 NAMES = ["Python", "torch", "processor", "GPU", "Java", "PTB tokeniser", "METEOR", "SPICE", "disk"]

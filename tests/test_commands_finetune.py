@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mue_cli.commands.workbench import load_readout
+from mue_cli import Experiment
 from mue_cli.errors import CheckpointError, MissingStepError
-from mue_cli.exits.heads import ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
 from mue_cli.model import checkpoint
@@ -26,7 +26,7 @@ def contents(run: Run) -> dict[str, bytes]:
 
 
 def readout(run: Run, method: str):
-    return load_readout(recipes.load(run.recipe), run, method, CPU)
+    return Experiment.open(run=run.folder, device="cpu").exit_head(method)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def pabee_run(mue, tiny_settings: list[str], tmp_path_factory: pytest.TempPathFa
     run = Run(tmp_path_factory.mktemp("runs") / "pabee")
     answer = mue("finetune", *tiny_settings, "--method", "pabee", "--run", run.folder, "--json")
     assert answer.code == 0, answer.stderr
-    assert json.loads(answer.stdout)["readout"] == str(run.readout("pabee"))
+    assert json.loads(answer.stdout)["readout"] == str(run.exit_head("pabee"))
     return run
 
 
@@ -88,7 +88,7 @@ def test_deecap_writes_its_imitation_network_beside_the_checkpoint(
         run.folder,
     )
     assert answer.code == 0, answer.stderr
-    assert isinstance(readout(run, "deecap"), ImitationReadout)
+    assert isinstance(readout(run, "deecap"), ImitationHead)
 
 
 @pytest.mark.parametrize("method", ["static", "calm"])
@@ -142,7 +142,7 @@ def test_training_anew_removes_heads_of_the_former_model(
         ).code
         == 0
     )
-    assert not run.readout("pabee").exists()
+    assert not run.exit_head("pabee").exists()
 
 
 def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: Run) -> None:
@@ -157,7 +157,9 @@ def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: R
     ]
     answer = mue("finetune", "--run", copied_run.folder, *words)
     assert answer.code == 0, answer.stderr
-    assert answer.stdout.startswith(f"{copied_run.readout('deebert')}: best accuracy of the heads ")
+    assert answer.stdout.startswith(
+        f"{copied_run.exit_head('deebert')}: best accuracy of the heads "
+    )
     assert f"next: mue calibrate --run {copied_run.folder} --method deebert" in answer.stderr
     after = contents(copied_run)
     assert {name: after.pop(name) for name in before} == before
@@ -202,8 +204,8 @@ def test_heads_of_a_closed_set_have_a_class_per_answer(mue, copied_answers: Run)
         "--json",
     )
     assert answer.code == 0, answer.stderr
-    assert json.loads(answer.stdout)["readout"] == str(copied_answers.readout("deebert"))
-    assert open_tensors(copied_answers.readout("deebert")).shapes["heads.0.weight"] == (3, 24)
+    assert json.loads(answer.stdout)["readout"] == str(copied_answers.exit_head("deebert"))
+    assert open_tensors(copied_answers.exit_head("deebert")).shapes["heads.0.weight"] == (3, 24)
 
 
 def test_second_stage_without_a_model_names_the_first(mue, tiny_settings, tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_second_stage_is_not_repeated_unasked(mue, copied_run: Run) -> None:
     assert mue(*words).code == 0
     again = mue(*words)
     assert again.code == 2
-    assert f"error: `{copied_run.readout('deebert')}` is there already" in again.stderr
+    assert f"error: `{copied_run.exit_head('deebert')}` is there already" in again.stderr
     assert "hint: --force trains it anew" in again.stderr
     assert mue(*words, "--force").code == 0
     assert len(copied_run.second_log("deebert").read_text().splitlines()) == 1
@@ -253,7 +255,7 @@ def test_second_stage_that_is_finished_is_not_resumed(mue, copied_run: Run) -> N
     before = contents(copied_run)
     again = mue(*words)
     assert again.code == 2
-    assert f"error: `{copied_run.readout('deebert')}` is there already" in again.stderr
+    assert f"error: `{copied_run.exit_head('deebert')}` is there already" in again.stderr
     assert contents(copied_run) == before
 
 
@@ -333,7 +335,8 @@ def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words:
     )
     assert mue("finetune", "--run", copied_run.folder, *words).code == 0
     assert (
-        not copied_run.readout("deebert").exists() and not copied_run.second_log("deebert").exists()
+        not copied_run.exit_head("deebert").exists()
+        and not copied_run.second_log("deebert").exists()
     )
 
 
@@ -364,7 +367,7 @@ def test_a_readout_that_was_not_trained_names_the_command(tiny_run: Run) -> None
 
 
 def test_a_readout_of_another_model_is_refused(copied_answers: Run, pabee_run: Run) -> None:
-    shutil.copy(pabee_run.readout("pabee"), copied_answers.readout("pabee"))
+    shutil.copy(pabee_run.exit_head("pabee"), copied_answers.exit_head("pabee"))
     with pytest.raises(
         CheckpointError, match="the model needs heads for 6 layers, 24 dimensions and 3 classes"
     ):

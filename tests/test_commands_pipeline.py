@@ -10,6 +10,7 @@ from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.recipe import recipe as recipes
 
 
@@ -73,7 +74,7 @@ def test_train_log_has_a_line_per_step_with_a_score_where_it_validated(tiny_run:
 
 
 def test_thresholds_reach_the_target(tiny_run: Run) -> None:
-    found = runs.read_thresholds(tiny_run)
+    found = read_thresholds(tiny_run)
     assert set(found.thresholds) == {"image", "text", "decoder"}
     assert (found.target, found.metric, found.split, found.samples) == (0.2, "CIDEr", "val", 4)
     assert found.achieved >= 0.2
@@ -90,7 +91,7 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
     assert set(records) == {"full", "mue"}
     assert records["full"].costs["expected"] == 0.0
     assert "measured" in records["mue"].costs and "flops" in records["mue"].costs
-    assert records["mue"].settings["thresholds"] == runs.read_thresholds(tiny_run).thresholds
+    assert records["mue"].settings["thresholds"] == read_thresholds(tiny_run).thresholds
 
 
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:

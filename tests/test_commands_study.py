@@ -2,19 +2,19 @@
 
 import json
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import typer
 from small_study import evaluated, of_row, write_study
 
 from mue_cli.commands import study as command
 from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
 from mue_cli.errors import MueError
 from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.record import read_records
 from mue_cli.study.file import load
 from mue_cli.study.plan import RowPlan, plan
+from mue_cli.study.steps import Step
 
 SHORT = """
 name: short
@@ -31,16 +31,15 @@ rows:
 class FakeRunner:
     """Leaves behind what a line would; fails or is interrupted at a line that holds some words."""
 
-    def __init__(self, stops_at: str | None = None, how: int | BaseException = 2) -> None:
-        self.stops_at, self.how, self.lines = stops_at, how, list[str]()
+    def __init__(self, stops_at: str | None = None, how: BaseException | None = None) -> None:
+        self.stops_at, self.how, self.lines = stops_at, how or MueError("stopped"), list[str]()
 
-    def __call__(self, words: Sequence[str]) -> int:
+    def __call__(self, step: Step) -> None:
+        words = step.words
         line = shlex.join(words)
         self.lines.append(line)
         if self.stops_at and self.stops_at in line:
-            if isinstance(self.how, BaseException):
-                raise self.how
-            return self.how
+            raise self.how
         here, method = (
             Run(Path(words[words.index("--run") + 1])),
             words[words.index("--method") + 1],
@@ -57,7 +56,6 @@ class FakeRunner:
                 here.folder.name,
                 of_row(words[words.index("--row") + 1], method=method),
             )
-        return 0
 
 
 @pytest.fixture
@@ -74,27 +72,26 @@ def plans(tmp_path: Path):
 def test_all_lines_run_in_order_and_nothing_is_left(plans) -> None:
     runner, planned = (
         FakeRunner(),
-        [shlex.join(line.words) for row in plans() for line in row.lines],
+        [shlex.join(line.words) for row in plans() for line in row.tasks],
     )
     carry_out(plans(), runner)
     assert runner.lines == planned and len(planned) == 22
-    assert [row.lines for row in plans()] == [()] * 10
+    assert [row.tasks for row in plans()] == [()] * 10
 
 
 def test_first_failure_stops_the_study_and_names_the_row(
     plans, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runner = FakeRunner("calibrate --recipe shapes-caption --run", how=3)
-    with pytest.raises(typer.Exit) as caught:
+    runner = FakeRunner("calibrate --recipe shapes-caption --run")
+    with pytest.raises(MueError, match="stopped"):
         carry_out(plans(), runner)
-    assert caught.value.exit_code == 3
     assert len(runner.lines) == 6
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "the study stopped in row `deebert`, seed 0; the same command goes on there"
 
 
 def test_same_command_goes_on_where_it_failed(plans) -> None:
-    with pytest.raises(typer.Exit):
+    with pytest.raises(MueError):
         carry_out(plans(), FakeRunner("method mue"))
     runner = FakeRunner()
     carry_out(plans(), runner)
@@ -247,7 +244,7 @@ def test_users_mistake_is_a_line_and_a_hint(
 def pretended(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
     """Let the command run lines by pretending, prepared data included."""
     runner = FakeRunner()
-    monkeypatch.setattr(command, "run_line", runner)
+    monkeypatch.setattr(command, "run_step", runner)
     monkeypatch.setattr(command, "_need_data", lambda study: None)
     return runner
 
@@ -268,11 +265,11 @@ def test_command_says_where_the_results_are(
 def test_json_is_one_document_although_the_lines_answer_too(
     mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretended: FakeRunner
 ) -> None:
-    def talkative(words: Sequence[str]) -> int:
-        print("an answer of the line")
-        return pretended(words)
+    def talkative(step: Step) -> None:
+        print("an answer of the step")
+        pretended(step)
 
-    monkeypatch.setattr(command, "run_line", talkative)
+    monkeypatch.setattr(command, "run_step", talkative)
     document = json.loads(
         mue(
             "study",
@@ -322,38 +319,31 @@ def test_other_overrides_than_before_are_refused(
     assert len(pretended.lines) == 3
 
 
-def test_study_runs_the_real_commands_from_start_to_record(
-    mue, tmp_path: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+def test_study_runs_the_real_procedures_from_start_to_record(
+    mue, tmp_path: Path, tiny_settings: list[str]
 ) -> None:
-    answer = mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings)
+    """The lines that a study prints do the same: run by hand elsewhere, they give the same."""
+    run = tmp_path / "run"
+    words = ["study", write_study(tmp_path, SHORT), "--run", run, *tiny_settings]
+    answer = mue(*words)
     assert answer.code == 0, answer.stderr
-    assert [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("$ mue")] == [
-        "finetune",
-        "finetune",
-        "evaluate",
-    ]
-    again = mue("study", write_study(tmp_path, SHORT), "--run", tmp_path / "run", *tiny_settings)
+    lines = [line[2:] for line in answer.stdout.splitlines() if line.startswith("$ mue")]
+    assert [line.split()[1] for line in lines] == ["finetune", "finetune", "evaluate"]
+    again = mue(*words)
     assert "row 1 of 1, seed 0: full, done before" in again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("$ mue")]
 
-    changed = mue(
-        "evaluate",
-        "--method",
-        "full",
-        "--set",
-        "search.beam=1",
-        "--run",
-        tmp_path / "run/study/seed-0/full",
-    )
-    assert changed.code == 0, changed.stderr
-    rows = json.loads(
-        mue(
-            "study",
-            write_study(tmp_path, SHORT),
-            "--run",
-            tmp_path / "run",
-            *tiny_settings,
-            "--json",
-        ).stdout
-    )["rows"]
-    assert [row["record"]["settings"]["search"]["beam"] for row in rows] == [2]
+    for line in lines:
+        by_hand = mue(*shlex.split(line.replace(str(run), str(tmp_path / "by-hand")))[1:])
+        assert by_hand.code == 0, by_hand.stderr
+    ours, theirs = (folder / "study/seed-0/full" for folder in (run, tmp_path / "by-hand"))
+    elsewhere = (theirs / "recipe.yaml").read_text().replace(str(tmp_path / "by-hand"), str(run))
+    assert (ours / "recipe.yaml").read_text() == elsewhere
+    (one,), (other,) = (read_records(folder / "records.jsonl") for folder in (ours, theirs))
+    assert (one.scores, one.settings, one.row) == (other.scores, other.settings, "full")
+    assert one.id != other.id
+
+    others = ["--method", "full", "--set", "search.beam=1", "--run", ours]
+    assert mue("evaluate", *others).code == 0
+    (row,) = json.loads(mue(*words, "--json").stdout)["rows"]
+    assert row["record"]["id"] == one.id

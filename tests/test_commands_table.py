@@ -175,8 +175,6 @@ def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> N
         f"error: `{run.folder / 'modality.npz'}` was measured on the split val, not on test",
         f"hint: run: mue plot modality --run {run.folder} --split test, or leave out --split",
     ]
-    refused = mue("table", 2, "--run", run.folder, "--recipe", "shapes-entailment")
-    assert refused.code == 2 and "is a run of the task caption" in refused.stderr
 
 
 def test_a_table_that_the_paper_does_not_have(mue) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from released_files import golden_config, golden_state, write_fairseq, write_hf
 from test_model_vocabulary import write_fairseq as write_bpe
 
-from mue_cli.experiment.run_folder import Run, read_thresholds
+from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.model import checkpoint
 from mue_cli.model.convert import TIED, carried_shapes
 from mue_cli.model.tokenizer import Tokenizer

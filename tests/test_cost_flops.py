@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
+import method_rows as methods
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from method_rows import mue, static
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,18 +23,16 @@ from mue_cli.cost.flops import (
     flops_reduction,
     full_depth_twin,
     method_reading,
-    model_head,
     patch_grid_side,
     position_bias_macs,
     resnet_macs,
     trace_flops,
 )
-from mue_cli.cost.reading import SOFTMAX_FLOPS_PER_CLASS
-from mue_cli.exits import methods
+from mue_cli.exits.confidence import SOFTMAX_FLOPS
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.heads import ImitationReadout, LayerHeads
-from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
-from mue_cli.exits.observation import LooksAt, Observation
+from mue_cli.exits.heads import ImitationHead, LayerHeads
+from mue_cli.exits.methods import Method, SkippedPolicy, full
+from mue_cli.exits.observation import Observation
 from mue_cli.exits.static import StaticRule
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
@@ -108,7 +108,7 @@ def test_base_size_matches_its_arithmetic_in_giga_macs(
     assert decoder_layer_macs(config, queries=1, keys=9, source=source) / GIGA == pytest.approx(
         decoder_layer, abs=0.00005
     )
-    assert model_head(config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
+    assert method_reading(full(True), config).macs(1) / GIGA == pytest.approx(0.0457, abs=0.00005)
     assert [
         part / 2 / GIGA for part in (counted.decoder, counted.cross_kv, counted.head)
     ] == pytest.approx(decoding, abs=0.005)
@@ -337,7 +337,7 @@ def test_decoder_matches_pytorchs_counter(
         hypotheses,
         num_positions,
     )
-    counted = trace_flops(trace, SMALL, 64, skipped_layers=policy)
+    counted = trace_flops(trace, SMALL, 64, without_rules(policy))
     assert counted.cross_kv + counted.decoder + counted.head == real
 
 
@@ -347,7 +347,8 @@ class Scripted:
 
     layers: tuple[int, ...]
     can_fire: bool = True
-    looks_at: LooksAt = "nothing"
+    score: None = None
+    full_depth_steps: int = 0
 
     def __call__(self, observation: Observation) -> Tensor:
         leaves = observation.layer >= self.layers[(observation.step or 1) - 1]
@@ -398,7 +399,7 @@ def test_generating_a_caption_costs_what_its_trace_says(
 
     caption()  # builds the position tables
     real = counted_flops(caption)
-    counted = trace_flops(traces[-1], SMALL, 64, skipped_layers=policy)
+    counted = trace_flops(traces[-1], SMALL, 64, without_rules(policy))
     assert counted.total == real
     if method.name == "scripted":
         assert traces[-1].decoder_exits == SCRIPT.layers
@@ -413,7 +414,7 @@ def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) ->
     torch.manual_seed(0)
     heads, imitation = (
         LayerHeads(4, SMALL.embed_dim, SMALL.vocab_size),
-        ImitationReadout(4, SMALL.embed_dim),
+        ImitationHead(4, SMALL.embed_dim),
     )
     method = {
         "calm": methods.calm(0.2, True, Decay(1.0, 0.0)),
@@ -439,12 +440,12 @@ def test_what_rules_read_is_charged_to_them(model: OFA, name: str, beam: int) ->
     caption()  # builds the position tables
     real = counted_flops(caption)
     trace = traces[-1]
-    counted = trace_flops(trace, SMALL, 64, reading=method_reading(method, SMALL))
+    counted = trace_flops(trace, SMALL, 64, method)
     asked = sum(
         hyps * min(layer, 3)
         for layer, hyps in zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
     )
-    per_class = 1 if name == "pabee" else SOFTMAX_FLOPS_PER_CLASS
+    per_class = 1 if name == "pabee" else SOFTMAX_FLOPS
     assert counted.total - per_class * SMALL.vocab_size * asked == real
     assert counted.rule > 0
 
@@ -458,20 +459,11 @@ def test_steps_that_are_never_cut_short_cost_no_rule(model: OFA) -> None:
         (mue({"decoder": 0.5}, True, Decay(full_depth_steps=2)), 3 * 6 * SMALL.embed_dim),
         (
             methods.calm(0.5, True, Decay(full_depth_steps=2)),
-            3 * (2 * SMALL.embed_dim * 50 + SOFTMAX_FLOPS_PER_CLASS * 50),
+            3 * (2 * SMALL.embed_dim * 50 + SOFTMAX_FLOPS * 50),
         ),
     ):
-        reading = method_reading(method, SMALL)
-        assert method.unasked_steps == 2
-        counted = trace_flops(
-            trace,
-            SMALL,
-            64,
-            method.asked("states"),
-            reading=reading,
-            unasked_steps=method.unasked_steps,
-        )
-        assert counted.rule == of_one_word
+        assert method.rule("decoder").full_depth_steps == 2
+        assert trace_flops(trace, SMALL, 64, method).rule == of_one_word
 
 
 @pytest.mark.parametrize(
@@ -494,9 +486,7 @@ def test_answering_costs_what_its_trace_says(model: OFA, method: Method) -> None
         )
 
     reply()
-    assert trace_flops(traces[-1], SMALL, 64, reading=model_head(SMALL, 3)).total == counted_flops(
-        reply
-    )
+    assert trace_flops(traces[-1], SMALL, 64, num_classes=3).total == counted_flops(reply)
     assert traces[-1].num_positions == 5
 
 
@@ -529,29 +519,37 @@ def test_of_the_last_layer_a_skipped_word_needs_keys_and_values_alone() -> None:
     assert decoder_flops((1, 4), "project") - decoder_flops((1, 4), "copy") == 2 * 3 * projection
 
 
+def without_rules(policy: SkippedPolicy) -> Method:
+    return Method("full", True, skipped_layers=policy)
+
+
+def similarity_of(*streams: str) -> Method:
+    return mue(dict.fromkeys(streams, 0.5), True, None)
+
+
 def decoder_flops(exits: tuple[int, ...], policy: SkippedPolicy) -> float:
     trace = Trace("a", {"joint": 1}, {"joint": 19}, exits, len(exits), (1,) * len(exits))
-    return trace_flops(trace, SMALL, 64, skipped_layers=policy).decoder
+    return trace_flops(trace, SMALL, 64, without_rules(policy)).decoder
 
 
 def test_rule_costs_six_operations_per_value_and_none_where_nobody_asks() -> None:
     trace = Trace("a", {"image": 2, "text": 3}, {"image": 16, "text": 7}, (1, 4), 2, (5, 3))
     dim = SMALL.embed_dim
     assert trace_flops(trace, SMALL, 64).rule == 0
-    assert trace_flops(trace, SMALL, 64, asked=["image"]).rule == 6 * dim * 16 * 2
+    assert trace_flops(trace, SMALL, 64, similarity_of("image")).rule == 6 * dim * 16 * 2
     # text ran all 3 layers: after the last there is nothing to ask. Decoder: one layer of 5
     # hypotheses, then three of 3.
-    assert trace_flops(trace, SMALL, 64, asked=["text", "decoder"]).rule == 6 * dim * (
+    assert trace_flops(trace, SMALL, 64, similarity_of("text", "decoder")).rule == 6 * dim * (
         7 * 2 + 5 * 1 + 3 * 3
     )
-    assert trace_flops(trace, SMALL, 64, asked=["joint"]).rule == 0
+    assert trace_flops(trace, SMALL, 64, similarity_of("joint")).rule == 0
 
 
 def test_reduction_is_against_the_same_words_at_full_depth() -> None:
     trace = Trace("a", {"image": 1, "text": 2}, {"image": 16, "text": 7}, (1, 2, 1), 2, (2, 2, 2))
     twin = full_depth_twin(trace, SMALL)
     assert (twin.encoder_exits, twin.decoder_exits) == ({"image": 3, "text": 3}, (4, 4, 4))
-    result = flops_reduction([trace], SMALL, 64, asked=["image", "text", "decoder"])
+    result = flops_reduction([trace], SMALL, 64, similarity_of("image", "text", "decoder"))
     assert result.full == trace_flops(twin, SMALL, 64)
     assert result.reduction == pytest.approx(1 - result.mean.total / result.full.total)
     assert 0 < result.reduction < 1
@@ -564,7 +562,7 @@ def test_mean_is_over_samples() -> None:
     long = Trace("b", {"joint": 3}, {"joint": 20}, (4, 4), 2, (1, 1))
     mean = flops_reduction([short, long], SMALL, 64).mean
     assert mean.encoder == pytest.approx(2 * 2 * encoder_layer_macs(SMALL, 20))
-    assert mean.head == pytest.approx(1.5 * 2 * model_head(SMALL).macs(1))
+    assert mean.head == pytest.approx(1.5 * 2 * method_reading(full(True), SMALL).macs(1))
 
 
 def test_no_traces_no_reduction() -> None:
@@ -589,5 +587,5 @@ def test_exits_never_cost_more_than_full_depth_without_the_rule(
     trace = Trace(
         "a", {"image": image, "text": text}, {"image": 16, "text": 7}, exits, len(exits), hypotheses
     )
-    result = flops_reduction([trace], SMALL, 64, skipped_layers=policy)
+    result = flops_reduction([trace], SMALL, 64, without_rules(policy))
     assert -1e-12 <= result.reduction < 1

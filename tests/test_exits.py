@@ -1,18 +1,20 @@
 """Rules: hand-worked numbers for Eq. 7-11."""
 
 import math
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
+from method_rows import mue, similarity_rule, static
 
+from mue_cli.data.tasks import CAPTION, ENTAILMENT
+from mue_cli.exits.catalogue import CATALOGUE, MUE
 from mue_cli.exits.decay import Decay, decayed_threshold
-from mue_cli.exits.methods import SkippedPolicy, full, mue, static
+from mue_cli.exits.methods import SkippedPolicy, full
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import similarity, similarity_rule
+from mue_cli.exits.similarity import similarity
 from mue_cli.exits.static import NeverRule, StaticRule
-from mue_cli.experiment import build
+from mue_cli.experiment.methods import make_method
 from mue_cli.recipe.recipe import ExitsSection, Recipe, SkippedLayers
 
 
@@ -96,11 +98,10 @@ def test_only_the_decoder_of_mue_decays():
 def test_the_recipe_says_what_becomes_of_skipped_layers(policy):
     recipe = Recipe("mine", "caption", exits=ExitsSection(skipped_layers=policy))
     for name in ("static", "mue"):
-        assert build.method(recipe, name, {"decoder": 1}).skipped_layers == policy
-    assert (
-        build.method(replace(recipe, task="entailment"), "mue", {"decoder": 1}).skipped_layers
-        == "project"
-    )
+        assert (
+            make_method(recipe, CAPTION, CATALOGUE[name], {"decoder": 1}).skipped_layers == policy
+        )
+    assert make_method(recipe, ENTAILMENT, MUE, {"decoder": 1}).skipped_layers == "project"
 
 
 def test_recipes_and_methods_know_the_same_policies_for_skipped_layers():

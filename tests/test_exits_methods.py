@@ -3,19 +3,20 @@
 import math
 from dataclasses import replace
 
+import method_rows as methods
 import pytest
 import torch
+from method_rows import confidence_rule, entropy_rule, margin_rule, patience_rule
 from small_ofa import pad, small_inputs, small_model
 from torch import Tensor
 
-from mue_cli.exits import methods
-from mue_cli.exits.confidence import confidence, confidence_rule, margin, margin_rule
+from mue_cli.exits.confidence import confidence, margin
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.entropy import certainty, entropy_rule
-from mue_cli.exits.heads import Head, ImitationReadout, LayerHeads, SharedHead
+from mue_cli.exits.entropy import certainty
+from mue_cli.exits.heads import ImitationHead, LayerHeads, ModelHead, SharedHead
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.patience import PatienceRule
+from mue_cli.exits.threshold import ThresholdRule
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
@@ -84,7 +85,7 @@ def answers_of(*layers: list[int]) -> list[Tensor]:
     return [torch.nn.functional.one_hot(torch.tensor([layer]), 4).float() for layer in layers]
 
 
-def leaves_at(rule: PatienceRule, layers: list[Tensor]) -> int | None:
+def leaves_at(rule: ThresholdRule, layers: list[Tensor]) -> int | None:
     memory: dict[str, Tensor] = {}
     for number, logits in enumerate(layers, start=1):
         if rule(seen(logits, number, memory)).item():
@@ -95,18 +96,18 @@ def leaves_at(rule: PatienceRule, layers: list[Tensor]) -> int | None:
 def test_patience_counts_layers_that_agree_with_the_one_before():
     """Answers 2 1 1 1 3: the count is 0 0 1 2 0."""
     layers = answers_of([2], [1], [1], [1], [3])
-    assert leaves_at(PatienceRule(1), layers) == 3
-    assert leaves_at(PatienceRule(2), layers) == 4
-    assert leaves_at(PatienceRule(3), layers) is None
+    assert leaves_at(patience_rule(1), layers) == 3
+    assert leaves_at(patience_rule(2), layers) == 4
+    assert leaves_at(patience_rule(3), layers) is None
 
 
 def test_patience_starts_again_when_the_answer_changes():
-    assert leaves_at(PatienceRule(2), answers_of([1], [1], [2], [2], [2])) == 5
+    assert leaves_at(patience_rule(2), answers_of([1], [1], [2], [2], [2])) == 5
 
 
 def test_patience_waits_for_all_hypotheses():
     layers = answers_of([1, 2], [1, 3], [1, 3])
-    assert leaves_at(PatienceRule(1), layers) == 3
+    assert leaves_at(patience_rule(1), layers) == 3
 
 
 def test_rule_that_wants_logits_of_a_stream_without_a_readout_is_an_error():
@@ -114,7 +115,9 @@ def test_rule_that_wants_logits_of_a_stream_without_a_readout_is_an_error():
         entropy_rule(0.5)(Observation(1, ANYTHING, ANYTHING))
 
 
-HEAD = Head(norm=lambda states: states / 2, project=lambda states: states @ torch.eye(3)[:, :2])
+HEAD = ModelHead(
+    norm=lambda states: states / 2, project=lambda states: states @ torch.eye(3)[:, :2]
+)
 
 
 def test_layer_heads_read_every_row_with_the_head_of_its_layer_and_the_last_with_the_models_own():
@@ -133,7 +136,7 @@ def test_imitation_adds_what_deeper_layers_would_say():
     """Gate at one half: seen + sum of tanh(map(seen)); three layers, so layer 1 imitates two, layer
     2 one, layer 3 none.
     """
-    imitation = ImitationReadout(num_layers=3, embed_dim=3)
+    imitation = ImitationHead(num_layers=3, embed_dim=3)
     with torch.no_grad():
         imitation.gate.weight.zero_()
         for layer, size in zip(imitation.maps, (1.0, 2.0), strict=True):
@@ -152,14 +155,14 @@ def test_readouts_say_what_they_cost():
     and the gate, 9 each.
     """
     assert SharedHead().macs(1, 3, 2) == LayerHeads(3, 3, 2).macs(1, 3, 2) == 6
-    imitation = ImitationReadout(3, 3)
+    imitation = ImitationHead(3, 3)
     assert [imitation.macs(layer, 3, 2) for layer in (1, 2, 3)] == [6 + 27, 6 + 18, 6]
 
 
-def readouts(model: OFA, num_classes: int) -> tuple[LayerHeads, ImitationReadout]:
+def readouts(model: OFA, num_classes: int) -> tuple[LayerHeads, ImitationHead]:
     """Random readouts: nothing like the model's own head."""
     layers, dim = model.config.num_decoder_layers, model.config.embed_dim
-    return LayerHeads(layers, dim, num_classes), ImitationReadout(layers, dim)
+    return LayerHeads(layers, dim, num_classes), ImitationHead(layers, dim)
 
 
 def all_methods(model: OFA, threshold: float, patience: float, num_classes: int) -> list[Method]:

@@ -27,7 +27,7 @@ def test_saturation_draws_the_mean_and_the_band_of_each_stream():
         image.get_title() == "image (11 samples)"
         and decoder.get_title() == "decoder (2 decoding steps)"
     )
-    assert "recipe: shapes-caption." in texts(image.figure)
+    assert "test, no exits." in texts(image.figure)
 
 
 def test_saturation_shows_thresholds_that_can_fire():

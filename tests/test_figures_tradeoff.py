@@ -10,6 +10,7 @@ from PIL import Image
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.curves import Search
 from mue_cli.reports.entries import Entry
+from mue_cli.reports.figures.reductions import reductions_figure
 from mue_cli.reports.figures.tradeoff import tradeoff, tradeoff_figure
 from mue_cli.reports.record import Record
 
@@ -47,7 +48,9 @@ def entry(row, score, expected, full_score=400.0, seed=0, swept=False, **rest):
     return Entry(
         row,
         seed,
-        dataclasses.replace(record(row, score, expected, **rest), point=point),
+        dataclasses.replace(
+            record(row.split("-")[0], score, expected, **rest), point=point, row=row
+        ),
         full_score,
     )
 
@@ -105,30 +108,34 @@ def study(seeds=(0, 1, 2)):
 
 
 def test_other_data_than_the_papers_is_drawn_relative_to_each_full_model():
-    scores, costs = tradeoff_figure(ENTRIES).axes
+    scores, paper = tradeoff_figure(ENTRIES, paper=True).axes
     drawn = lines(scores)
     assert drawn["full"] == [[0.0, 100.0]]
     assert drawn["MuE"] == [[41.0, pytest.approx(97.5)]]
-    assert drawn["MuE (paper)"] == [[pytest.approx(40.2), pytest.approx(100 * 137.0 / 146.7)]]
-    assert "OFA-Base (paper)" not in drawn
+    published = [[pytest.approx(40.2), pytest.approx(100 * 137.0 / 146.7)]]
+    assert lines(paper)["MuE (paper)"] == published
     assert scores.get_ylabel() == "CIDEr (% of the full model's)"
-    assert "COCO (Karpathy test), other data and another model" in texts(scores.figure).replace(
-        "\u00a0", " "
-    )
-    assert lines(costs)["MuE flops"] == [[41.0, 36.0]] and lines(costs)["MuE measured"] == [
-        [41.0, pytest.approx(28.0)]
-    ]
+    title = paper.get_title().replace("\u00a0", " ")
+    assert title == "MuE, CVPR 2023, Table 1: COCO (Karpathy test)\nOFA-Base, 146.7 = 100 %"
+
+
+def test_the_papers_points_are_left_out_unless_they_are_wanted():
+    (scores,) = tradeoff_figure(ENTRIES).axes
+    assert not any("paper" in name for name in lines(scores))
+
+
+def test_a_metric_that_the_paper_does_not_have_is_drawn_alone():
+    entries = [entry("full", 70.0, 0.0, 70.0, metric="exact match")]
+    (scores,) = tradeoff_figure(entries, paper=True).axes
+    assert scores.get_ylabel() == "exact match (% of the full model's)"
 
 
 def test_the_papers_data_is_drawn_as_it_is():
     entries = [entry("mue", 88.0, 0.46, dataset="snli-ve", task="entailment", metric="accuracy")]
-    (scores,) = tradeoff_figure(entries).axes
-    drawn = lines(scores)
-    assert (
-        drawn["MuE"] == [[46.0, 88.0]]
-        and drawn["MuE (paper)"] == [[50.0, 88.5]]
-        and drawn["OFA-Base (paper)"] == [[0.0, 89.2]]
-    )
+    scores, paper = tradeoff_figure(entries, paper=True).axes
+    assert lines(scores)["MuE"] == [[46.0, 88.0]]
+    assert lines(paper)["MuE (paper)"] == [[50.0, 88.5]]
+    assert lines(paper)["OFA-Base (paper)"] == [[0.0, 89.2]]
     assert scores.get_ylabel() == "accuracy (%)"
 
 
@@ -244,10 +251,10 @@ def test_seeds_are_averaged_each_relative_to_its_own_full_model():
         "|": [[40.0, pytest.approx(85.0)], [44.0, pytest.approx(85.0)]],
         "_": [[pytest.approx(42.0), 80.0], [pytest.approx(42.0), 90.0]],
     }
-    assert "2 seeds" in texts(scores.figure) and "lowest to highest seed" in texts(scores.figure)
+    assert "500 samples, 2 seeds. Bars: range of the seeds." in texts(scores.figure)
 
 
-def test_the_band_reaches_from_the_lowest_seed_to_the_highest_and_every_seeds_points_are_drawn():
+def test_the_band_reaches_from_the_lowest_seed_to_the_highest_and_no_points_crowd_it():
     sweep = [
         entry("calm", y, e, swept=True, seed=seed)
         for seed, y in ((0, 300.0), (1, 380.0))
@@ -262,13 +269,10 @@ def test_the_band_reaches_from_the_lowest_seed_to_the_highest_and_every_seeds_po
     assert (band[:, 1].min(), band[:, 1].max()) == (75.0, 95.0)
     line = lines(scores)["CALM line"]
     assert (line[0], line[-1]) == ([10.0, pytest.approx(85.0)], [30.0, pytest.approx(85.0)])
-    assert lines(scores)["CALM swept"] == [[10.0, 75.0], [10.0, 95.0], [30.0, 75.0], [30.0, 95.0]]
-    found = texts(scores.figure)
-    assert (
-        "Line: a method's own threshold swept, the mean of the seeds at each reduction that all of them reach"
-        in found
+    assert "CALM swept" not in lines(scores)
+    assert "Line: threshold swept; marker: calibrated setting; band, bars: range" in texts(
+        scores.figure
     )
-    assert "band: lowest to highest seed; small markers: every seed's points." in found
 
 
 def test_seeds_without_a_common_reduction_are_points_with_a_name():
@@ -284,25 +288,17 @@ def test_seeds_without_a_common_reduction_are_points_with_a_name():
     assert "CALM" in [text.get_text() for text in scores.texts]
 
 
-def test_the_caption_says_that_spread_is_no_standard_deviation():
-    found = texts(tradeoff_figure(study()))
-    assert (
-        "Large marker: the setting that was calibrated, mean of the seeds; bars: lowest to highest seed."
-        in found
-    )
-    assert "Tables give the standard deviation instead." in found
-    assert "Tables" not in texts(tradeoff_figure(ENTRIES))
-
-
-def test_the_caption_says_that_a_curve_of_mue_is_a_search():
-    clause = "MuE, which has several thresholds: the best found on val for each reduction"
-    assert clause in texts(tradeoff_figure(study()))
-    calm = [entry("calm", y, e, swept=True) for y, e in ((390.0, 0.1), (380.0, 0.2))]
-    found = texts(tradeoff_figure([*ENTRIES, *calm]))
-    assert (
-        "Line: a method's own threshold swept; small markers: its points." in found
-        and "which has several" not in found
-    )
+def test_no_caption_is_longer_than_two_lines():
+    search = Search("mue", "val", 2000, 500.0, [(0.4, 450.0)] * 16)
+    for figure in (
+        tradeoff_figure(study()),
+        tradeoff_figure(study((0,))),
+        tradeoff_figure(ENTRIES, [search]),
+        tradeoff_figure(study(), paper=True),
+        reductions_figure(study()),
+    ):
+        (caption,) = figure.texts
+        assert caption.get_text().count("\n") <= 1
 
 
 def test_a_seed_without_a_full_model_is_left_out_and_the_caption_says_so():
@@ -314,8 +310,8 @@ def test_a_seed_without_a_full_model_is_left_out_and_the_caption_says_so():
         ]
     )
     assert lines(figure.axes[0])["MuE"] == [[41.0, pytest.approx(97.5)]]
-    assert "Left out, because `full` was not evaluated: seeds 1, 2." in texts(figure)
-    assert "Left out" not in texts(tradeoff_figure(ENTRIES))
+    assert "Without seeds 1, 2, where `full` was not evaluated." in texts(figure)
+    assert "Without" not in texts(tradeoff_figure(ENTRIES))
 
 
 def test_on_the_papers_data_no_seed_needs_a_full_model():
@@ -334,7 +330,7 @@ def test_on_the_papers_data_no_seed_needs_a_full_model():
         entry("full", 90.0, 0.0, 90.0, 1, dataset="snli-ve", task="entailment", metric="accuracy")
     )
     figure = tradeoff_figure(entries)
-    assert "MuE" in lines(figure.axes[0]) and "Left out" not in texts(figure)
+    assert "MuE" in lines(figure.axes[0]) and "Without" not in texts(figure)
 
 
 def test_bootstrap_intervals_are_not_mixed_with_the_spread_of_seeds():
@@ -343,12 +339,11 @@ def test_bootstrap_intervals_are_not_mixed_with_the_spread_of_seeds():
     assert not any(line.get_marker() == "_" for line in figure.axes[0].get_lines())
 
 
-def test_rows_for_a_table_alone_are_not_drawn_and_the_oracle_is_a_dashed_line_without_costs():
-    scores, costs = tradeoff_figure(study()).axes
+def test_rows_for_a_table_alone_are_not_drawn_and_the_oracle_is_a_dashed_line():
+    (scores,) = tradeoff_figure(study()).axes
     assert not any("joint" in name or "last" in name for name in lines(scores))
     (oracle,) = [line for line in scores.get_lines() if line.get_label().startswith("oracle")]
     assert oracle.get_linestyle() == "--" and oracle.get_linewidth() < 1
-    assert not any("oracle" in name for name in lines(costs))
     assert "oracle" in texts(scores.figure)
 
 
@@ -378,16 +373,10 @@ def test_names_in_a_study_do_not_overlap_and_stay_inside_the_figure():
         )
 
 
-def test_a_curve_that_falls_to_nothing_is_cut_off_and_the_caption_says_where():
+def test_a_curve_that_falls_to_nothing_is_cut_off():
     sweep = [entry("calm", y, e, swept=True) for y, e in ((390.0, 0.1), (5.0, 0.5))]
-    scores, _ = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
-    bottom = scores.get_ylim()[0]
-    assert 40.0 < bottom < 100 * 102.1 / 146.7
-    assert (
-        f"Below {bottom:.0f} the figure is cut off; \u2193 gives the score of a point there."
-        in texts(scores.figure)
-    )
-    assert "cut off" not in texts(tradeoff_figure(ENTRIES))
+    (scores,) = tradeoff_figure([*ENTRIES, *sweep, entry("calm", 380.0, 0.2)]).axes
+    assert 90.0 < scores.get_ylim()[0] < 95.0
 
 
 def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their_differences_show():
@@ -399,55 +388,10 @@ def test_a_point_far_below_the_methods_is_an_arrow_with_its_number_so_that_their
     bottom, top = scores.get_ylim()
     assert bottom == pytest.approx(97.0) and top < 104.0
     names = [text.get_text() for text in scores.texts]
-    assert (
-        "small \u2193 85.0" in names and "DeeBERT (paper) \u2193 69.6" in names and "CALM" in names
-    )
-    (x, y), (paper_x, paper_y) = (
-        lines(scores)["small below"][0],
-        lines(scores)["DeeBERT (paper) below"][0],
-    )
-    assert (x, paper_x) == (33.0, pytest.approx(15.5)) and bottom < paper_y < y < bottom + 0.3 * (
-        top - bottom
-    )
-    assert "Below 97 the figure is cut off; \u2193 gives the score of a point there." in texts(
-        scores.figure
-    )
-
-
-def test_the_names_of_points_below_the_figure_stand_beside_them_though_faint_points_are_there():
-    found = study()
-    low = [
-        entry("static", 0.955 * e.full_score, 0.2 + 0.01 * n, e.full_score, e.seed, swept=True)
-        for n, e in enumerate(found)
-        if e.swept
-    ]
-    close = [
-        dataclasses.replace(
-            e,
-            record=dataclasses.replace(
-                e.record, scores={"CIDEr": (0.99 + e.seed / 200) * e.full_score}
-            ),
-        )
-        for e in found
-    ]
-    scores = tradeoff_figure([*(e for e in close if not e.swept and e.row != "small"), *low]).axes[
-        0
-    ]
-    names = {
-        text.get_text().split(" \u2193")[0]: text
-        for text in scores.texts
-        if "\u2193" in text.get_text()
-    }
-    marks = {
-        name.removesuffix(" below"): points[0]
-        for name, points in lines(scores).items()
-        if name.endswith(" below")
-    }
-    assert set(names) == set(marks) and len(marks) >= 3
-    for name, (x, y) in marks.items():
-        _, up = scores.transData.transform((x, y))
-        box = names[name].get_window_extent()
-        assert box.y0 < up < box.y1, f"{name} is not on a level with its marker"
+    assert "small \u2193 85.0" in names and "CALM" in names
+    (x, y) = lines(scores)["small below"][0]
+    assert x == 33.0 and bottom < y < bottom + 0.3 * (top - bottom)
+    assert "\u2193: score of a point below the axis." in texts(scores.figure)
 
 
 def test_an_oracle_has_no_interval_of_its_score():
@@ -466,11 +410,35 @@ def test_an_oracle_is_a_line_across_the_figure_and_no_bound():
         and line.get_linestyle() == "--"
     )
     assert "oracle (same answers)" in [text.get_text() for text in scores.texts]
-    expected = "Dashed: oracle (same answers), the exits that save most and leave every answer as it is; no rule can know them."
-    assert expected in texts(scores.figure) and "bound" not in texts(scores.figure)
+    assert "Dashed: oracle, every answer unchanged." in texts(scores.figure)
 
 
 def test_rows_of_unequally_many_seeds_are_counted_in_the_caption():
     assert "500 samples, 1 to 2 seeds." in texts(
         tradeoff_figure([*ENTRIES, entry("full", 400.0, 0.0, seed=1)])
     )
+
+
+def test_every_methods_three_reductions_stand_in_its_row():
+    (axes,) = reductions_figure(ENTRIES).axes
+    drawn = lines(axes)
+    assert drawn["MuE expected"] == [[41.0, 0.0]]
+    assert drawn["MuE flops"] == [[36.0, 0.0]]
+    assert drawn["MuE measured"] == [[pytest.approx(28.0), 0.0]]
+    assert not any(name.startswith("full") for name in drawn)
+
+
+def test_rows_of_reductions_are_in_the_studys_order_without_analyses_and_ablations():
+    (axes,) = reductions_figure(study()).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["small", "static", "DeeBERT", "PABEE", "DeeCap", "CALM", "MuE"]
+
+
+def test_a_reduction_that_was_not_measured_is_left_out():
+    (axes,) = reductions_figure([entry("mue", 1.0, 0.4, flops=0.3)]).axes
+    assert "MuE flops" in lines(axes) and "MuE measured" not in lines(axes)
+
+
+def test_reductions_without_a_method_that_exits_are_refused():
+    with pytest.raises(MissingStepError, match="no record of a method that exits"):
+        reductions_figure([ENTRIES[0]])

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mue_cli.errors import FileError
-from mue_cli.files import decode, open_text, read_bytes, read_text, replacing, sweep, write_text
+from mue_cli.files import (
+    append,
+    decode,
+    fingerprint,
+    open_text,
+    read_bytes,
+    read_text,
+    replacing,
+    staged,
+    sweep,
+    write_text,
+)
 
 TEXT = "größe: 3\nname: 犬\n"
 
@@ -127,3 +138,64 @@ def test_sweep_removes_files_of_ended_processes_only(tmp_path: Path) -> None:
         assert not dead.exists()
         assert living.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt", "kept.pt"]
+
+
+def test_staged_files_take_their_places_together(tmp_path: Path) -> None:
+    places = [tmp_path / "a.txt", tmp_path / "deep" / "b.txt"]
+    with staged() as beside:
+        for path in places:
+            beside(path).write_text("new")
+            assert beside(path) == beside(path)
+        assert not any(path.exists() for path in places)
+    assert [path.read_text() for path in places] == ["new", "new"]
+    assert not list(tmp_path.glob("**/.mue-part-*"))
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_staged_files_leave_no_trace_when_stopped(
+    tmp_path: Path, stop: type[BaseException]
+) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(stop), staged() as beside:
+        beside(tmp_path / "a.txt").write_text("new")
+        beside(tmp_path / "b.txt").write_text("new")
+        raise stop
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_line_after_a_torn_one_starts_afresh(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "log.jsonl"
+    append(path, "1")
+    path.write_text(path.read_text() + "to")
+    append(path, "2")
+    append(path, "3")
+    assert path.read_text() == "1\nto\n2\n3\n"
+
+
+def test_line_that_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of file sizes are Unix's")
+    path = tmp_path / "log.jsonl"
+    append(path, "1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            append(path, "2" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "1\n"
+
+
+def test_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
+    content = bytearray(os.urandom(3_000_000))
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "b").write_bytes(content)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    (tmp_path / "b").write_bytes(content + b"x")
+    content[5] ^= 1
+    (tmp_path / "c").write_bytes(content)
+    marks = {fingerprint(tmp_path / name) for name in "abc"}
+    assert len(marks) == 3 and all(len(mark) == 16 for mark in marks)
+    (tmp_path / "empty").touch()
+    assert fingerprint(tmp_path / "empty")

@@ -14,10 +14,11 @@ import pytest
 import reference_way
 import torch
 import twins
+from method_rows import mue, static
 from small_ofa import pad, small_inputs, small_model
 
 from mue_cli.exits.decay import Decay, decayed_threshold
-from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
+from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.similarity import similarity
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode

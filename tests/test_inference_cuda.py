@@ -4,10 +4,11 @@ the others say, and the folded trunk is the trunk.
 
 import pytest
 import torch
+from method_rows import mue
 from small_ofa import small_inputs, small_model
 
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.methods import full, mue
+from mue_cli.exits.methods import full
 from mue_cli.inference.cuda.recorder import CudaProgram, Recorder
 from mue_cli.inference.cuda.trunk import with_folded_trunk
 from mue_cli.inference.encode import encode

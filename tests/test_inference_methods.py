@@ -6,14 +6,14 @@ import math
 import random
 from collections.abc import Callable
 
+import method_rows as methods
 import pytest
 import torch
 import twins
 from small_ofa import pad, small_inputs, small_model
 
-from mue_cli.exits import methods
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.heads import Head, ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationHead, LayerHeads, ModelHead
 from mue_cli.exits.methods import Method
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
@@ -59,7 +59,7 @@ def drawn(
     """Return a method with a random readout and threshold, and its judge."""
     config = model.config
     heads = LayerHeads(config.num_decoder_layers, config.embed_dim, config.vocab_size).double()
-    imitation = ImitationReadout(config.num_decoder_layers, config.embed_dim).double()
+    imitation = ImitationHead(config.num_decoder_layers, config.embed_dim).double()
     threshold, patience = rng.uniform(0.1, 0.5), rng.choice((1, 1, 2))
     found: dict[str, Callable[[], tuple[Method, twins.Judge, float, Decay | None]]] = {
         "deebert": lambda: (
@@ -90,12 +90,12 @@ def test_random_cases_do_what_the_slow_twin_does(monkeypatch, name: str) -> None
         method, judge, threshold, decay = drawn(name, model, rng)
         tables = PositionTables(model)
         encoded = encode(model, tables, method, images, pad(texts))
-        head = Head(model.decoder.layer_norm, model.decoder.output_projection)
+        head = ModelHead(model.decoder.layer_norm, model.decoder.output_projection)
 
         def read(
-            state: torch.Tensor, layer: int, method: Method = method, head: Head = head
+            state: torch.Tensor, layer: int, method: Method = method, head: ModelHead = head
         ) -> torch.Tensor:
-            return method.readout(state[None, None], [layer], head)[0, 0]
+            return method.head(state[None, None], [layer], head)[0, 0]
 
         for row, result in enumerate(generate(model, tables, method, encoded, search)):
             hidden, layout, _ = twins.encode(model, images[row], texts[row], {}, False)

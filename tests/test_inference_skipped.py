@@ -7,10 +7,11 @@ from typing import get_args
 
 import pytest
 import torch
+from method_rows import mue
 from small_ofa import pad, small_inputs, small_model
 from torch import Tensor
 
-from mue_cli.exits.methods import Method, SkippedPolicy, full, mue
+from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.observation import Observation
 from mue_cli.inference import decode, skipped
 from mue_cli.inference.attention import attend_to_parts

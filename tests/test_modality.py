@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from method_rows import static
 
-from mue_cli.commands.options import experiment
-from mue_cli.commands.workbench import Workbench, after_training
+from mue_cli import Experiment
 from mue_cli.evaluation import exit_grid as modality
-from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, predict, quick_score
-from mue_cli.exits.methods import full, static
+from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, predict
+from mue_cli.evaluation.score import quick_score
+from mue_cli.exits.methods import full
 from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.reports.exit_grid import ExitGrid
@@ -29,17 +30,16 @@ def own_run(tiny_run: Run, tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def workbench(tiny_run: Run) -> Workbench:
-    """Return the objects of the tiny run."""
-    here = experiment(None, None, tiny_run.folder)
-    return after_training(here.recipe, here.run, "cpu")
+def opened(tiny_run: Run) -> Experiment:
+    """Return the tiny run, opened."""
+    return Experiment.open(run=tiny_run.folder, device="cpu")
 
 
 def static_twin(
-    workbench: Workbench, num_layers: int, num_decoder_layers: int
+    opened: Experiment, num_layers: int, num_decoder_layers: int
 ) -> Mapping[modality.Pair, list[Prediction]]:
     """Return every pair's predictions the slow way: each pair is an evaluation of its own."""
-    subject, batches = workbench.trained_subject(), workbench.split("test", 6, batch_size=4)
+    subject, batches = opened.predictor, opened.batches("test", 6, batch_size=4)
     found = {}
     for image, text in itertools.product(range(1, num_layers + 1), repeat=2):
         method = static(
@@ -49,29 +49,29 @@ def static_twin(
     return found
 
 
-def test_every_pair_predicts_and_scores_what_static_does(workbench: Workbench) -> None:
-    subject = workbench.trained_subject()
-    batches = workbench.split("test", 6, batch_size=4)
+def test_every_pair_predicts_and_scores_what_static_does(opened: Experiment) -> None:
+    subject = opened.predictor
+    batches = opened.batches("test", 6, batch_size=4)
     num_layers = subject.model.config.num_encoder_layers
     seen: list[tuple[Prediction, ...]] = []
     counted: list[int] = []
-    score = quick_score(workbench.task, batches)
+    score = quick_score(opened.task, batches)
 
     def keeping(predictions: Sequence[Prediction]) -> float:
         seen.append(tuple(predictions))
         return score(predictions)
 
     scores = modality.score_pairs(subject, batches, keeping, counted.append)
-    twin = static_twin(workbench, num_layers, subject.model.config.num_decoder_layers)
+    twin = static_twin(opened, num_layers, subject.model.config.num_decoder_layers)
     assert scores.shape == (num_layers, num_layers)
     assert [list(predictions) for predictions in seen] == list(twin.values())
     assert scores.ravel().tolist() == [score(predictions) for predictions in twin.values()]
     assert counted[-1] == 6 * num_layers**2 and counted == sorted(counted)
 
 
-def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(workbench: Workbench) -> None:
-    subject, method = workbench.trained_subject(), full(decompose=True)
-    batch = next(iter(workbench.split("test", 4)))
+def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(opened: Experiment) -> None:
+    subject, method = opened.predictor, full(decompose=True)
+    batch = next(iter(opened.batches("test", 4)))
     cached = CachedDepths(
         subject.model, method, lambda probes: encode_batch(subject, method, batch, probes)
     )
@@ -84,12 +84,12 @@ def test_pairs_differ_so_that_a_mixed_up_pair_would_be_seen(workbench: Workbench
     assert len({array.tobytes() for array in hidden.values()}) == len(hidden)
 
 
-def test_two_halves_of_a_batch_predict_what_the_whole_does(workbench: Workbench) -> None:
+def test_two_halves_of_a_batch_predict_what_the_whole_does(opened: Experiment) -> None:
     subject, method = (
-        workbench.trained_subject(),
+        opened.predictor,
         static({"image": 2, "text": 1, "decoder": 3}, decompose=True),
     )
-    batches = workbench.split("test", 4)
+    batches = opened.batches("test", 4)
     halves = [
         p
         for batch in batches

@@ -2,6 +2,7 @@
 
 import itertools
 
+import method_rows as methods
 import pytest
 import torch
 from small_ofa import Letters, small_batch, small_model
@@ -9,17 +10,16 @@ from small_ofa import Letters, small_batch, small_model
 from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.data.tasks import CAPTION, ENTAILMENT, Task
 from mue_cli.evaluation.oracle import find_oracle
-from mue_cli.evaluation.predict import Subject, predict_batch
-from mue_cli.exits import methods
+from mue_cli.evaluation.predict import Predictor, predict_batch
 from mue_cli.inference.positions import PositionTables
 from mue_cli.recipe.recipe import SearchSection
 
 LAYERS = 3
 
 
-def subject(seed: int, task: Task) -> Subject:
+def subject(seed: int, task: Task) -> Predictor:
     model = small_model(seed, num_encoder_layers=LAYERS, num_decoder_layers=LAYERS)
-    return Subject(
+    return Predictor(
         model,
         Letters(),
         task,
@@ -77,7 +77,7 @@ def test_greedy_captions_keep_every_word_at_the_oracles_exits() -> None:
     """
 
     class Scripted:
-        can_fire, looks_at = True, "nothing"
+        can_fire, score, full_depth_steps = True, None, 0
 
         def __init__(self, layers: tuple[int, ...]) -> None:
             self.layers = layers

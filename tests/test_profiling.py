@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from method_rows import mue, static
 from small_ofa import pad, small_inputs, small_model
 
 from mue_cli.cost.flops import trace_flops
 from mue_cli.cost.traffic import ValueSizes, resnet_weights, trace_traffic
-from mue_cli.exits.methods import Method, SkippedPolicy, full, mue, static
+from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.cpu.backend import packed
 from mue_cli.inference.encode import encode
@@ -38,7 +39,7 @@ class Clock:
         self.now += seconds
 
 
-class Subject:
+class Predictor:
     """A small model that captions one random picture."""
 
     def __init__(self, seed: int = 0) -> None:
@@ -72,8 +73,8 @@ METHODS = {
 }
 
 
-def watched_run(name: str) -> tuple[Subject, Watched]:
-    subject = Subject()
+def watched_run(name: str) -> tuple[Predictor, Watched]:
+    subject = Predictor()
     return subject, watch(subject.model, METHODS[name], subject.run, Stopwatch())
 
 
@@ -122,7 +123,7 @@ def test_the_device_is_waited_for_at_both_ends_of_a_part() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_parts_are_not_negative_and_with_the_rest_are_the_whole(name: str) -> None:
     clock = Clock()
-    subject = Subject()
+    subject = Predictor()
     ticking = Stopwatch(clock=lambda: clock.pass_by(1.0) or clock.now)
     before = clock.now
     seen = watch(subject.model, METHODS[name], subject.run, ticking)
@@ -149,7 +150,7 @@ def test_calls_are_those_of_the_trace(name: str) -> None:
 def test_watching_changes_nothing_and_leaves_nothing_behind(name: str) -> None:
     subject, seen = watched_run(name)
     attributes = [set(vars(module)) for module in subject.model.modules()]
-    assert subject.run(METHODS[name], {}) == seen.trace == Subject().run(METHODS[name], {})
+    assert subject.run(METHODS[name], {}) == seen.trace == Predictor().run(METHODS[name], {})
     watch(subject.model, METHODS[name], subject.run, Stopwatch())
     assert [set(vars(module)) for module in subject.model.modules()] == attributes
     assert "logits" not in vars(subject.model.decoder)
@@ -175,7 +176,7 @@ def test_operations_of_the_parts_are_those_of_the_cost_model(name: str) -> None:
 def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_them(
     policy: SkippedPolicy,
 ) -> None:
-    subject = Subject()
+    subject = Predictor()
     method = Method("static", True, {"decoder": _Alternating()}, policy)
     seen = watch(subject.model, method, subject.run, Stopwatch())
     assert len(set(seen.trace.decoder_exits)) > 1
@@ -188,7 +189,7 @@ def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_the
 
 
 class _Alternating:
-    can_fire, looks_at = True, "nothing"
+    can_fire, score, full_depth_steps = True, None, 0
 
     def __call__(self, observation):
         leaves = observation.layer >= (1 if observation.step % 2 else 3)
@@ -196,7 +197,7 @@ class _Alternating:
 
 
 def test_of_repeated_runs_the_fastest_of_each_method_and_sample_is_kept() -> None:
-    subject = Subject()
+    subject = Predictor()
     order: list[tuple[str, str]] = []
 
     def run(sample, method, probes) -> Trace:

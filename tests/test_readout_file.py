@@ -9,11 +9,11 @@ import torch
 
 from mue_cli.errors import CheckpointError
 from mue_cli.experiment import exit_heads as readout_file
-from mue_cli.experiment.exit_heads import ReadoutSizes
+from mue_cli.experiment.exit_heads import HeadSizes
 from mue_cli.model.tensor_file import write_tensors
 
-HEADS = ReadoutSizes("heads", 3, 8, 20)
-IMITATION = ReadoutSizes("imitation", 3, 8)
+HEADS = HeadSizes("layers", 3, 8, 20)
+IMITATION = HeadSizes("imitation", 3, 8)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "heads.safetensors"
 
 
-def refusal(path: Path, wanted: ReadoutSizes = HEADS) -> str:
+def refusal(path: Path, wanted: HeadSizes = HEADS) -> str:
     with pytest.raises(CheckpointError) as caught:
         readout_file.load(path, wanted)
     assert "\n" not in caught.value.message and caught.value.hint
@@ -43,7 +43,7 @@ def rewrite(
 
 
 @pytest.mark.parametrize("sizes", [HEADS, IMITATION], ids=lambda sizes: sizes.kind)
-def test_a_readout_is_read_back_to_the_bit(sizes: ReadoutSizes, tmp_path: Path) -> None:
+def test_a_readout_is_read_back_to_the_bit(sizes: HeadSizes, tmp_path: Path) -> None:
     written = readout_file.make(sizes)
     readout_file.save(written, sizes, tmp_path / "a.safetensors")
     read = readout_file.load(tmp_path / "a.safetensors", sizes)
@@ -55,9 +55,9 @@ def test_a_readout_is_read_back_to_the_bit(sizes: ReadoutSizes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "wanted", [ReadoutSizes("heads", 4, 8, 20), ReadoutSizes("heads", 3, 8, 3), IMITATION], ids=str
+    "wanted", [HeadSizes("layers", 4, 8, 20), HeadSizes("layers", 3, 8, 3), IMITATION], ids=str
 )
-def test_a_readout_of_another_model_is_refused(path: Path, wanted: ReadoutSizes) -> None:
+def test_a_readout_of_another_model_is_refused(path: Path, wanted: HeadSizes) -> None:
     message = (
         f"{path} holds heads for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
     )

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mue_cli import Experiment
 from mue_cli.errors import RecipeError
+from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
 
@@ -46,7 +48,7 @@ def test_recipes_are_found_by_name_from_any_folder(
 
 
 def test_each_task_has_a_default_recipe() -> None:
-    assert {task: recipes.load(name).task for task, name in recipes.DEFAULT_RECIPES.items()} == {
+    assert {task: recipes.load(name).task for task, name in DEMO_RECIPES.items()} == {
         "caption": "caption",
         "entailment": "entailment",
     }
@@ -166,8 +168,9 @@ def test_number_in_quotes_gets_a_hint(write) -> None:
 
 
 def test_dataset_must_fit_the_task(write) -> None:
-    message, _ = refusal(write(HEAD), "data.dataset=snli-ve")
-    assert message.endswith(
+    with pytest.raises(RecipeError) as caught:
+        Experiment.open(write(HEAD), overrides=["data.dataset=snli-ve"])
+    assert caught.value.message.endswith(
         'is "snli-ve", expected one of shapes, coco, flickr8k for the task caption'
     )
 
@@ -176,7 +179,17 @@ def test_missing_key_is_named(write) -> None:
     path = write("name: mine\n")
     assert refusal(path) == (
         f"missing key `task` in `{path}`",
-        "it holds one of caption, entailment",
+        "it holds text",
+    )
+
+
+def test_unknown_task_names_those_there_are(write) -> None:
+    path = write(HEAD)
+    with pytest.raises(RecipeError) as caught:
+        Experiment.open(path, overrides=["task=captoin"])
+    assert (caught.value.message, caught.value.hint) == (
+        f'`task` in `{path}` is "captoin", expected one of caption, entailment',
+        "did you mean `caption`?",
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.study.file import load
 
@@ -12,7 +13,7 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 
 
 def test_folder_holds_the_default_recipes() -> None:
-    assert set(recipes.DEFAULT_RECIPES.values()) <= {path.stem for path in FILES}
+    assert set(DEMO_RECIPES.values()) <= {path.stem for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -38,7 +39,7 @@ STUDIES = sorted((FOLDER / "studies").glob("*.yaml"))
 
 
 def test_each_default_recipe_has_a_study_of_its_name() -> None:
-    assert set(recipes.DEFAULT_RECIPES.values()) <= {path.stem for path in STUDIES}
+    assert set(DEMO_RECIPES.values()) <= {path.stem for path in STUDIES}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -5,11 +5,12 @@ import statistics
 import pytest
 import torch
 import twins
+from method_rows import mue, static
 from small_ofa import pad, small_inputs, small_model
 
 from mue_cli.evaluation.explain import Recorder
 from mue_cli.exits.decay import Decay, decayed_threshold
-from mue_cli.exits.methods import Method, full, mue, static
+from mue_cli.exits.methods import Method, full
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables

@@ -1,7 +1,6 @@
 """The command lines of a study, and which of them are still to be run."""
 
 import json
-import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from mue_cli.errors import DataError, RecipeError
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import new_id
 from mue_cli.study.file import load, seed_folder, trained_run
+from mue_cli.study.fingerprint import fingerprint
 from mue_cli.study.plan import RowPlan, plan
 
 ROWS = ("full", "static", "deebert", "mue", "oracle")
@@ -39,13 +39,13 @@ class Place:
     def lines(self, *rows: str, **options: object) -> list[str]:
         """Return the command lines, with the study's folder as RUN."""
         text = [
-            shlex.join(line.words) for row in self.plans(*rows, **options) for line in row.lines
+            shlex.join(line.words) for row in self.plans(*rows, **options) for line in row.tasks
         ]  # type: ignore[arg-type]
         return [line.replace(str(self.run.study), "RUN") for line in text]
 
     def carry_out(self, *rows: str, last: int | None = None, **options: object) -> None:
         """Do as the first `last` lines would, and note that they ended well."""
-        lines = [line for row in self.plans(*rows, **options) for line in row.lines]  # type: ignore[arg-type]
+        lines = [line for row in self.plans(*rows, **options) for line in row.tasks]  # type: ignore[arg-type]
         journal = self.plans(*rows, **options)[0].journal  # type: ignore[arg-type]
         for line in lines[:last]:
             journal.note(line.key, line.begun)
@@ -67,7 +67,7 @@ def pretend(words: tuple[str, ...]) -> None:
     if words[0] == "finetune" and method == "deebert":
         (here.folder / "deebert.safetensors").touch()
     elif words[0] == "finetune":
-        here.checkpoint.touch()
+        here.checkpoint.write_text(new_id(), encoding="utf-8")
         here.last_state.touch()
     elif words[0] == "evaluate":
         study = Run(here.folder.parent.parent.parent)
@@ -170,11 +170,27 @@ def test_second_stage_that_was_cut_short_starts_anew(place: Place) -> None:
     assert place.lines() == [f"{whole[4]} --force", *whole[5:]]
 
 
-def test_second_stage_older_than_its_backbone_starts_anew(place: Place) -> None:
+def test_second_stage_of_another_backbone_starts_anew_and_so_do_the_rows(place: Place) -> None:
     whole = place.lines()
     place.carry_out(last=5)
-    os.utime(place.folder("full").folder / "deebert.safetensors", (1, 1))
-    assert place.lines() == [f"{whole[4]} --force", *whole[5:]]
+    place.folder("full").checkpoint.write_text("others", encoding="utf-8")
+    assert place.lines() == [*whole[2:4], f"{whole[4]} --force", *whole[5:]]
+
+
+def test_rows_of_weights_that_are_others_now_are_evaluated_again(place: Place) -> None:
+    place.carry_out()
+    place.folder("mue").checkpoint.write_text("others", encoding="utf-8")
+    assert [line.split()[0] for line in place.lines()] == ["calibrate", "evaluate", "evaluate"]
+
+
+def test_fingerprint_tells_files_apart_by_size_and_content(tmp_path: Path) -> None:
+    large, path = bytes(range(256)) * 40_000, tmp_path / "weights"
+    found = []
+    for content in (b"", b"a", b"b", b"aa", large, large[:-1] + b"x", b"x" + large[1:]):
+        path.write_bytes(content)
+        found.append(fingerprint(path))
+    assert len(set(found)) == len(found) and fingerprint(path) == found[-1]
+    assert fingerprint(tmp_path / "none") is None
 
 
 def test_start_is_not_trained_again_when_nothing_begins_from_it(place: Place) -> None:
@@ -306,9 +322,13 @@ def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(
     text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
     place.carry_out(text=text)
     journal = place.plans("full", text=text)[0].journal
-    note = journal.notes()["row deebert"]
+    note = journal.notes()["heads deebert of full"]
     assert isinstance(note, dict)
-    journal.note("row deebert", note | {"second_stage": {**note["second_stage"], "clip_norm": 9.0}})
+    other = {**note["training"], "clip_norm": 9.0}
+    journal.note("heads deebert of full", note | {"training": other})
+    row = journal.notes()["row deebert"]
+    assert isinstance(row, dict)
+    journal.note("row deebert", row | {"settings": row["settings"] | {"second_stage": other}})
     first, *rest = place.lines(text=text)
     assert (
         first.startswith("finetune ") and "--method deebert" in first and first.endswith("--force")

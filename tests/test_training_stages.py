@@ -15,7 +15,7 @@ from test_training import captions
 from torch import nn
 
 from mue_cli.data.batches import Batch
-from mue_cli.exits.heads import ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
@@ -184,7 +184,7 @@ def test_imitated_states_that_point_the_right_way_lose_nothing() -> None:
     """Maps without weights give one state each, tanh of their biases; real states are twice as
     long, which cosine does not mind.
     """
-    readout, deep = ImitationReadout(3, 2), torch.tensor([[0.3, -0.4], [0.1, 0.5]])
+    readout, deep = ImitationHead(3, 2), torch.tensor([[0.3, -0.4], [0.1, 0.5]])
     for each, wanted in zip(readout.maps, deep, strict=True):
         nn.init.zeros_(each.weight)
         each.bias.data = torch.atanh(wanted)
@@ -207,7 +207,7 @@ def test_imitation_does_not_pull_the_real_states() -> None:
 
 
 def test_deecap_adds_the_imitation_to_the_weighted_task_losses() -> None:
-    model, readout, batch = small_model(0), ImitationReadout(4, 32), next(captions(0))
+    model, readout, batch = small_model(0), ImitationHead(4, 32), next(captions(0))
     loss = imitation(model, readout, section(), True).loss(batch, 0)
     task = sum(layer * value for layer, value in enumerate(loss.layers.tolist(), start=1)) / 10
     states = model(batch.images, batch.source_tokens, batch.decoder_tokens, True)
@@ -227,7 +227,7 @@ def joint(kind: str, settings: TrainingSection) -> tuple[OFA, nn.Module, Stage]:
     if kind == "heads":
         heads = new_heads()
         return model, heads, layer_heads(model, heads, settings, True)
-    readout = ImitationReadout(4, 32)
+    readout = ImitationHead(4, 32)
     return model, readout, imitation(model, readout, settings, True)
 
 

@@ -1,12 +1,12 @@
 """`mue calibrate`: thresholds that reach a wanted reduction."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mue_cli.commands.display import answer, answer_json, keeping, progress, say
+from mue_cli.commands.bars import bars
+from mue_cli.commands.display import answer, answer_json, keeping, say
 from mue_cli.commands.options import (
     DecomposeOption,
     DeviceOption,
@@ -15,17 +15,13 @@ from mue_cli.commands.options import (
     RunOption,
     SetOption,
     WeightsOption,
-    experiment,
+    opened,
     with_decompose,
 )
-from mue_cli.errors import MueError, RecipeError
-from mue_cli.exits.catalogue import CALIBRATED, DECODER_ONLY, CalibratedName
+from mue_cli.experiment.choices import CATALOGUE, CalibratedName
 
 if TYPE_CHECKING:
-    from mue_cli.calibration.search import Calibration, Point
-    from mue_cli.commands.workbench import Workbench
-    from mue_cli.experiment.run_folder import Thresholds
-    from mue_cli.recipe.recipe import Recipe
+    from mue_cli.experiment.thresholds import Thresholds
 
 EXAMPLES = """Examples
 
@@ -71,103 +67,30 @@ def calibrate(
     folder; for another method than mue thresholds-METHOD.yaml and calibration-METHOD.jsonl. A
     target out of reach is an error that states the largest reachable one.
     """
-    here = experiment(recipe, with_decompose(overrides, decompose), run, weights=weights)
-    target = (
-        here.recipe.calibration.target_reduction if target_reduction is None else target_reduction
-    )
-    if not 0.0 < target < 1.0:
-        raise MueError(
-            f"the target reduction is {target:g}, expected a fraction above 0 and below 1",
-            "0.4 stands for 40 %",
-        )
-    name = method or here.recipe.exits.method
-    if name not in CALIBRATED:
-        raise MueError(
-            f"the method {name} has no thresholds to search", "name one that has: --method mue"
-        )
-    refuse_fixed_thresholds(here.recipe, name)
-
-    # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.workbench import after_training
-    from mue_cli.experiment import build
-    from mue_cli.experiment.run_folder import Thresholds, write_thresholds
-
-    workbench = after_training(here.recipe, here.run, device)
-    with keeping(lambda: f"`{here.run.of_method(here.run.thresholds, name)}` is as it was before"):
-        found, samples = _search(workbench, name, target)
-    thresholds = Thresholds(
-        found.thresholds,
-        target,
-        found.reduction,
-        workbench.task.metric,
-        found.score,
-        found.full_score,
-        "val",
-        samples,
-        build.decay_settings(here.recipe, name),
-        build.skipped_layers(here.recipe),
-        here.recipe.inference.precision,
-        here.run.weights,
-        name,
-        here.recipe.model.decompose,
-        build.search_settings(here.recipe),
-    )
-    write_thresholds(here.run, thresholds)
+    settings = with_decompose(overrides, decompose)
+    with bars() as tell:
+        here = opened(recipe, settings, run, device, weights, progress=tell)
+        chosen = method or here.recipe.exits.method
+        path = here.run.of_method(here.run.thresholds, chosen)
+        with keeping(lambda: f"`{path}` is as it was before"):
+            stored = here.calibrate(target_reduction, method).thresholds
     if as_json:
-        answer_json(asdict(thresholds))
-    else:
-        _show(thresholds)
-        say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")
+        answer_json(asdict(stored))
+        return
+    _show(stored)
+    say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")
 
 
-def refuse_fixed_thresholds(recipe: "Recipe", method: str) -> None:
-    """Raise RecipeError when the recipe leaves nothing to search: its own thresholds would win over
-    those that are found.
-    """
-    streams = ("decoder",) if method in DECODER_ONLY else ("image", "text", "joint", "decoder")
-    fixed = [f"`exits.{stream}`" for stream in streams if getattr(recipe.exits, stream) is not None]
-    if fixed:
-        raise RecipeError(
-            f"the recipe `{recipe.name}` fixes {', '.join(fixed)} itself",
-            "leave them out, or null, to calibrate them",
-        )
-
-
-def _search(workbench: "Workbench", name: str, target: float) -> "tuple[Calibration, int]":
-    """Return what the search found, and on how many samples."""
-    from mue_cli.calibration.search import calibrate
-    from mue_cli.commands.tuning import Tuning
-    from mue_cli.experiment.run_folder import append_line
-
-    tuning = Tuning.of(workbench, workbench.trained_subject(), name)
-    log = workbench.run.of_method(workbench.run.calibration, name)
-    log.unlink(missing_ok=True)
-
-    def evaluate(thresholds: Mapping[str, float]) -> "Point":
-        point = tuning.run(thresholds)
-        append_line(log, asdict(point))
-        return point
-
-    with progress("calibrate") as report:
-        found = calibrate(
-            tuning.comparable,
-            evaluate,
-            target,
-            workbench.recipe.calibration.max_evaluations,
-            report,
-        )
-    return found, tuning.num_samples
-
-
-def _show(found: "Thresholds") -> None:
-    share = f", {found.score / found.full_score:.1%}" if found.full_score else ""
+def _show(stored: "Thresholds") -> None:
+    share = f", {stored.score / stored.full_score:.1%}" if stored.full_score else ""
+    bounded = CATALOGUE[stored.method].threshold == "score"
+    never = {
+        name: " (never)" if bounded and value > 1 else ""
+        for name, value in stored.thresholds.items()
+    }
     answer(
-        "  ".join(
-            f"{stream} {value:.4f}{' (never)' if value > 1 and found.method != 'pabee' else ''}"
-            for stream, value in found.thresholds.items()
-        )
+        "  ".join(f"{name} {value:.4f}{never[name]}" for name, value in stored.thresholds.items())
     )
-    answer(f"expected reduction {found.achieved:.1%}, wanted {found.target:.1%}")
-    answer(
-        f"{found.metric} {found.score:.1f} (full model {found.full_score:.1f}{share}) on {found.samples} samples of {found.split}"
-    )
+    answer(f"expected reduction {stored.achieved:.1%}, wanted {stored.target:.1%}")
+    scores = f"{stored.metric} {stored.score:.1f} (full model {stored.full_score:.1f}{share})"
+    answer(f"{scores} on {stored.samples} samples of {stored.split}")

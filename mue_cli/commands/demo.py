@@ -2,14 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from mue_cli.commands.display import answer
-from mue_cli.commands.evaluate import show
 from mue_cli.commands.lines import run_line
-from mue_cli.commands.options import DEFAULT_RECIPE
+from mue_cli.experiment.choices import DEFAULT_RECIPE, DEFAULT_TASK, DEMO_RECIPES, TaskName
 
 EXAMPLES = """Examples
 
@@ -20,7 +19,7 @@ mue demo --task entailment
 mue demo --out somewhere-else"""
 
 TaskOption = Annotated[
-    Literal["caption", "entailment"],
+    TaskName,
     typer.Option(help="Describe pictures, or judge sentences about them."),
 ]
 OutOption = Annotated[
@@ -47,7 +46,7 @@ ScenesOption = Annotated[
 
 
 def demo(
-    task: TaskOption = "caption",
+    task: TaskOption = DEFAULT_TASK,
     out: OutOption = None,
     scenes: ScenesOption = None,
     overrides: SetOption = None,
@@ -58,9 +57,9 @@ def demo(
     `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
     """
     from mue_cli.experiment.run_folder import Run, records
-    from mue_cli.recipe.recipe import DEFAULT_RECIPES
+    from mue_cli.reports.evaluation import evaluation_text
 
-    recipe = DEFAULT_RECIPES[task]
+    recipe = DEMO_RECIPES[task]
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
     started = time.monotonic()
     for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
@@ -68,7 +67,7 @@ def demo(
             raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}
     answer(f"done in {(time.monotonic() - started) / 60:.1f} minutes\n")
-    show(evaluated["full"], evaluated["mue"])
+    answer(evaluation_text(evaluated["full"], evaluated["mue"]))
     for figure in sorted(run.plots.iterdir()):
         answer(str(figure))
 

@@ -13,8 +13,7 @@ from mue_cli.commands.options import (
     RunOption,
     SetOption,
     WeightsOption,
-    check_weights,
-    experiment,
+    opened,
 )
 from mue_cli.errors import MueError
 
@@ -53,41 +52,23 @@ def export(
     vocabulary: so fairseq's files become Hugging Face's. Writes config.json, pytorch_model.bin,
     vocab.json and merges.txt to a folder, which --weights takes again.
     """
+    from mue_cli.experiment.resolve import check_weights
+
     check_weights(weights)
     if weights and run:
-        raise MueError("--weights and --run each name a model, expected one of them")
-    settings = ["model.preset=null"] if weights else []  # weights bring their size along
-    here = experiment(recipe, [*settings, *(overrides or [])], run, trained=not weights)
-    if out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
         raise MueError(
-            f"`{out}` exists and is not an empty folder",
-            "name a new folder, or replace an earlier export with --force",
+            "--weights and --run each name a model, expected one of them", "leave one out"
         )
-    # Below the checks, because torch takes seconds to import and a typo should not.
-    import torch
+    # With --weights no file of a run is read, and they bring their size along.
+    settings = [*(["model.preset=null"] if weights else []), *(overrides or [])]
+    here = opened(recipe, settings, run, "cpu", trained=not weights)
+    here = replace(here, run=replace(here.run, weights=weights))
+    from mue_cli.experiment.export import export as procedure
 
-    from mue_cli.commands.workbench import trained_model
-    from mue_cli.model.export import WEIGHTS_FILE, export_hf
-    from mue_cli.model.pretrained import WEIGHTS
-
-    other = next(
-        (out / name for name in WEIGHTS if name != WEIGHTS_FILE and (out / name).exists()), None
-    )
-    if other:
-        raise MueError(
-            f"`{other}` is there, and --weights would take it for the exported model",
-            "name a new folder",
-        )
-    source = replace(here.run, weights=weights)  # no file of the run is read then
-    written = export_hf(*trained_model(here.recipe, source, torch.device("cpu")), out)
+    written = procedure(here, out, force)
     if as_json:
-        answer_json(
-            {
-                "format": layout,
-                "files": [str(path) for path in written.files],
-                "notes": written.notes,
-            }
-        )
+        files = [str(path) for path in written.files]
+        answer_json({"format": layout, "files": files, "notes": written.notes})
         return
     for path in written.files:
         answer(str(path))

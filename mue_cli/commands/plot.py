@@ -1,8 +1,11 @@
 """`mue plot`: the paper's figures from a run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from mue_cli.commands.display import answer, answer_json
+import typer
+
+from mue_cli.commands.bars import bars
+from mue_cli.commands.figures import show
 from mue_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -10,13 +13,12 @@ from mue_cli.commands.options import (
     RunOption,
     SetOption,
     SplitOption,
-    experiment,
+    opened,
 )
 from mue_cli.errors import MissingStepError
+from mue_cli.experiment.choices import CATALOGUE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mue_cli.experiment.run_folder import Run
     from mue_cli.reports.curves import Search
     from mue_cli.reports.entries import Entry
@@ -33,13 +35,26 @@ TRADEOFF_EXAMPLES = """Examples
 
 mue plot tradeoff
 
+mue plot tradeoff --paper
+
 mue plot tradeoff --split val --run runs/longer"""
+
+REDUCTIONS_EXAMPLES = """Examples
+
+mue plot reductions
+
+mue plot reductions --run runs/longer"""
 
 EXITS_EXAMPLES = """Examples
 
 mue plot exits
 
 mue plot exits --recipe shapes-entailment"""
+
+
+PaperOption = Annotated[
+    bool, typer.Option("--paper", help="Draw the paper's points in a second panel.")
+]
 
 
 def saturation(
@@ -55,22 +70,22 @@ def saturation(
     thresholds.yaml is drawn in when it is there. Writes plots/saturation.png and
     plots/saturation.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
-    # Below the recipe, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.workbench import after_training
-    from mue_cli.experiment.run_folder import read_thresholds
+    with bars() as tell:
+        here = opened(recipe, overrides, run, device, progress=tell)
+        from mue_cli.experiment.thresholds import read_thresholds
+
+        if not here.run.saturation.exists():
+            from mue_cli.experiment.calibrate import exit_scores
+
+            exit_scores(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
-    if not here.run.saturation.exists():
-        workbench = after_training(here.recipe, here.run, device)
-        workbench.similarities(workbench.trained_subject())
     profile = Saturation.load(here.run.saturation)
     thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
-    if here.recipe.task == "caption":
-        thresholds.pop(
-            "decoder", None
-        )  # in generation it decays from word to word (Eq. 11): no one line shows it
+    if here.task.generates:
+        # The decoder's decays from word to word (Eq. 11): no one line shows it.
+        thresholds.pop("decoder", None)
     show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
@@ -79,20 +94,39 @@ def tradeoff(
     overrides: SetOption = None,
     run: RunOption = None,
     split: SplitOption = "test",
+    paper: PaperOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve, the
-    paper's published points beside ours.
+    """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve.
 
     Reads the rows and seeds of the run's study (`mue study`), where it has one that was evaluated.
     Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
     tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     entries, searches = _points(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    show(draw(entries, here.run.plots / "tradeoff", searches), as_json)
+    show(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
+
+
+def reductions(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what every method saves of the layers (Eq. 14), of the FLOPs, and on the clock.
+
+    Reads what `mue plot tradeoff` reads. Writes plots/reductions.png and plots/reductions.svg in
+    the run folder.
+    """
+    here = opened(recipe, overrides, run)
+    entries, _ = _points(here.run, split)
+    from mue_cli.reports.figures.reductions import reductions as draw
+
+    show(draw(entries, here.run.plots / "reductions"), as_json)
 
 
 def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
@@ -125,15 +159,15 @@ def exits(
     Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run
     folder.
     """
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     from mue_cli.experiment.run_folder import read_traces
-    from mue_cli.reports.entries import METHOD_NAMES
+    from mue_cli.reports.entries import row_title
     from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
-    found = Exits(
+    drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
             for stream in traces[0].encoder_exits
@@ -141,21 +175,21 @@ def exits(
         [trace.decoder_exits[: trace.num_words] for trace in traces],
         int(record.costs["num_encoder_layers"]),
         int(record.costs["num_decoder_layers"]),
-        f"{METHOD_NAMES.get(record.method, record.method)} on {record.dataset} {record.split}",
+        f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
-    show(draw(found, here.run.plots / "exits"), as_json)
+    show(draw(drawn, here.run.plots / "exits"), as_json)
 
 
-def _record_of(found: "EvaluationTraces", run: "Run") -> "Record":
+def _record_of(traces: "EvaluationTraces", run: "Run") -> "Record":
     """Return the record of the evaluation that the traces are of."""
-    from mue_cli.experiment import run_folder as runs
+    from mue_cli.experiment.run_folder import records
 
-    for record in runs.records(run):
+    for record in records(run):
         about = (record.id, record.method, record.point)
-        if about == (found.evaluation, found.method, None):
+        if about == (traces.evaluation, traces.method, None):
             return record
     raise MissingStepError(
-        f"no record in `{run.records}` is of the evaluation {found.evaluation}, which "
+        f"no record in `{run.records}` is of the evaluation {traces.evaluation}, which "
         f"{run.traces.name} is of",
         f"run: {run.command('evaluate')}",
     )
@@ -165,7 +199,8 @@ def _searches(run: "Run") -> "list[Search]":
     """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full
     model that scored nothing.
     """
-    from mue_cli.experiment.run_folder import read_thresholds, read_tried
+    from mue_cli.experiment.run_folder import read_tried
+    from mue_cli.experiment.thresholds import read_thresholds
     from mue_cli.reports.curves import Search
 
     if not (run.thresholds.exists() and run.calibration.exists()):
@@ -182,12 +217,3 @@ def _searches(run: "Run") -> "list[Search]":
             [(point.reduction, point.score) for point in read_tried(run)],
         )
     ]
-
-
-def show(paths: "tuple[Path, Path]", as_json: bool) -> None:
-    """Print the paths of a figure's files."""
-    if as_json:
-        answer_json({"figures": [str(path) for path in paths]})
-        return
-    for path in paths:
-        answer(str(path))

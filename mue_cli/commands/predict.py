@@ -14,21 +14,20 @@ from rich.cells import cell_len
 from mue_cli.commands.display import answer, keeping, progress, say
 from mue_cli.commands.options import (
     DeviceOption,
-    Experiment,
     RecipeOption,
     RunOption,
     SetOption,
     WeightsOption,
-    experiment,
+    opened,
 )
-from mue_cli.commands.predictor import Predictor, Result
 from mue_cli.commands.strip import KEY, strip
-from mue_cli.data.pictures import Unreadable, find_pictures, read_pictures
-from mue_cli.errors import MissingStepError, MueError
-from mue_cli.exits.catalogue import RunnableName
+from mue_cli.errors import MueError
+from mue_cli.experiment.choices import Question, RunnableName
+from mue_cli.experiment.pictures import Unreadable, find_pictures, read_pictures
 
 if TYPE_CHECKING:
-    from mue_cli.recipe.recipe import Recipe
+    from mue_cli.experiment.experiment import Experiment
+    from mue_cli.experiment.predict import PicturePrediction, PictureStream
     from mue_cli.reports.explain_page import Explained
 
 EXAMPLES = """Examples
@@ -120,12 +119,16 @@ def predict(
     the method, no prepared data. Writes nothing but, with --explain or --html, one self-contained
     page of the first 100 pictures.
     """
-    here = experiment(recipe, overrides, run, weights=weights)
-    source = _source(here.recipe, hypothesis, premise)
+    here = opened(recipe, overrides, run, device, weights)
+    question = Question(hypothesis, premise)
+    question.check(here.task, here.recipe.name)
     page = _page_path(here, html) if explain or html else None
-    paths = _found(images)
-    predictor = _predictor(here, method, device, source, explains=page is not None)
-    asked = [
+    paths = _pictures(images)
+    # Below the input, because torch takes seconds to import and a typo should not.
+    from mue_cli.experiment.predict import PictureStream
+
+    stream = PictureStream.of(here, method, question, explains=page is not None)
+    notes = [
         f"{name}: {text}"
         for name, text in (("premise", premise), ("hypothesis", hypothesis))
         if text is not None
@@ -136,12 +139,12 @@ def predict(
         say(KEY)
     with (
         keeping(lambda: f"{tally.done} of {tally.total} pictures were done"),
-        _page(page, predictor, [*asked, _coverage(len(paths))]) as sections,
+        _page(page, stream, [*notes, _coverage(len(paths))]) as sections,
         progress("predict")
         if tally.total > MANY
         else nullcontext(lambda done, total: None) as report,
     ):
-        for result in predictor.results(
+        for result in stream.results(
             read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)
         ):
             if line := show(result):
@@ -165,43 +168,12 @@ class _Tally:
     done: int = 0
     failed: int = 0
 
-    def add(self, result: Result | Unreadable) -> None:
+    def add(self, result: "PicturePrediction | Unreadable") -> None:
         self.done += 1
         self.failed += isinstance(result, Unreadable)
 
 
-def _source(recipe: "Recipe", hypothesis: str | None, premise: str | None) -> str:
-    """Return the text that the encoder reads. Raises MueError when the question does not fit the
-    task.
-    """
-    if premise is not None and hypothesis is None:
-        raise MueError(
-            "--premise stands alone, expected --hypothesis beside it",
-            "what should follow from picture and premise?",
-        )
-    for name, text in (("hypothesis", hypothesis), ("premise", premise)):
-        if text is not None and not text.strip():
-            raise MueError(f"--{name} is empty, expected a sentence")
-    if recipe.task == "entailment" and hypothesis is None:
-        raise MueError(
-            f"the recipe `{recipe.name}` judges sentences, and none was given",
-            'add --hypothesis "..."',
-        )
-    if recipe.task != "entailment" and hypothesis is not None:
-        hint = "name an entailment model with --recipe or --run, or leave out --hypothesis"
-        raise MueError(
-            f"the recipe `{recipe.name}` writes captions and cannot judge a hypothesis", hint
-        )
-    from mue_cli.data.tasks import CAPTION_PROMPT, entailment_source
-
-    return (
-        CAPTION_PROMPT
-        if hypothesis is None
-        else entailment_source(premise, hypothesis, bare=recipe.data.prompt == "bare")
-    )
-
-
-def _page_path(here: Experiment, html: Path | None) -> Path:
+def _page_path(here: "Experiment", html: Path | None) -> Path:
     """Return where the page goes. Raises MueError when it cannot go there: a long run must not end
     in that.
     """
@@ -223,49 +195,22 @@ def _page_path(here: Experiment, html: Path | None) -> Path:
     return path
 
 
-def _found(words: Sequence[str]) -> list[str | Unreadable]:
+def _pictures(words: Sequence[str]) -> list[str | Unreadable]:
     """Return the pictures that a command line means. Raises MueError when there is none."""
-    found = find_pictures(words)
-    if not found:
+    paths = find_pictures(words)
+    if not paths:
         raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
-    missing = [each for each in found if isinstance(each, Unreadable)]
-    if len(missing) == len(found):
+    missing = [each for each in paths if isinstance(each, Unreadable)]
+    if len(missing) == len(paths):
         more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
         raise MueError(
             f"no pictures: `{_shown(missing[0].path)}`: {missing[0].reason}{more}",
             "name files, folders or patterns",
         )
-    return found
+    return paths
 
 
-def _predictor(
-    here: Experiment, name: str | None, device: str, source: str, explains: bool
-) -> Predictor:
-    # Below the input, because torch takes seconds to import and a typo should not.
-    from mue_cli.commands.workbench import calibrated_method, thresholds, trained_subject
-    from mue_cli.experiment import build
-
-    name = name or here.recipe.exits.method
-    if name == "oracle":
-        raise MueError(
-            "the oracle is no method to run: its exits are found afterwards",
-            "name another with --method",
-        )
-    subject = trained_subject(here.recipe, here.run, build.device(device))
-    try:
-        limits = thresholds(here.recipe, here.run, name)
-    except MissingStepError as error:
-        raise MissingStepError(error.message, f"{error.hint}, or use --method full") from None
-    return Predictor(
-        here.recipe,
-        subject,
-        calibrated_method(here.recipe, here.run, name, limits, subject.device),
-        source,
-        explains,
-    )
-
-
-def _json_line(result: Result | Unreadable) -> str:
+def _json_line(result: "PicturePrediction | Unreadable") -> str:
     """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
     values = (
         {"image": result.path, "error": result.reason}
@@ -279,14 +224,14 @@ def _json_line(result: Result | Unreadable) -> str:
 
 def _text_lines(
     paths: Sequence[str | Unreadable], strips: bool
-) -> Callable[[Result | Unreadable], str]:
+) -> "Callable[[PicturePrediction | Unreadable], str]":
     """Return the function that writes path and text, the texts below each other, and the heat strip
     where one is wanted.
     """
     widths = [cell_len(_shown(path)) for path in paths if isinstance(path, str)]
     column = max((width for width in widths if width <= WIDEST_PATH), default=0)
 
-    def lines(result: Result | Unreadable) -> str:
+    def lines(result: "PicturePrediction | Unreadable") -> str:
         if isinstance(result, Unreadable):
             return ""
         path = _shown(result.path)
@@ -304,7 +249,7 @@ def _shown(text: str) -> str:
 
 @contextmanager
 def _page(
-    path: Path | None, predictor: Predictor, notes: Sequence[str]
+    path: Path | None, stream: "PictureStream", notes: Sequence[str]
 ) -> "Iterator[list[Explained]]":
     """Yield the list of what is on the page, and write it at the end, an early end included."""
     sections: list[Explained] = []
@@ -312,10 +257,9 @@ def _page(
         yield sections
     finally:
         if path and sections:
-            from mue_cli.files import write_text
-            from mue_cli.reports.explain_page import page
+            from mue_cli.reports.explain_page import write_page
 
-            write_text(path, page(predictor.title, notes, sections))
+            write_page(path, stream.title, notes, sections)
             say(f"page: {path}")
 
 
@@ -329,7 +273,7 @@ def _coverage(total: int) -> str:
     )
 
 
-def _section(result: Result) -> "Explained":
+def _section(result: "PicturePrediction") -> "Explained":
     from mue_cli.reports.explain_page import Explained
 
     assert result.thumbnail is not None and result.explanation is not None  # a page was asked for

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.lines import run_line, spelled
-from mue_cli.commands.options import DEFAULT_RECIPE, JsonOption
+from mue_cli.commands.lines import spelled
+from mue_cli.commands.options import JsonOption
 from mue_cli.errors import MueError
+from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from mue_cli.experiment.run_folder import Run
     from mue_cli.study.parts import Study
     from mue_cli.study.plan import RowPlan
+    from mue_cli.study.steps import Step
 
 EXAMPLES = """Examples
 
@@ -33,7 +36,7 @@ mue study --only full,mue,oracle --seeds 2,
 
 mue study --seeds 3,4 --set evaluation.samples=200 --run runs/quick"""
 
-Runner = Callable[[Sequence[str]], int]
+Runner = Callable[["Step"], None]
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="NAME|FILE", help="Study: a name or a YAML file.")
@@ -84,28 +87,27 @@ def study(
 ) -> None:
     """Train and evaluate every row of the paper's tables, for every seed.
 
-    Every command line is printed before it runs and can be copied. Reads the study and the prepared
-    data. Writes study.yaml and a run folder for each training, `seed-<K>/<folder>`, to
+    Before every step the command line that does the same is printed. Reads the study and the
+    prepared data. Writes study.yaml and a run folder for each training, `seed-<K>/<folder>`, to
     `runs/<recipe>/study`. Run again, it goes on where it stopped: what is done is not done again.
     """
     from mue_cli.study.file import check_same, keep, load, study_run
     from mue_cli.study.plan import plan
 
-    found = load(name, overrides or [])
-    here = study_run(found, run)
-    check_same(here, found)
-    plans = plan(
-        found, here, wanted_seeds(seeds, found.seeds), wanted_rows(only, tuple(found.rows))
-    )
+    wanted = load(name, overrides or [])
+    here = study_run(wanted, run)
+    check_same(here, wanted)
+    some_seeds, rows = wanted_seeds(seeds, wanted.seeds), wanted_rows(only, tuple(wanted.rows))
+    plans = plan(wanted, here, some_seeds, rows)
     if dry_run:
         _show_lines(plans, as_json)
         return
-    if any(row.lines for row in plans):
-        _need_data(found)
-    keep(here, found)
+    if any(row.tasks for row in plans):
+        _need_data(wanted)
+    keep(here, wanted)
     with _talking(as_json):
-        carry_out(plans, run_line)
-    _show(found, here, as_json)
+        carry_out(plans, run_step)
+    _show(wanted, here, as_json)
 
 
 def wanted_seeds(text: str | None, known: Sequence[int]) -> tuple[int, ...]:
@@ -159,17 +161,17 @@ class Clock:
 
 
 def carry_out(plans: "Sequence[RowPlan]", runner: Runner) -> None:
-    """Run the lines of all plans and note in each seed's journal what was finished. Raises
-    typer.Exit when one fails, naming its row.
+    """Carry out the steps of all plans and note in each seed's journal what was finished. What
+    stops one comes through, after the name of its row.
     """
     clock = Clock()
     for place, row in enumerate(plans):
         names = [other.name for other in plans if other.seed == row.seed]
         title = f"row {names.index(row.name) + 1} of {len(names)}, seed {row.seed}"
-        if not row.lines:
+        if not row.tasks:
             say(f"{title}: {row.name}, done before")
             continue
-        left = clock.left([line.words for later in plans[place:] for line in later.lines])
+        left = clock.left([task.words for later in plans[place:] for task in later.tasks])
         say(f"\n{title}{'' if left is None else f', about {duration(left)} left'}: {row.name}")
         with _naming(row):
             _run_row(row, runner, clock)
@@ -180,15 +182,21 @@ def duration(seconds: float) -> str:
     return f"{max(seconds / 60, 1):.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
 
 
+def run_step(step: "Step") -> None:
+    """Print the command line that does the same, carry out a step, and print its outcome."""
+    answer(f"\n$ {spelled(step.words)}")
+    with bars() as tell:
+        outcome = step.do(tell)
+    answer(outcome)
+
+
 def _run_row(row: "RowPlan", runner: Runner, clock: Clock) -> None:
-    for line in row.lines:
+    for task in row.tasks:
         started = time.monotonic()
-        row.journal.note(line.key, line.begun)
-        code = runner(line.words)
-        if code:
-            raise typer.Exit(code)
-        row.journal.note(line.key, line.finished())
-        clock.add(line.words, time.monotonic() - started)
+        row.journal.note(task.key, task.begun)
+        runner(task.step)
+        row.journal.note(task.key, task.finished())
+        clock.add(task.words, time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -202,7 +210,8 @@ def _naming(row: "RowPlan") -> Iterator[None]:
         ) from None
     except BaseException:
         say(
-            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on there"
+            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on "
+            "there"
         )
         raise
 
@@ -216,15 +225,15 @@ def _talking(as_json: bool) -> Iterator[None]:
 
 def _need_data(study: "Study") -> None:
     """Raise MissingStepError before `mue prepare`."""
-    # Here, because torch takes seconds to import and a typo should not.
-    from mue_cli.experiment import build
+    # Here, because pyarrow takes long to import and a typo should not.
+    from mue_cli.data.store.prepared import PreparedData
 
     for folder in study.folders.values():
-        build.data(study.changed_recipe(folder.settings))
+        PreparedData.open(study.changed_recipe(folder.settings).data.folder)
 
 
 def _show_lines(plans: "Sequence[RowPlan]", as_json: bool) -> None:
-    lines = [spelled(line.words) for row in plans for line in row.lines]
+    lines = [spelled(task.words) for row in plans for task in row.tasks]
     if as_json:
         answer_json({"lines": lines})
         return
@@ -249,7 +258,8 @@ def _show(study: "Study", here: "Run", as_json: bool) -> None:
         )
         return
     answer(
-        f"\n{here.study}: {len({entry.row for entry in found})} rows, {len({entry.seed for entry in found})} seeds"
+        f"\n{here.study}: {len({entry.row for entry in found})} rows, "
+        f"{len({entry.seed for entry in found})} seeds"
     )
     for command in ("table 1", "plot tradeoff"):
         say(f"next: {here.command(command)}")

@@ -8,18 +8,18 @@ import typer
 
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import (
-    Experiment,
     JsonOption,
     RecipeOption,
     RunOption,
     SetOption,
-    experiment,
+    opened,
 )
 from mue_cli.errors import DataError, MissingStepError, MueError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mue_cli.experiment.experiment import Experiment
     from mue_cli.reports.entries import Entry
     from mue_cli.reports.tables import Table
 
@@ -74,7 +74,7 @@ def table(
     if number not in SUBJECTS:
         choices = ", ".join(f"{known} ({subject})" for known, subject in SUBJECTS.items())
         raise MueError(f"the paper has no Table {number} to print", f"choose one of {choices}")
-    here = experiment(recipe, overrides, run)
+    here = opened(recipe, overrides, run)
     tables, missing = (
         (_of_layers(here, split), []) if number == 2 else _of_entries(here, number, split or SPLIT)
     )
@@ -86,7 +86,7 @@ def table(
         say(f"not run yet: {', '.join(missing)}; {_remedy(here, missing)}")
 
 
-def _of_entries(here: Experiment, number: int, split: str) -> "tuple[Sequence[Table], list[str]]":
+def _of_entries(here: "Experiment", number: int, split: str) -> "tuple[Sequence[Table], list[str]]":
     """Return a table of evaluated points, and the rows that are missing in it."""
     from mue_cli.reports.paper_tables import PAPER_TABLES, missing_rows
 
@@ -94,7 +94,7 @@ def _of_entries(here: Experiment, number: int, split: str) -> "tuple[Sequence[Ta
     return (PAPER_TABLES[number](entries),), missing_rows(number, entries)
 
 
-def _entries(here: Experiment, split: str) -> "list[Entry]":
+def _entries(here: "Experiment", split: str) -> "list[Entry]":
     from mue_cli import study
     from mue_cli.reports.entries import check_alike
 
@@ -110,16 +110,15 @@ def _entries(here: Experiment, split: str) -> "list[Entry]":
     return entries
 
 
-def _of_layers(here: Experiment, split: str | None) -> "Sequence[Table]":
+def _of_layers(here: "Experiment", split: str | None) -> "Sequence[Table]":
     """Return the grid of exit layers, and the paper's combinations. Raises DataError for a grid of
     another split than was asked for.
     """
     path = _grid(here)
     from mue_cli.reports.exit_grid import ExitGrid
-    from mue_cli.reports.layers_table import METRICS, layers_tables
+    from mue_cli.reports.layers_table import layers_tables
 
     grid = ExitGrid.load(path)
-    _check_task(here, next(task for task, metric in METRICS.items() if metric == grid.metric))
     measured = grid.about.get("split", split)
     if split not in (None, measured):
         hint = f"run: {here.run.command('plot modality')} --split {split}, or leave out --split"
@@ -128,7 +127,7 @@ def _of_layers(here: Experiment, split: str | None) -> "Sequence[Table]":
     return layers_tables(grid.scores.tolist(), grid.metric, grid.num_samples, data)
 
 
-def _grid(here: Experiment) -> Path:
+def _grid(here: "Experiment") -> Path:
     """Return modality.npz. Raises MissingStepError; in a study it belongs to a folder that encodes
     image and text apart.
     """
@@ -144,7 +143,7 @@ def _grid(here: Experiment) -> Path:
     )
 
 
-def _remedy(here: Experiment, missing: "Sequence[str]") -> str:
+def _remedy(here: "Experiment", missing: "Sequence[str]") -> str:
     """Return what trains and evaluates missing rows."""
     from mue_cli.recipe.recipe import names
     from mue_cli.study.file import kept, study_command
@@ -164,10 +163,13 @@ def _remedy(here: Experiment, missing: "Sequence[str]") -> str:
     return f"a study of the recipe `{name}` trains and evaluates all rows: mue study FILE"
 
 
-def _check_task(here: Experiment, found: str) -> None:
+def _check_task(here: "Experiment", found: str) -> None:
     if found != here.recipe.task:
-        message = f"`{here.run.folder}` is a run of the task {found}, the recipe `{here.recipe.name}` is for {here.recipe.task}"
-        raise DataError(message, "name the recipe of that run with --recipe")
+        raise DataError(
+            f"`{here.run.folder}` is a run of the task {found}, the recipe `{here.recipe.name}` "
+            f"is for {here.recipe.task}",
+            "name the recipe of that run with --recipe",
+        )
 
 
 def _render(table: "Table", form: str) -> str:

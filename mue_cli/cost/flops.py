@@ -10,20 +10,15 @@ Shape letters: P patches, L text tokens, S = P + L, T decoder positions, D embed
 vocabulary.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from statistics import fmean
 
-from mue_cli.cost.reading import ARGMAX_FLOPS_PER_CLASS, SOFTMAX_FLOPS_PER_CLASS, Reading
-from mue_cli.exits.methods import Method, SkippedPolicy
-from mue_cli.exits.patience import PatienceRule
+from mue_cli.cost.reading import Reading
+from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.trace import Trace
 from mue_cli.model.config import OFAConfig
-
-RULE_FLOPS_PER_VALUE = (
-    6  # a cosine needs three products, before*after, before^2 and after^2, each with its sum
-)
 
 
 @dataclass(frozen=True)
@@ -72,40 +67,34 @@ def trace_flops(
     trace: Trace,
     config: OFAConfig,
     image_size: int,
-    asked: Collection[str] = (),
-    skipped_layers: SkippedPolicy = "project",
-    reading: Reading | None = None,
-    unasked_steps: int = 0,
+    method: Method | None = None,
+    num_classes: int | None = None,
 ) -> FlopsBreakdown:
     """Count the operations of one trace.
 
-    image_size: the image's side in pixels. asked: streams ("image", "text", "joint", "decoder")
-    whose rule compares hidden states after each layer; leave out those whose rule cannot fire or
-    looks at nothing. skipped_layers: of the method, see Method. reading: None for the model's own
-    head over the vocabulary, once a step. unasked_steps: at the start, in which the decoder's rule
-    is not asked.
+    image_size: the image's side in pixels. method: whose rules and exit head are charged, None for
+    the full model's. num_classes: that are read out, None for the vocabulary.
     """
-    reading = reading or model_head(config)
+    method = method or full(decompose="joint" not in trace.encoder_exits)
+    reading = method_reading(method, config, num_classes)
     source = sum(trace.encoder_tokens.values())
     dim = config.embed_dim
+    positions = len(trace.decoder_exits) * trace.num_positions
+    encoder_macs = sum(
+        exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream])
+        for stream, exit_layer in trace.encoder_exits.items()
+    )
     return FlopsBreakdown(
         resnet=2.0 * sum(resnet_macs(config.resnet_blocks, config.resnet_width, image_size)),
         image_proj=2.0 * patch_grid_side(image_size) ** 2 * 16 * config.resnet_width * dim,
-        position_bias=2.0
-        * position_bias_macs(
-            dim, trace.encoder_tokens, len(trace.decoder_exits) * trace.num_positions
-        ),
-        encoder=2.0
-        * sum(
-            exit_layer * encoder_layer_macs(config, trace.encoder_tokens[s])
-            for s, exit_layer in trace.encoder_exits.items()
-        ),
+        position_bias=2.0 * position_bias_macs(dim, trace.encoder_tokens, positions),
+        encoder=2.0 * encoder_macs,
         cross_kv=2.0 * max(trace.decoder_exits, default=0) * cross_kv_macs(config, source),
-        decoder=2.0 * _decoder_macs(trace, config, source, skipped_layers),
+        decoder=2.0 * _decoder_macs(trace, config, source, method.skipped_layers),
         head=reading.answer_flops(trace),
-        rule=_comparing_flops(trace, config, asked, unasked_steps)
-        + reading.below_flops(trace, unasked_steps)
-        + reading.deciding_flops(trace, config.num_decoder_layers, unasked_steps),
+        rule=_state_score_flops(trace, config, method)
+        + reading.below_flops(trace)
+        + reading.score_flops(trace, config.num_decoder_layers),
     )
 
 
@@ -113,10 +102,8 @@ def flops_reduction(
     traces: Sequence[Trace],
     config: OFAConfig,
     image_size: int,
-    asked: Collection[str] = (),
-    skipped_layers: SkippedPolicy = "project",
-    reading: Reading | None = None,
-    unasked_steps: int = 0,
+    method: Method | None = None,
+    num_classes: int | None = None,
 ) -> FlopsReduction:
     """Compare traces with their full-depth twins: the same samples and words, no exits, no rule,
     the model's own head.
@@ -125,38 +112,26 @@ def flops_reduction(
     """
     if not traces:
         raise ValueError("a FLOPs reduction needs at least one trace")
-    head = model_head(config, reading.num_classes if reading else None)
-    mean = _mean(
-        [
-            trace_flops(trace, config, image_size, asked, skipped_layers, reading, unasked_steps)
-            for trace in traces
-        ]
+    mean = _mean([trace_flops(each, config, image_size, method, num_classes) for each in traces])
+    twins = [full_depth_twin(trace, config) for trace in traces]
+    reference = _mean(
+        [trace_flops(twin, config, image_size, num_classes=num_classes) for twin in twins]
     )
-    full = _mean(
-        [
-            trace_flops(full_depth_twin(trace, config), config, image_size, reading=head)
-            for trace in traces
-        ]
-    )
-    return FlopsReduction(1.0 - mean.total / full.total, mean, full)
-
-
-def model_head(config: OFAConfig, num_classes: int | None = None) -> Reading:
-    """Return what the model's own head costs, over the vocabulary or over so many classes."""
-    classes = config.vocab_size if num_classes is None else num_classes
-    return Reading(lambda layer: config.embed_dim * classes, classes)
+    return FlopsReduction(1.0 - mean.total / reference.total, mean, reference)
 
 
 def method_reading(method: Method, config: OFAConfig, num_classes: int | None = None) -> Reading:
-    """Return what a method's readout costs, its rule's readings included."""
+    """Return what reading the decoder's states out costs under a method, its exit score included.
+
+    num_classes: that are read out, None for the vocabulary.
+    """
     classes = config.vocab_size if num_classes is None else num_classes
-    macs = partial(method.readout.macs, embed_dim=config.embed_dim, num_classes=classes)
-    per_class = (
-        ARGMAX_FLOPS_PER_CLASS
-        if isinstance(method.rule("decoder"), PatienceRule)
-        else SOFTMAX_FLOPS_PER_CLASS
-    )
-    return Reading(macs, classes, "decoder" in method.asked("logits"), per_class)
+    macs = partial(method.head.macs, embed_dim=config.embed_dim, num_classes=classes)
+    score = method.score("decoder")
+    if score is None or score.source != "logits":
+        return Reading(macs, classes)
+    unread = method.rule("decoder").full_depth_steps
+    return Reading(macs, classes, True, score.flops_per_value, unread)
 
 
 def full_depth_twin(trace: Trace, config: OFAConfig) -> Trace:
@@ -277,25 +252,24 @@ def _filling_macs(
             return lambda is_last: 0
 
 
-def _comparing_flops(
-    trace: Trace, config: OFAConfig, asked: Collection[str], unasked_steps: int
-) -> float:
-    """Cosine similarities: one per layer run, except after the last one, where there is nothing
+def _state_score_flops(trace: Trace, config: OFAConfig, method: Method) -> float:
+    """Exit scores of states: one per layer run, except after the last one, where there is nothing
     left to skip.
     """
-    compared = sum(
-        trace.encoder_tokens[stream] * min(exit_layer, config.num_encoder_layers - 1)
-        for stream, exit_layer in trace.encoder_exits.items()
-        if stream in asked
-    )
-    if "decoder" in asked:
-        compared += sum(
-            hypotheses * trace.num_positions * min(exit_layer, config.num_decoder_layers - 1)
-            for exit_layer, hypotheses in list(
-                zip(trace.decoder_exits, trace.num_hypotheses, strict=True)
-            )[unasked_steps:]
-        )
-    return float(RULE_FLOPS_PER_VALUE * config.embed_dim * compared)
+    total = 0.0
+    for stream, exit_layer in trace.encoder_exits.items():
+        layers = min(exit_layer, config.num_encoder_layers - 1)
+        total += _per_value(method, stream) * trace.encoder_tokens[stream] * layers
+    first = method.rule("decoder").full_depth_steps
+    steps = list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))[first:]
+    layers = sum(min(exit, config.num_decoder_layers - 1) * hyps for exit, hyps in steps)
+    total += _per_value(method, "decoder") * trace.num_positions * layers
+    return float(config.embed_dim * total)
+
+
+def _per_value(method: Method, stream: str) -> float:
+    score = method.score(stream)
+    return score.flops_per_value if score is not None and score.source == "states" else 0.0
 
 
 def _mean(breakdowns: Sequence[FlopsBreakdown]) -> FlopsBreakdown:

@@ -11,14 +11,19 @@ from PIL import Image
 
 from mue_cli.data.batches import Example
 from mue_cli.data.images import decode_image
-from mue_cli.data.tasks import CAPTION_PROMPT, Task, entailment_source
+from mue_cli.data.tasks import CAPTION_PROMPT, WHOLE_WORDS, Task
+from mue_cli.data.tasks.task import Question
 
 WIDTH, HEIGHT = 640, 480
 QUALITY = 90
 HYPOTHESIS = "two people are standing outside"
 WORDS = tuple(
     f" {word}"
-    for word in (*CAPTION_PROMPT.rstrip("?").split(), *HYPOTHESIS.split(), "no", "yes", "maybe")
+    for word in (
+        *CAPTION_PROMPT.rstrip("?").split(),
+        *HYPOTHESIS.split(),
+        *map(str.strip, WHOLE_WORDS),
+    )
 )
 """Words of the questions and answers: one token each in a vocabulary that is made up as well, as in
 OFA's.
@@ -29,7 +34,8 @@ class MadeUpExamples(Sequence[Example]):
     """Examples without references, decoded from JPEG when asked for."""
 
     def __init__(self, task: Task, count: int, bare: bool = False) -> None:
-        self._source = entailment_source(None, HYPOTHESIS, bare) if task.answers else CAPTION_PROMPT
+        question = Question(HYPOTHESIS if task.judges else None)
+        self._source = task.source(question, bare)
         self._target = task.answers[0] if task.answers else ""
         self._pictures = [_picture(number) for number in range(count)]
 

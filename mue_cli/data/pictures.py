@@ -129,6 +129,13 @@ def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unrea
     return Picture(path, resize(image, size), _thumbnail(image) if thumbnail else None)
 
 
+def prepare_picture(name: str, image: "Image", size: int) -> Picture:
+    """Return a picture that is in memory already, as one that was read from a file."""
+    from mue_cli.data.images import resize
+
+    return Picture(name, resize(image.convert("RGB"), size))
+
+
 def _bytes(path: str) -> bytes:
     """Read a plain file of sensible size: a pipe might never end. Raises OSError, DataError."""
     from mue_cli.data.sources.image_files import MAX_FILE_BYTES

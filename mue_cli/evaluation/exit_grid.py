@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mue_cli.data.batches import Batch
-from mue_cli.evaluation.predict import Prediction, Subject, decode_batch, encode_batch
+from mue_cli.evaluation.predict import Prediction, Predictor, decode_batch, encode_batch
 from mue_cli.exits.methods import full
 from mue_cli.inference.depths import CachedDepths
 
@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 @torch.inference_mode()
 def score_pairs(
-    subject: Subject,
+    predictor: Predictor,
     batches: Iterable[Batch],
     score: Callable[[Sequence[Prediction]], float],
     progress: Callable[[int], None] | None = None,
@@ -34,12 +34,14 @@ def score_pairs(
     """
     method, found, done = full(decompose=True), dict[Pair, list[Prediction]](), 0
     for batch in batches:
-        cached = CachedDepths(subject.model, method, partial(encode_batch, subject, method, batch))
+        cached = CachedDepths(
+            predictor.model, method, partial(encode_batch, predictor, method, batch)
+        )
         for depths in cached.combinations():
-            predictions = decode_batch(subject, method, batch, cached.at(depths))
+            predictions = decode_batch(predictor, method, batch, cached.at(depths))
             found.setdefault((depths["image"], depths["text"]), []).extend(predictions)
             done += len(predictions)
             if progress is not None:
                 progress(done)
-    layers = range(1, subject.model.config.num_encoder_layers + 1)
+    layers = range(1, predictor.model.config.num_encoder_layers + 1)
     return np.array([[score(found[image, text]) for text in layers] for image in layers])

@@ -24,32 +24,41 @@ import torch
 
 from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.data.batches import Batch
-from mue_cli.evaluation.predict import Prediction, Progress, Subject, decode_batch, encode_batch
-from mue_cli.exits.methods import Method, oracle
+from mue_cli.evaluation.predict import Prediction, Predictor, Progress, decode_batch, encode_batch
+from mue_cli.exits.catalogue import ORACLE
+from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.depths import CachedDepths, Depths
 from mue_cli.inference.walk import Rows
 
 
 def find_oracle(
-    subject: Subject, decompose: bool, batches: Iterable[Batch], progress: Progress | None = None
+    predictor: Predictor,
+    decompose: bool,
+    batches: Iterable[Batch],
+    progress: Progress | None = None,
 ) -> list[Prediction]:
     """Return the full model's predictions with the oracle's exits in their traces. progress: as in
     `evaluation.predict`.
     """
     predictions: list[Prediction] = []
     for batch in batches:
-        predictions += _of_batch(subject, oracle(decompose), batch)
+        predictions += _of_batch(predictor, oracle_method(decompose), batch)
         if progress is not None:
             progress(len(predictions), -1)
     return predictions
 
 
+def oracle_method(decompose: bool) -> Method:
+    """Return the full model under the oracle's name; costs take skipped layers as recomputed."""
+    return Method(ORACLE, decompose, skipped_layers="recompute")
+
+
 @torch.inference_mode()
-def _of_batch(subject: Subject, method: Method, batch: Batch) -> list[Prediction]:
-    config = subject.model.config
-    cached = CachedDepths(subject.model, method, partial(encode_batch, subject, method, batch))
-    full = decode_batch(subject, method, batch, cached.full)
+def _of_batch(predictor: Predictor, method: Method, batch: Batch) -> list[Prediction]:
+    config = predictor.model.config
+    cached = CachedDepths(predictor.model, method, partial(encode_batch, predictor, method, batch))
+    full = decode_batch(predictor, method, batch, cached.full)
     best = [_Best(prediction, 0.0) for prediction in full]
     for depths in sorted(cached.combinations(), key=lambda depths: sum(depths.values())):
         saved = 1.0 - fmean(depths.values()) / config.num_encoder_layers
@@ -59,7 +68,7 @@ def _of_batch(subject: Subject, method: Method, batch: Batch) -> list[Prediction
         rows = [row for row, found in enumerate(best) if found.reduction < most]
         if rows:
             for row, prediction in zip(
-                rows, _at(subject, method, batch, cached, depths, rows, full), strict=True
+                rows, _at(predictor, method, batch, cached, depths, rows, full), strict=True
             ):
                 if prediction is not None:
                     best[row] = best[row].better(
@@ -85,7 +94,7 @@ class _Best:
 
 
 def _at(
-    subject: Subject,
+    predictor: Predictor,
     method: Method,
     batch: Batch,
     cached: CachedDepths,
@@ -97,13 +106,13 @@ def _at(
     None where the answer is another.
     """
     answers = (
-        [subject.answer_ids.index(full[row].tokens[0]) for row in rows]
-        if subject.task.answers
+        [predictor.answer_ids.index(full[row].tokens[0]) for row in rows]
+        if predictor.task.answers
         else None
     )
-    probe = FirstAgreement(subject.model.config.num_decoder_layers, answers)
+    probe = FirstAgreement(predictor.model.config.num_decoder_layers, answers)
     decoded = decode_batch(
-        subject, method, rows_of(batch, rows), cached.at(depths, rows), {"decoder": probe}
+        predictor, method, rows_of(batch, rows), cached.at(depths, rows), {"decoder": probe}
     )
     found: list[Prediction | None] = []
     for place, (row, prediction) in enumerate(zip(rows, decoded, strict=True)):

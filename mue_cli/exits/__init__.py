@@ -1,3 +1,4 @@
-"""Who may stop, and what is read out: rules, readouts, methods. Tensors only; nothing here knows
-OFA.
+"""Who may stop, and what reads a state out: exit scores, rules, exit heads, methods.
+
+Tensors only; nothing here knows OFA.
 """

@@ -1,4 +1,4 @@
-"""DeeBERT's rule: a row leaves once a layer's own classifier is certain (Xin et al., ACL 2020).
+"""DeeBERT's exit score: how certain a layer's own classifier is (Xin et al., ACL 2020).
 
 Original: leave when the entropy of the prediction is below a threshold S, in nats.
 Here: leave when the certainty 1 - entropy / log V is above a threshold, so that every method reads
@@ -11,12 +11,15 @@ import math
 
 from torch import Tensor
 
-from mue_cli.exits.observation import Observation
-from mue_cli.exits.threshold import ThresholdRule
+from mue_cli.exits.score import ExitScore
+
+ENTROPY_FLOPS = 5
+"""Operations per class, counted as a softmax: the sum over p log p is its last step's."""
 
 
 def certainty(logits: Tensor) -> Tensor:
     """Return (B,) in [0, 1]: 1 - entropy / log V of each row, the mean over its T positions.
+
     logits: (B, T, V).
     """
     log_probs = logits.float().log_softmax(2)
@@ -24,11 +27,4 @@ def certainty(logits: Tensor) -> Tensor:
     return 1.0 - entropy.mean(1) / math.log(logits.shape[2])
 
 
-def layer_certainty(observation: Observation) -> Tensor:
-    """Return (B,): how certain the layer's answer is."""
-    return certainty(observation.logits())
-
-
-def entropy_rule(threshold: float) -> ThresholdRule:
-    """Return DeeBERT's rule."""
-    return ThresholdRule(threshold, layer_certainty, "logits")
+CERTAINTY = ExitScore("certainty", lambda layer: certainty(layer.logits()), "logits", ENTROPY_FLOPS)

@@ -1,4 +1,4 @@
-"""Readouts: how the state that a layer left becomes an answer. Whatever the readout, the last
+"""Exit heads: how the state that a layer left becomes an answer. Whatever the exit head, the last
 layer's is the model's own head.
 
 Shape letters: B rows, T positions, D embed, V classes (the vocabulary, or the answers of a closed
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Head:
+class ModelHead:
     """The model's own head. norm: (..., D) -> (..., D). project: (..., D) -> (..., V), of normed
     states.
     """
@@ -27,10 +27,10 @@ class Head:
         return self.project(self.norm(states))
 
 
-class Readout(Protocol):
+class ExitHead(Protocol):
     """Reads rows out by the layer after which they left."""
 
-    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: ModelHead) -> Tensor:
         """Return (B, T, V) logits of states (B, T, D). exit_layers: per row, 1-based."""
         ...
 
@@ -42,7 +42,7 @@ class Readout(Protocol):
 class SharedHead:
     """The model's head for every layer, whatever left where: one product for all rows."""
 
-    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: ModelHead) -> Tensor:
         return head(states)
 
     def macs(self, layer: int, embed_dim: int, num_classes: int) -> int:
@@ -71,10 +71,10 @@ class LayerHeads(nn.Module):
             own_norm.load_state_dict(norm.state_dict())
             own_head.get_parameter("weight").copy_(weight)
 
-    def forward(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+    def forward(self, states: Tensor, exit_layers: Sequence[int], head: ModelHead) -> Tensor:
         return by_layer(states, exit_layers, lambda part, layer: self.read(part, layer, head))
 
-    def read(self, states: Tensor, layer: int, head: Head) -> Tensor:
+    def read(self, states: Tensor, layer: int, head: ModelHead) -> Tensor:
         """Read states (..., D) out after one layer."""
         if layer > len(self.heads):
             return head(states)
@@ -85,7 +85,7 @@ class LayerHeads(nn.Module):
         return embed_dim * num_classes
 
 
-class ImitationReadout(nn.Module):
+class ImitationHead(nn.Module):
     """DeeCap's imitation network: deep states predicted from the one that left, fused with it by a
     gate, read by the model's head.
 
@@ -106,10 +106,10 @@ class ImitationReadout(nn.Module):
             nn.init.normal_(layer.get_parameter("weight"), std=0.02)
             nn.init.zeros_(layer.get_parameter("bias"))
 
-    def forward(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+    def forward(self, states: Tensor, exit_layers: Sequence[int], head: ModelHead) -> Tensor:
         return by_layer(states, exit_layers, lambda part, layer: self.read(part, layer, head))
 
-    def read(self, states: Tensor, layer: int, head: Head) -> Tensor:
+    def read(self, states: Tensor, layer: int, head: ModelHead) -> Tensor:
         """Read states (..., D) out after one layer."""
         if layer == self.num_layers:
             return head(states)

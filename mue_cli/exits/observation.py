@@ -6,14 +6,12 @@ a beam), D embed, V classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-LooksAt = Literal["nothing", "states", "logits"]
-"""What a rule needs of a layer: nothing, its states, or its states read out as logits, which costs
-a head.
-"""
+if TYPE_CHECKING:
+    from mue_cli.exits.score import ExitScore
 
 
 def _no_logits() -> Tensor:
@@ -29,9 +27,10 @@ class Observation:
     padding_mask: (B, T) bool, True where a position is padding; None when there is none.
     step: decoding step t of Eq. 11, 1-based; None outside generation.
     num_steps: N of Eq. 11, the largest number of steps; None outside generation.
-    logits: reads `after` out with the method's readout, (B, T', V): T' hypotheses, or the one
-    position that answers. Computed once. memory: what a rule keeps from layer to layer, tensors of
-    B rows; the walk drops the rows that left.
+    logits: reads `after` out with the method's exit head, (B, T', V): T' hypotheses, or the one
+        position that answers. Computed once.
+    memory: what an exit score keeps from layer to layer, tensors of B rows; the walk drops the rows
+        that left.
     """
 
     layer: int
@@ -45,17 +44,21 @@ class Observation:
 
 
 class Rule(Protocol):
-    """Decide per row whether it leaves after the layer that was observed.
+    """A decision per row whether it leaves after the layer that was observed.
 
-    can_fire is False for a rule that never lets a row go: the walk then asks nothing and computes
-    nothing for it. looks_at says what asking costs.
+    can_fire: False for a rule that never lets a row go: the walk then asks nothing and computes
+    nothing for it. score: what it decides from; None for a rule that looks at nothing.
+    full_depth_steps: decoding steps, at the start, in which it decides nothing.
     """
 
     @property
     def can_fire(self) -> bool: ...
 
     @property
-    def looks_at(self) -> LooksAt: ...
+    def score(self) -> "ExitScore | None": ...
+
+    @property
+    def full_depth_steps(self) -> int: ...
 
     def __call__(self, observation: Observation) -> Tensor:
         """Return (B,) bool, True for the rows that leave now and keep the state `after`."""

@@ -1,46 +1,36 @@
-"""PABEE's rule: a row leaves once so many layers in a row have agreed on the answer (Zhou et al.,
-NeurIPS 2020).
+"""PABEE's exit score: how many layers in a row gave the same answer (Zhou et al., NeurIPS 2020).
+
+Original: leave once the answers of `patience` layers in a row agree with the layer before them.
+Here: the layers of such a row are counted, the first included, and more than `patience` leave: the
+same, as a threshold that reads like the other methods'.
 
 Shape letters: B rows, T positions read out (a beam's hypotheses, which must all agree), V classes.
 """
 
 import math
-from dataclasses import dataclass
 
 from torch import Tensor
 
-from mue_cli.exits.observation import LooksAt, Observation
+from mue_cli.exits.observation import Observation
+from mue_cli.exits.score import ExitScore
 
-_ANSWERS, _AGREEING = "answers", "agreeing"
+_ANSWERS, _LAYERS = "answers", "agreeing layers"
 
 
-def agreement(observation: Observation) -> Tensor:
-    """Return (B,) int64: how many layers in a row, up to this one, gave the same answer as the
-    layer before. Ask once per layer.
+def agreeing_layers(observation: Observation) -> Tensor:
+    """Return (B,) int64: how many layers in a row, this one counted, gave this answer.
 
-    The count starts at 0 after the first layer and falls back to 0 when the answer changes.
+    1 after the first layer, and 1 again when the answer changes.
     """
-    memory, answers = observation.memory, observation.logits().argmax(2)  # (B, T)
-    if _ANSWERS in memory:
-        memory[_AGREEING] = (memory[_AGREEING] + 1) * (answers == memory[_ANSWERS]).all(1)
-    else:
-        memory[_AGREEING] = answers.new_zeros(len(answers))
-    memory[_ANSWERS] = answers
-    return memory[_AGREEING]
+    memory, layer = observation.memory, observation.layer
+    if (layers := f"{_LAYERS} {layer}") not in memory:
+        answers = observation.logits().argmax(2)  # (B, T)
+        memory[layers] = answers.new_ones(len(answers))
+        if layer > 1:
+            agree = (answers == memory.pop(_ANSWERS)).all(1)
+            memory[layers] += memory.pop(f"{_LAYERS} {layer - 1}") * agree
+        memory[_ANSWERS] = answers
+    return memory[layers]
 
 
-@dataclass(frozen=True)
-class PatienceRule:
-    """Leave when `patience` layers in a row have agreed with the layer before them. patience: at
-    least 1; inf never fires.
-    """
-
-    patience: float
-    looks_at: LooksAt = "logits"
-
-    @property
-    def can_fire(self) -> bool:
-        return self.patience < math.inf
-
-    def __call__(self, observation: Observation) -> Tensor:
-        return agreement(observation) >= self.patience
+AGREEMENT = ExitScore("agreeing layers", agreeing_layers, "logits", 1, math.inf)

@@ -1,4 +1,4 @@
-"""MuE's rule: a row leaves once a layer hardly changes its state (Eq. 7-10, Algorithm 1).
+"""MuE's exit score: how little a layer changes a row's state (Eq. 7-10, Algorithm 1).
 
 Paper: cosine similarity of a layer's output and the layer before.
 Release: one similarity for the whole batch, padding and all beams included.
@@ -10,11 +10,12 @@ Shape letters: B rows, T positions, D embed.
 
 from torch import Tensor
 
-from mue_cli.exits.decay import Decay
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.threshold import ThresholdRule
+from mue_cli.exits.score import ExitScore
 
 EPSILON = 1e-12
+COSINE_FLOPS = 6
+"""Operations per value: three products, before * after, before^2 and after^2, each with its sum."""
 
 
 def similarity(before: Tensor, after: Tensor, padding_mask: Tensor | None = None) -> Tensor:
@@ -32,11 +33,8 @@ def similarity(before: Tensor, after: Tensor, padding_mask: Tensor | None = None
     return (dot * norms.clamp_min(EPSILON).rsqrt()).clamp(-1.0, 1.0)
 
 
-def layer_similarity(observation: Observation) -> Tensor:
-    """Return (B,): how similar the layer's output is to its input."""
-    return similarity(observation.before, observation.after, observation.padding_mask)
+def _of_layer(layer: Observation) -> Tensor:
+    return similarity(layer.before, layer.after, layer.padding_mask)
 
 
-def similarity_rule(threshold: float, decay: Decay | None = None) -> ThresholdRule:
-    """Return MuE's rule; decay: Eq. 11, for the decoder in generation."""
-    return ThresholdRule(threshold, layer_similarity, "states", decay)
+SIMILARITY = ExitScore("similarity", _of_layer, "states", COSINE_FLOPS)

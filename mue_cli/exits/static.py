@@ -5,20 +5,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mue_cli.exits.observation import LooksAt, Observation
+from mue_cli.exits.observation import Observation
 
 
 @dataclass(frozen=True)
 class NeverRule:
-    """Run every layer. The full model is this rule on the same walk as every other method."""
+    """Every layer runs. The full model is this rule on the same walk as every other method."""
 
     can_fire: bool = False
-    looks_at: LooksAt = "nothing"
+    score: None = None
+    full_depth_steps: int = 0
 
     def __call__(self, observation: Observation) -> Tensor:
-        return torch.zeros(
-            len(observation.after), dtype=torch.bool, device=observation.after.device
-        )
+        return _all_rows(observation, False)
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,13 @@ class StaticRule:
 
     layer: int
     can_fire: bool = True
-    looks_at: LooksAt = "nothing"
+    score: None = None
+    full_depth_steps: int = 0
 
     def __call__(self, observation: Observation) -> Tensor:
-        leaves = observation.layer >= self.layer
-        return torch.full(
-            (len(observation.after),), leaves, dtype=torch.bool, device=observation.after.device
-        )
+        return _all_rows(observation, observation.layer >= self.layer)
+
+
+def _all_rows(observation: Observation, leave: bool) -> Tensor:
+    after = observation.after
+    return torch.full((len(after),), leave, dtype=torch.bool, device=after.device)

@@ -1,42 +1,45 @@
-"""The rule that most methods share: leave once a statistic of the layer is above a threshold. What
-they differ in is the statistic.
+"""The rule that methods share: leave once an exit score is above a threshold. What they differ in
+is the score.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mue_cli.exits.decay import Decay, decayed_threshold
-from mue_cli.exits.observation import LooksAt, Observation
-
-Statistic = Callable[[Observation], Tensor]
-"""Returns one number per row, (B,) float32, at most 1: the larger, the sooner the row may leave."""
+from mue_cli.exits.observation import Observation
+from mue_cli.exits.score import ExitScore
 
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """Leave when the statistic is strictly greater than the threshold; the layer's output is kept.
+    """Leave when the exit score is strictly greater than the threshold; the layer's output is kept.
 
-    threshold: above 1 never fires, whatever the decay. looks_at: what the statistic is computed
-    from. decay: for the decoder in generation; None elsewhere.
+    threshold: None, or above the score's largest value, never fires, whatever the decay. decay: for
+    the decoder in generation; None elsewhere.
     """
 
-    threshold: float
-    statistic: Statistic
-    looks_at: LooksAt
+    threshold: float | None
+    score: ExitScore
     decay: Decay | None = None
 
     @property
     def can_fire(self) -> bool:
-        return self.threshold <= 1.0
+        return self.threshold is not None and self.threshold <= self.score.largest
+
+    @property
+    def full_depth_steps(self) -> int:
+        """How many decoding steps, at the start, are never cut short."""
+        return self.decay.full_depth_steps if self.decay else 0
 
     def threshold_at(self, step: int | None, num_steps: int | None) -> float:
         """Return the threshold that counts at a decoding step; outside generation it is the
-        threshold itself.
+        threshold itself. inf: never.
         """
+        if self.threshold is None:
+            return math.inf
         if self.decay is None or step is None or num_steps is None:
             return self.threshold
         if step <= self.decay.full_depth_steps:
@@ -45,8 +48,8 @@ class ThresholdRule:
 
     def __call__(self, observation: Observation) -> Tensor:
         threshold = self.threshold_at(observation.step, observation.num_steps)
-        if threshold > 1.0:
+        if threshold > self.score.largest:
             return torch.zeros(
                 len(observation.after), dtype=torch.bool, device=observation.after.device
             )
-        return self.statistic(observation) > threshold
+        return self.score(observation) > threshold

@@ -7,7 +7,7 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
-| pabee.safetensors, deecap.safetensors | finetune --method ... | the readout that was trained with the checkpoint |
+| pabee.safetensors, deecap.safetensors | finetune --method ... | the exit head that was trained with the checkpoint |
 | deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads trained on the checkpoint, and how that went on |
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
 | calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
@@ -23,18 +23,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.exits.catalogue import TRAINED_ON_MODEL, TRAINED_WITH_MODEL
+from mue_cli.exits.catalogue import MUE, MethodSpec, names
 from mue_cli.files import write_text
-from mue_cli.recipe.recipe import Recipe, SkippedLayers, dump, read_yaml, to_yaml
+from mue_cli.recipe.recipe import Recipe, dump
 from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.reports.traces import read_traces as read_traces_file
-from mue_cli.schema.schema import Count, Fraction, build
+from mue_cli.schema.schema import build
 
 T = TypeVar("T")
 
@@ -70,8 +70,8 @@ class Run:
     def train_log(self) -> Path:
         return self.folder / "train.jsonl"
 
-    def readout(self, method: str) -> Path:
-        """Return the file of a method's own readout."""
+    def exit_head(self, method: str) -> Path:
+        """Return the file of a method's own exit head."""
         return self.folder / f"{method}.safetensors"
 
     def second_log(self, method: str) -> Path:
@@ -90,7 +90,7 @@ class Run:
         """Return the file that stands for `path` under a method: mue's has the plain name,
         another's the method's name in it.
         """
-        return path if method == "mue" else path.with_name(f"{path.stem}-{method}{path.suffix}")
+        return path if method == MUE.name else path.with_name(f"{path.stem}-{method}{path.suffix}")
 
     @property
     def saturation(self) -> Path:
@@ -150,35 +150,6 @@ class Tried:
     reduction: float
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """A method's thresholds by stream (absent: never), and what they reached on the split where
-    they were searched.
-
-    target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and
-    of the full model, same samples. The rest is what they were searched with. decay: Eq. 11's
-    settings, empty where nothing decays. skipped_layers: the policy. precision. weights: as
-    `--weights` named them, None for the run's own. decompose, search (beam and longest caption):
-    None and empty in files from before they were kept.
-    """
-
-    thresholds: Mapping[str, float]
-    target: Fraction
-    achieved: float
-    metric: str
-    score: float
-    full_score: float
-    split: str
-    samples: Count
-    decay: Mapping[str, float] = field(default_factory=dict)
-    skipped_layers: SkippedLayers = "project"
-    precision: str = "float32"
-    weights: str | None = None
-    method: str = "mue"
-    decompose: bool | None = None
-    search: Mapping[str, float] = field(default_factory=dict)
-
-
 def write_recipe(run: Run, recipe: Recipe) -> None:
     """Write the resolved recipe."""
     write_text(run.recipe, dump(recipe))
@@ -204,32 +175,19 @@ def cut_log(run: Run, last_step: int) -> None:
         write_text(run.train_log, "".join(lines[:last_step]))
 
 
-def write_thresholds(run: Run, thresholds: Thresholds) -> None:
-    """Write the method's thresholds.yaml."""
-    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
-
-
-def read_thresholds(run: Run, method: str = "mue") -> Thresholds:
-    """Return what `mue calibrate` found. Raises MissingStepError before it was run, RecipeError for
-    a file edited into nonsense.
-    """
-    path = run.need(run.of_method(run.thresholds, method), _calibrate(method))
-    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
-
-
-def read_tried(run: Run, method: str = "mue") -> tuple[Tried, ...]:
+def read_tried(run: Run, method: str = MUE.name) -> tuple[Tried, ...]:
     """Return every setting that the last calibration ran, the full model first. Raises
     MissingStepError before the first.
     """
     return _read_lines(
         Tried,
-        run.need(run.of_method(run.calibration, method), _calibrate(method)),
+        run.need(run.of_method(run.calibration, method), calibrate_command(method)),
         "calibrate again",
     )
 
 
-def _calibrate(method: str) -> str:
-    return "calibrate" if method == "mue" else f"calibrate --method {method}"
+def calibrate_command(method: str) -> str:
+    return "calibrate" if method == MUE.name else f"calibrate --method {method}"
 
 
 def records(run: Run) -> list[Record]:
@@ -256,7 +214,7 @@ def clear(run: Run) -> None:
         run.checkpoint,
         run.last_state,
         run.train_log,
-        *map(run.readout, TRAINED_WITH_MODEL),
+        *map(run.exit_head, names(_is_trained_along)),
     ):
         path.unlink(missing_ok=True)
     clear_results(run)
@@ -269,8 +227,8 @@ def clear_results(run: Run) -> None:
     Figures stay until they are drawn anew.
     """
     for path in (
-        *map(run.readout, TRAINED_ON_MODEL),
-        *map(run.second_log, TRAINED_ON_MODEL),
+        *map(run.exit_head, names(_is_trained_after)),
+        *map(run.second_log, names(_is_trained_after)),
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         run.saturation,
@@ -284,7 +242,7 @@ def clear_results(run: Run) -> None:
 
 
 def clear_method(run: Run, method: str) -> None:
-    """Remove what was found with a method's own readout, which changes now: log, thresholds,
+    """Remove what was found with a method's own exit head, which changes now: log, thresholds,
     records; not those of other methods.
     """
     for path in run.folder.glob(f"*-{method}.*"):
@@ -296,6 +254,14 @@ def clear_method(run: Run, method: str) -> None:
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))
+
+
+def _is_trained_along(spec: MethodSpec) -> bool:
+    return spec.training == "model and head"
+
+
+def _is_trained_after(spec: MethodSpec) -> bool:
+    return spec.training == "head"
 
 
 def _method(line: str) -> object:

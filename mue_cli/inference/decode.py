@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mue_cli.exits.heads import Head, Readout
+from mue_cli.exits.heads import ExitHead, ModelHead
 from mue_cli.exits.methods import Method
 from mue_cli.inference.attention import attend_to_parts, attend_to_words
 from mue_cli.inference.cache import CrossCache, Places, SelfCache
@@ -48,7 +48,7 @@ class Generation:
         )
         self._rule = method.rule("decoder")
         self._recorder = tables.recorder if encoded.padding_mask is None and not probe else None
-        self._read_out = partial(_read_hypotheses, method.readout, own_head(model))
+        self._read_out = partial(_read_hypotheses, method.head, own_head(model))
         self._layers = model.decoder.stack()
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         sizes = (self._num_rows, num_hypotheses, num_steps)
@@ -213,7 +213,7 @@ def decode_prompt(
 
     def read_out(hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
         last = hidden[torch.arange(len(hidden), device=hidden.device), rows.take(ends)]
-        return method.readout(last[:, None], exit_layers, head)
+        return method.head(last[:, None], exit_layers, head)
 
     length, layers = tokens.shape[1], model.decoder.stack()
     cross_cache = CrossCache(layers, encoded.hidden)
@@ -240,15 +240,15 @@ def decode_prompt(
     )
 
 
-def own_head(model: Backbone, token_ids: Sequence[int] | None = None) -> Head:
+def own_head(model: Backbone, token_ids: Sequence[int] | None = None) -> ModelHead:
     """Return the model's own head, of the whole vocabulary or of a few tokens."""
-    return Head(model.decoder.layer_norm, model.decoder.projection(token_ids))
+    return ModelHead(model.decoder.layer_norm, model.decoder.projection(token_ids))
 
 
 def _read_hypotheses(
-    readout: Readout, head: Head, hidden: Tensor, exit_layers: Sequence[int], rows: Rows
+    exit_head: ExitHead, head: ModelHead, hidden: Tensor, exit_layers: Sequence[int], rows: Rows
 ) -> Tensor:
-    return readout(hidden, exit_layers, head)
+    return exit_head(hidden, exit_layers, head)
 
 
 def _padding_of(encoded: Encoded, rows: Rows) -> Tensor | None:

@@ -34,6 +34,3 @@ def head_at_precision(head: nn.Module, name: str) -> nn.Module:
     own head.
     """
     return packed_part(head, DTYPES[name])
-
-
-readout_at_precision = head_at_precision

@@ -16,10 +16,11 @@ from mue_cli.model.positions import Layout
 
 
 class EncoderStack(Protocol):
-    embed_images: nn.Module
     embed_positions: nn.Embedding
     layers: nn.ModuleList
 
+    @property
+    def embed_images(self) -> nn.Module: ...
     def embed(
         self, images: Tensor, tokens: Tensor, image_mask: Tensor | None = None
     ) -> tuple[Stream, Stream]: ...

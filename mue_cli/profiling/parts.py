@@ -17,9 +17,10 @@ from torch import Tensor
 
 from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, method_reading, trace_flops
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
-from mue_cli.exits.heads import Head, Readout
+from mue_cli.exits.heads import ExitHead, ModelHead
 from mue_cli.exits.methods import Method
-from mue_cli.exits.observation import LooksAt, Observation, Rule
+from mue_cli.exits.observation import Observation, Rule
+from mue_cli.exits.score import ExitScore
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
@@ -120,9 +121,9 @@ def watch(model: OFA, method: Method, run: Run, stopwatch: Stopwatch) -> Watched
         stream: _TimedRule(rule, stopwatch.timed(RULE, rule))
         for stream, rule in method.rules.items()
     }
-    readout = _TimedReadout(method.readout, stopwatch.timed(HEAD, method.readout))
+    head = _TimedHead(method.head, stopwatch.timed(HEAD, method.head))
     with _watched(model, stopwatch):
-        trace = stopwatch.timed(REST, run)(replace(method, rules=rules, readout=readout), probes)
+        trace = stopwatch.timed(REST, run)(replace(method, rules=rules, head=head), probes)
     return Watched(trace, dict(stopwatch.seconds), dict(stopwatch.calls))
 
 
@@ -203,19 +204,9 @@ def _work(
 ) -> dict[str, tuple[float, float]]:
     """Return operations and bytes by part."""
     reading = method_reading(method, config, num_classes)
-    flops = trace_flops(
-        trace,
-        config,
-        image_size,
-        method.asked("states"),
-        method.skipped_layers,
-        reading,
-        method.unasked_steps,
-    )
+    flops = trace_flops(trace, config, image_size, method, num_classes)
     traffic = trace_traffic(trace, config, sizes)
-    by_rule = reading.below_flops(
-        trace, method.unasked_steps
-    )  # the stopwatch puts a rule's readings down to the head
+    by_rule = reading.below_flops(trace)  # the stopwatch puts a rule's readings down to the head
     streams = {
         encoder_part(stream): (
             2.0 * exit_layer * encoder_layer_macs(config, trace.encoder_tokens[stream]),
@@ -244,7 +235,7 @@ def _work(
         DECODER: (flops.decoder - skipped, traffic.decoder),
         HEAD: (
             flops.head + by_rule,
-            sizes.weight * reading.weights_read(trace, method.unasked_steps),
+            sizes.weight * reading.weights_read(trace),
         ),
         RULE: (flops.rule - by_rule, 0.0),
     }
@@ -265,23 +256,27 @@ class _TimedRule:
         return self.rule.can_fire
 
     @property
-    def looks_at(self) -> LooksAt:
-        return self.rule.looks_at
+    def score(self) -> ExitScore | None:
+        return self.rule.score
+
+    @property
+    def full_depth_steps(self) -> int:
+        return self.rule.full_depth_steps
 
     def __call__(self, observation: Observation) -> Tensor:
         return self.timed(observation)
 
 
 @dataclass(frozen=True)
-class _TimedReadout:
-    readout: Readout
-    timed: Callable[[Tensor, Sequence[int], Head], Tensor]
+class _TimedHead:
+    head: ExitHead
+    timed: Callable[[Tensor, Sequence[int], ModelHead], Tensor]
 
-    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: Head) -> Tensor:
+    def __call__(self, states: Tensor, exit_layers: Sequence[int], head: ModelHead) -> Tensor:
         return self.timed(states, exit_layers, head)
 
     def macs(self, layer: int, embed_dim: int, num_classes: int) -> int:
-        return self.readout.macs(layer, embed_dim, num_classes)
+        return self.head.macs(layer, embed_dim, num_classes)
 
 
 @contextmanager

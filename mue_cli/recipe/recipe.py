@@ -3,7 +3,7 @@ defaults.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from mue_cli.recipe.yaml_text import read_yaml, to_yaml
 from mue_cli.schema.schema import Place, build, show
 
 __all__ = [  # the names that other rooms import from here
-    "DEFAULT_RECIPES",
     "CalibrationSection",
     "DataSection",
     "EvaluationSection",
@@ -46,16 +45,6 @@ __all__ = [  # the names that other rooms import from here
     "read_yaml",
     "to_yaml",
 ]
-
-DEFAULT_RECIPES: Mapping[str, str] = {
-    "caption": "shapes-caption",
-    "entailment": "shapes-entailment",
-}
-
-_DATASETS: Mapping[str, tuple[str, ...]] = {
-    "caption": ("shapes", "coco", "flickr8k"),
-    "entailment": ("shapes", "snli-ve"),
-}
 
 
 def load(name_or_path: str | Path, overrides: Sequence[str | Override] = ()) -> Recipe:
@@ -89,10 +78,6 @@ def _check(recipe: Recipe, place: Place) -> None:
         raise RecipeError(
             f"{found}, expected letters, digits, dots and dashes", "it names the run folder"
         )
-    known = _DATASETS[recipe.task]
-    if recipe.data.dataset not in known:
-        found = f'`data.dataset` in {place("data.dataset")} is "{recipe.data.dataset}"'
-        raise RecipeError(f"{found}, expected one of {', '.join(known)} for the task {recipe.task}")
     if recipe.search.min_tokens > recipe.search.max_tokens:
         found = f"`search.min_tokens` in {place('search.min_tokens')} is {recipe.search.min_tokens}"
         raise RecipeError(

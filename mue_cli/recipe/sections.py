@@ -182,8 +182,8 @@ class Recipe:
 
     name: str
     """Name of the experiment, also of its run folder, runs/<name>."""
-    task: Literal["caption", "entailment"]
-    """Task that the model learns."""
+    task: str
+    """Name of the task that the model learns (mue_cli/data/tasks)."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """Seed of all that is random."""
     data: DataSection = field(default_factory=DataSection)

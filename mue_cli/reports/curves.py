@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.exits.catalogue import FULL, ORACLE
+from mue_cli.reports import published
 from mue_cli.reports.entries import Entry, check_alike
-from mue_cli.reports.published import DATASETS
 from mue_cli.reports.record import Record
-
-ORACLE = "oracle"
-LEFT_OUT = ("mue-joint", "mue-last")
-"""Rows that ask what a part of MuE is good for: a table shows them, not a figure of all methods."""
 
 _GRID = 101
 """Reductions at which the seeds of a line are compared, besides those of their points."""
@@ -213,17 +210,17 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 def is_paper_data(record: Record) -> bool:
     """Return whether the record's scores may stand beside the published ones as they are."""
-    return DATASETS.get(record.task) == record.dataset
+    return published.is_paper_data(record.metric, record.dataset)
 
 
 def drawable(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries that a trade-off figure shows: without `LEFT_OUT` and
-    `seeds_without_full`.
+    """Return the entries that a trade-off figure shows: without variants, which Table 4 compares,
+    and `seeds_without_full`.
 
     Raises MissingStepError when there are none or no seed has `full` to be relative to, DataError
     for records that cannot share a figure and for a full model that scores nothing.
     """
-    kept = [entry for entry in entries if entry.row not in LEFT_OUT]
+    kept = [entry for entry in entries if not entry.is_variant]
     if not kept:
         raise MissingStepError("there is no record to plot", "`mue evaluate` writes records")
     check_alike(kept, "figure")
@@ -235,7 +232,7 @@ def seeds_without_full(entries: Sequence[Entry]) -> list[int]:
     lacking = {
         entry.seed for entry in entries if entry.full_score <= 0 and not is_paper_data(entry.record)
     }
-    return sorted(lacking - {entry.seed for entry in entries if entry.row == "full"})
+    return sorted(lacking - {entry.seed for entry in entries if entry.row == FULL.name})
 
 
 def _comparable(entries: Sequence[Entry]) -> list[Entry]:

@@ -6,20 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mue_cli.errors import DataError
+from mue_cli.exits.catalogue import FULL, ORACLE, spec_or_full, title
 from mue_cli.reports.record import Record
 from mue_cli.schema.schema import show
 
-METHOD_NAMES = {
-    "mue": "MuE",
-    "deebert": "DeeBERT",
-    "pabee": "PABEE",
-    "calm": "CALM",
-    "deecap": "DeeCap",
+_TITLES = {
+    FULL.name: "full",
+    "mue-joint": "MuE, joint encoder",
+    "mue-last": "MuE, last-layer loss",
+    ORACLE: "oracle (same answers)",
 }
-"""Names that are not written as methods are typed."""
 
 _SUBJECTS = ("task", "dataset", "split", "metric")
 _CONDITIONS = ("search", "precision", "weights", "device")
+
+
+def row_title(row: str) -> str:
+    """Return what tables and figures call a row; one that nobody has thought of is its own."""
+    return _TITLES.get(row) or title(row)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Entry:
     @property
     def swept(self) -> bool:
         return self.point is not None
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether the row changes a method that has a row of its own, to ask what a part of it is
+        good for.
+        """
+        method = self.record.method
+        return spec_or_full(method).is_calibrated and self.row != method
 
 
 def check_alike(entries: Sequence[Entry], place: str) -> None:

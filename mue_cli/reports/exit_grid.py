@@ -17,9 +17,9 @@ from mue_cli.errors import DataError, MissingStepError
 
 @dataclass(frozen=True)
 class ExitGrid:
-    """scores: (N, N), row image layer - 1, column text layer - 1; the last cell is the full
-    model's. metric: what they are.
+    """The score with every pair of exit layers.
 
+    scores: (N, N), row image layer - 1, column text layer - 1; the last cell is the full model's.
     about: where it was measured: "recipe", "dataset", "split", and "settings" of the search.
     """
 
@@ -35,7 +35,8 @@ class ExitGrid:
             or not self.scores.size
         ):
             raise ValueError(
-                f"scores must be image layers by text layers, as many of each, not {self.scores.shape}"
+                "scores must be image layers by text layers, as many of each, not "
+                f"{self.scores.shape}"
             )
 
     @property

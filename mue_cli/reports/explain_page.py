@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from mue_cli.files import write_text
 from mue_cli.reports.exit_strip import ExitStrip
 from mue_cli.reports.pages import render
 
@@ -20,3 +22,8 @@ class Explained:
 def page(title: str, notes: Sequence[str], pictures: Sequence[Explained]) -> str:
     """Return the whole page. notes: lines under the title."""
     return render("explain.html", title=title, notes=notes, pictures=pictures)
+
+
+def write_page(path: Path, title: str, notes: Sequence[str], pictures: Sequence[Explained]) -> None:
+    """Write the whole page. Raises OSError."""
+    write_text(path, page(title, notes, pictures))

@@ -4,18 +4,8 @@ exit layers, the decoder in full.
 
 from collections.abc import Sequence
 
-from mue_cli.reports.published import (
-    DATA_NAMES,
-    FULL_MODEL,
-    JUDGED_BY,
-    TABLE_2,
-    PublishedExits,
-    source,
-)
+from mue_cli.reports.published import FULL_MODEL, PublishedExits, published, source
 from mue_cli.reports.tables import Cell, Column, Table
-
-METRICS = {"caption": "CIDEr", "entailment": "accuracy"}
-"""What a grid of each task holds."""
 
 _PAPER = "paper"
 _PAPER_LAYERS = 6
@@ -27,11 +17,9 @@ def layers_tables(
     """Return Table 2: the whole grid, then the paper's four combinations beside ours.
 
     scores: (image layers, text layers); [i][t] with the image stream leaving after layer i + 1 and
-    the text stream after layer t + 1. metric: one of METRICS. data: what they were measured on,
-    such as "shapes test".
+    the text stream after layer t + 1. data: where they were measured, such as "shapes test".
     """
-    task = next(task for task, name in METRICS.items() if name == metric)
-    return _grid(scores, metric, num_samples, data), _combinations(scores, task)
+    return _grid(scores, metric, num_samples, data), _combinations(scores, metric)
 
 
 def _grid(scores: Sequence[Sequence[float]], metric: str, num_samples: int, data: str) -> Table:
@@ -42,30 +30,33 @@ def _grid(scores: Sequence[Sequence[float]], metric: str, num_samples: int, data
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (str(layers), *row) for layers, row in enumerate(scores, start=1)
     )
-    about = f"{metric} on {data}, {num_samples:,} samples, when every sample's image stream leaves after the layer of the row"
-    return Table(
-        columns,
-        rows,
-        (f"{about} and its text stream after that of the column; the decoder runs in full.",),
+    caption = (
+        f"{metric} on {data}, {num_samples:,} samples, when every sample's image stream leaves "
+        "after the layer of the row and its text stream after that of the column; the decoder runs "
+        "in full."
     )
+    return Table(columns, rows, (caption,))
 
 
-def _combinations(scores: Sequence[Sequence[float]], task: str) -> Table:
-    """Return the paper's lines, beside each the cell of the grid at the same parts of the encoder."""
-    published = TABLE_2[task]
+def _combinations(scores: Sequence[Sequence[float]], metric: str) -> Table:
+    """Return the paper's lines, with the cell of the grid at the same parts of the encoder."""
+    paper_task = published(metric)
+    printed = paper_task.table_2
     layers = (Column("image", ".0f"), Column("text", ".0f"))
     paper = (
-        *(Column(name, ".1f", _PAPER) for name in ("image", "text", *published[0].scores)),
+        *(Column(name, ".1f", _PAPER) for name in ("image", "text", *printed[0].scores)),
         Column("of full", ".1%", _PAPER),
     )
-    columns = (*layers, Column(METRICS[task], ".1f"), Column("of full", ".1%"), *paper)
+    columns = (*layers, Column(metric, ".1f"), Column("of full", ".1%"), *paper)
     rows = tuple(
-        (*_own_cells(scores, line), *_paper_cells(line, published[0], JUDGED_BY[task]))
-        for line in published
+        (*_own_cells(scores, line), *_paper_cells(line, printed[0], paper_task.judged_by))
+        for line in printed
     )
     caption = (
-        "image, text: layers of each stream. Ours: every sample leaves there, at the nearest to the paper's, which are means over samples.",
-        f"Paper ({source(2)}): {FULL_MODEL} on {DATA_NAMES[task]}, with {_PAPER_LAYERS} encoder layers.",
+        "image, text: layers of each stream. Ours: every sample leaves there, at the nearest to "
+        "the paper's, which are means over samples.",
+        f"Paper ({source(2)}): {FULL_MODEL} on {paper_task.data_name}, with {_PAPER_LAYERS} "
+        "encoder layers.",
     )
     return Table(columns, rows, caption)
 

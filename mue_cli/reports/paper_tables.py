@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from mue_cli.reports.entries import METHOD_NAMES, Entry
+from mue_cli.exits.catalogue import CALM, FULL, MUE, ORACLE, STATIC
+from mue_cli.reports.entries import Entry, row_title
 from mue_cli.reports.published import (
-    DATA_NAMES,
-    DATASETS,
     FULL_MODEL,
-    JUDGED_BY,
-    TABLE_1,
-    TABLE_3,
-    TABLE_4,
     PublishedRow,
+    PublishedTask,
+    is_paper_data,
+    published,
     source,
 )
 from mue_cli.reports.tables import Cell, Column, Estimate, Table, depth, without_empty
@@ -32,27 +30,16 @@ SUBJECTS = {
 }
 """What each table is about."""
 
-NAMES = {
-    **METHOD_NAMES,
-    "mue-joint": "MuE, joint encoder",
-    "mue-last": "MuE, last-layer loss",
-    "oracle": "oracle (same answers)",
-}
-"""Rows that people know by another name than our study."""
-
-_ROWS: Mapping[int, Sequence[str]] = {
-    1: ("full", "small", "deebert", "pabee", "deecap", "mue", "static", "calm", "oracle"),
-    3: ("full", "mue"),
-    4: ("mue", "mue-joint", "mue-last"),
-}
-_METRICS = {"caption": ("BLEU-4", "METEOR", "CIDEr", "SPICE"), "entailment": ("accuracy",)}
-_PAPER_METRICS = {"caption": _METRICS["caption"], "entailment": ("dev", "test")}
+_OURS = (STATIC.name, CALM.name, ORACLE)
+"""Rows of Table 1 that the paper does not have."""
 _PAPER = "paper"
 
 
 @dataclass(frozen=True)
 class _Line:
-    """entries: one per seed, none where it was not run. published: what the paper has for it."""
+    """One line of a table. entries: one per seed, none where it was not run. published: the
+    paper's line.
+    """
 
     name: str | None
     entries: Sequence[Entry] = ()
@@ -60,26 +47,30 @@ class _Line:
 
 
 def missing_rows(number: int, entries: Sequence[Entry]) -> list[str]:
-    """Return the rows of a table that were not run yet, in its order. DeeCap is for words, so
-    entailment misses none.
+    """Return the rows of a table that were not run yet, in its order: those that the paper has for
+    this task, and those that only we have.
     """
-    wanted = [row for row in _ROWS[number] if (row, _task(entries)) != ("deecap", "entailment")]
+    wanted = _wanted(_paper(entries))[number]
     missing = [row for row in wanted if not _unswept(entries, row)]
-    curve = number == 3 and not any(entry.row == "mue" and entry.swept for entry in entries)
-    return [*missing, *(["the curve of mue"] if curve else [])]
+    curve = number == 3 and not any(entry.row == MUE.name and entry.swept for entry in entries)
+    return [*missing, *([f"the curve of {MUE.name}"] if curve else [])]
 
 
 def models_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 1: the paper's models in its order, then those that only we have, then rows that
-    no table knows.
+    """Return Table 1: the paper's models in its order, those that only we have, and rows that no
+    table knows.
     """
-    published = {row.row: row for row in TABLE_1[_task(entries)]}
-    unknown = dict.fromkeys(
-        entry.row for entry in entries if entry.row not in chain(*_ROWS.values())
-    )
+    paper = _paper(entries)
+    printed = {row.row: row for row in paper.table_1}
+    wanted = _wanted(paper)
+    unknown = [
+        entry.row
+        for entry in entries
+        if not entry.is_variant and entry.row not in chain(*wanted.values())
+    ]
     lines = [
-        _Line(NAMES.get(row, row), _unswept(entries, row), published.get(row))
-        for row in (*_ROWS[1], *unknown)
+        _Line(row_title(row), _unswept(entries, row), printed.get(row))
+        for row in dict.fromkeys((*wanted[1], *unknown))
     ]
     return _compared(lines, entries, 1)
 
@@ -88,32 +79,43 @@ def tradeoff_table(entries: Sequence[Entry]) -> Table:
     """Return Table 3: `full` and MuE's settings by rising reduction, the paper's beside them, which
     are others.
     """
-    mine = [entry for entry in entries if entry.row == "mue"]
+    mine = [entry for entry in entries if entry.row == MUE.name]
     points = [
-        _Line("MuE", group) for group in _by_setting(entry for entry in mine if not entry.swept)
+        _Line(MUE.title, group) for group in _by_setting(entry for entry in mine if not entry.swept)
     ]
     points += [
-        _Line("MuE, swept", group) for group in _by_point(entry for entry in mine if entry.swept)
+        _Line(f"{MUE.title}, swept", group)
+        for group in _by_point(entry for entry in mine if entry.swept)
     ]
     points.sort(
         key=lambda line: statistics.mean(entry.record.costs["expected"] for entry in line.entries)
     )
-    full, *others = TABLE_3[_task(entries)]
+    full, *others = _paper(entries).table_3
     pairs = zip_longest(points, others)
     lines = [
         _Line(ours.name if ours else None, ours.entries if ours else (), theirs)
         for ours, theirs in pairs
     ]
-    beside = "In one line, our setting of MuE and the paper's are not the same: both go by rising reduction."
-    return _compared([_Line("full", _unswept(entries, "full"), full), *lines], entries, 3, beside)
+    beside = (
+        "In one line, our setting of MuE and the paper's are not the same: both go by rising "
+        "reduction."
+    )
+    return _compared(
+        [_Line(row_title(FULL.name), _unswept(entries, FULL.name), full), *lines],
+        entries,
+        3,
+        beside,
+    )
 
 
 def ablation_table(entries: Sequence[Entry]) -> Table:
-    """Return Table 4: MuE, without decomposition, and without the layer-wise loss."""
-    published = {row.row: row for row in TABLE_4[_task(entries)]}
-    return _compared(
-        [_Line(NAMES[row], _unswept(entries, row), published[row]) for row in _ROWS[4]], entries, 4
-    )
+    """Return Table 4: MuE, without decomposition, without the layer-wise loss, and the variants
+    that only we have.
+    """
+    printed = {row.row: row for row in _paper(entries).table_4}
+    variants = dict.fromkeys([*printed, *(entry.row for entry in entries if entry.is_variant)])
+    lines = [_Line(row_title(row), _unswept(entries, row), printed.get(row)) for row in variants]
+    return _compared(lines, entries, 4)
 
 
 PAPER_TABLES: Mapping[int, Callable[[Sequence[Entry]], Table]] = {
@@ -133,8 +135,14 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] | None = None)
     return Estimate(statistics.fmean(values), statistics.stdev(values))
 
 
-def _task(entries: Sequence[Entry]) -> str:
-    return entries[0].record.task
+def _paper(entries: Sequence[Entry]) -> PublishedTask:
+    return published(entries[0].record.metric)
+
+
+def _wanted(paper: PublishedTask) -> Mapping[int, Sequence[str]]:
+    """Return the rows of each table, in its order."""
+    models, ablation = ([row.row for row in table] for table in (paper.table_1, paper.table_4))
+    return {1: (*models, *_OURS), 3: (FULL.name, MUE.name), 4: ablation}
 
 
 def _unswept(entries: Iterable[Entry], row: str) -> list[Entry]:
@@ -164,36 +172,38 @@ def _by_point(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 def _compared(lines: Sequence[_Line], entries: Sequence[Entry], number: int, *notes: str) -> Table:
     """Return one row per line that either side knows; columns that nobody fills are left out."""
-    task, split = _task(entries), entries[0].record.split
-    columns = [*_own_columns(task), *_paper_columns(task, split)]
+    paper = _paper(entries)
+    columns = [*_own_columns(paper), *_paper_columns(paper, entries[0].record.split)]
     lines = [line for line in lines if line.entries or line.published]
     rows = tuple(tuple(value(line) for _, value in columns) for line in lines)
     caption = (*_own_caption(lines), *notes, _paper_caption(entries, number))
     return without_empty(Table(tuple(column for column, _ in columns), rows, caption))
 
 
-def _own_columns(task: str) -> list[tuple[Column, Callable[[_Line], Cell]]]:
+def _own_columns(paper: PublishedTask) -> list[tuple[Column, Callable[[_Line], Cell]]]:
     costs = (("expected", "expected"), ("FLOPs", "flops"), ("measured", "measured"))
     return [
         (Column("model"), lambda line: line.name),
         (Column("layers"), lambda line: depth(line.entries[0].record) if line.entries else None),
-        *((Column(metric, ".1f"), _score(metric)) for metric in _METRICS[task]),
+        *((Column(metric, ".1f"), _score(metric)) for metric in paper.metrics),
         (Column("of full", "z.1%"), _of_full),
         *((Column(name, "z.1%"), _cost(cost)) for name, cost in costs),
         (Column("seeds", "d"), lambda line: len(line.entries) or None),
     ]
 
 
-def _paper_columns(task: str, split: str) -> list[tuple[Column, Callable[[_Line], Cell]]]:
-    judged = "dev" if (task, split) == ("entailment", "val") else JUDGED_BY[task]
-    full = TABLE_1[task][0].scores[judged]
+def _paper_columns(
+    paper: PublishedTask, split: str
+) -> list[tuple[Column, Callable[[_Line], Cell]]]:
+    judged = paper.judged(split)
+    full = paper.table_1[0].scores
     return [
         (
             Column("model", group=_PAPER),
             lambda line: line.published.model if line.published else None,
         ),
-        *((Column(metric, ".1f", _PAPER), _published(metric)) for metric in _PAPER_METRICS[task]),
-        (Column("of full", ".1%", _PAPER), _published(judged, 1 / full)),
+        *((Column(metric, ".1f", _PAPER), _published(metric)) for metric in full),
+        (Column("of full", ".1%", _PAPER), _published(judged, 1 / full[judged])),
         (
             Column("reduction", ".1%", _PAPER),
             lambda line: line.published.reduction if line.published else None,
@@ -253,14 +263,17 @@ def _own_caption(lines: Sequence[_Line]) -> list[str]:
         f"Ours: {first.dataset} {first.split}, {sizes} samples, {over}.",
         f"of full: {first.metric} over the full model's of the same seed.",
         "expected: layers saved (Eq. 14). FLOPs, measured: operations and time saved.",
-        "All are against the same weights at full depth; those of another full model, such as `small`, against `full`.",
+        "All are against the same weights at full depth; those of another full model, such as "
+        "`small`, against `full`.",
     ]
 
 
 def _paper_caption(entries: Sequence[Entry], number: int) -> str:
-    """Return what the paper's numbers are of, and whether ours may stand beside them as they are."""
+    """Return whose the paper's numbers are, and whether ours may stand beside them."""
     first = entries[0].record
-    of = f"Paper ({source(number)}): {FULL_MODEL} on {DATA_NAMES[first.task]}, reduction by Eq. 14"
-    if DATASETS[first.task] == first.dataset:
+    on = _paper(entries).data_name
+    of = f"Paper ({source(number)}): {FULL_MODEL} on {on}, reduction by Eq. 14"
+    if is_paper_data(first.metric, first.dataset):
         return f"{of}."
-    return f"{of}: other data and another model than ours, so compare `of full`, not the scores."
+    other = "other data and another model than ours, so compare `of full`, not the scores"
+    return f"{of}: {other}."

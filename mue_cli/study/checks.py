@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from itertools import chain, combinations
 
 from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import CALIBRATED, TRAINED_WITH_MODEL
+from mue_cli.exits.catalogue import STATIC, names
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import did_you_mean, show
-from mue_cli.study.parts import FULL, SECOND_STAGE, Row, Settings, Study
+from mue_cli.study.parts import FULL, Row, Settings, Study
 
 FOLDER, ROW, SECOND = ("training", "model"), ("exits", "calibration"), ("training",)
 """Sections that a folder, a row and its second stage may change: rows are compared with each other,
@@ -101,18 +101,22 @@ def _check_row(study: Study, name: str, place: str) -> None:
         hint = did_you_mean(row.folder, study.folders, "folders")
         raise RecipeError(f"unknown folder `{row.folder}` in `rows.{name}.folder` of {place}", hint)
     trained = study.folders[row.folder].method
-    if row.method in TRAINED_WITH_MODEL and trained != row.method:
-        found = f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained with the method {trained}"
+    if row.spec.training == "model and head" and trained != row.method:
         raise RecipeError(
-            found,
-            f"its readout is trained with the backbone: name a folder of the method {row.method}",
+            f"`rows.{name}` of {place} evaluates {row.method} in `{row.folder}`, which is trained "
+            f"with the method {trained}",
+            f"its exit head is trained with the backbone: name a folder of the method {row.method}",
         )
-    if row.method not in CALIBRATED and row.target_reduction is not None:
-        found = f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but {row.method} is not calibrated"
-        raise RecipeError(found, "leave it out")
-    if row.second_stage and row.method != SECOND_STAGE:
+    if not row.spec.is_calibrated and row.target_reduction is not None:
         raise RecipeError(
-            f"`rows.{name}.second_stage` of {place} is for {SECOND_STAGE}, not for {row.method}",
+            f"`rows.{name}.target_reduction` of {place} is {row.target_reduction:g}, but "
+            f"{row.method} is not calibrated",
+            "leave it out",
+        )
+    if row.second_stage and not row.spec.is_trained_alone:
+        alone = " or ".join(names(lambda spec: spec.is_trained_alone))
+        raise RecipeError(
+            f"`rows.{name}.second_stage` of {place} is for {alone}, not for {row.method}",
             "leave it out",
         )
 
@@ -133,9 +137,9 @@ def _check_commands(study: Study, name: str, place: str) -> None:
     """Refuse what `mue calibrate` and `mue evaluate` would."""
     row = study.rows[name]
     recipe = study.changed_recipe(row.settings)
-    if row.method in CALIBRATED:
+    if row.spec.is_calibrated:
         _check_calibration(row, recipe, place)
-    if row.method == "static":
+    if row.spec.threshold == "layer":
         _check_static(
             recipe, study.changed_recipe(study.folders[row.folder].settings).model.decompose, place
         )
@@ -161,7 +165,7 @@ def _check_calibration(row: Row, recipe: Recipe, place: str) -> None:
 
 
 def _check_static(recipe: Recipe, decompose: bool, place: str) -> None:
-    wanted = ("image", "text", "decoder") if decompose else ("joint", "decoder")
+    wanted = STATIC.streams(decompose)
     layers = [getattr(recipe.exits, stream) for stream in wanted]
     if any(layer is None or layer < 1 or layer % 1 for layer in layers):
         example = ", ".join(f"exits.{stream}: 3" for stream in wanted)
@@ -182,7 +186,4 @@ def _check_settings(
             raise RecipeError(
                 f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value"
             )
-    try:
-        study.changed_recipe(settings)
-    except RecipeError as error:
-        raise RecipeError(f"{place}: {error.message}", error.hint) from None
+    study.changed_recipe(settings, place)

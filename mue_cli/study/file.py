@@ -17,6 +17,7 @@ from mue_cli.files import write_text
 from mue_cli.recipe import recipe as recipes
 from mue_cli.schema.schema import build, show
 from mue_cli.study.checks import check
+from mue_cli.study.defaults import with_defaults
 from mue_cli.study.journal import Journal
 from mue_cli.study.parts import Settings, Study
 
@@ -109,7 +110,7 @@ def decomposed_run(run: Run) -> Run | None:
 
 
 def _read(path: Path, overrides: Sequence[str] = ()) -> Study:
-    study = build(Study, recipes.read_yaml(path), lambda _: f"`{path}`")
+    study = build(Study, with_defaults(recipes.read_yaml(path)), lambda _: f"`{path}`")
     study = replace(study, overrides=(*study.overrides, *overrides))
     recipes.load(study.recipe, study.overrides)
     study = _without_overridden(study)

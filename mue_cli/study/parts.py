@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from mue_cli.exits.catalogue import MethodName
+from mue_cli.exits import catalogue
+from mue_cli.exits.catalogue import MethodName, TrainingName
 from mue_cli.recipe import recipe as recipes
+from mue_cli.recipe.overrides import Override
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import Fraction, Natural
 
-FULL = "full"
+FULL = catalogue.FULL.name
 """The row that scores and reductions are relative to, and its method."""
-SECOND_STAGE = "deebert"
-"""The method whose readout is trained afterwards, beside a backbone that stays as it is."""
 SPLIT = "test"
 """Where rows are evaluated."""
 
@@ -23,19 +22,19 @@ Settings = dict[str, object]
 @dataclass(frozen=True)
 class Folder:
     """One training. start: the folder of the same seed whose weights it begins from; None: as the
-    recipe says. settings: of training.
+    recipe says. settings: of training and model.
     """
 
     start: str | None = None
-    method: Literal["full", "static", "mue", "calm", "pabee", "deecap"] = "full"
+    method: TrainingName = FULL
     settings: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method evaluated in a folder. target_reduction: what its thresholds are calibrated for
-    (None: the recipe's). settings: of calibration and evaluation. second_stage: of the training of
-    deebert's classifiers. sweep: evaluate its trade-off curve too, where it has one.
+    """One method evaluated in a folder. target_reduction: of its thresholds' calibration (None: the
+    recipe's). settings: of calibration and evaluation. second_stage: of the training of internal
+    classifiers. sweep: evaluate its trade-off curve too, where it has one.
     """
 
     folder: str
@@ -45,12 +44,17 @@ class Row:
     second_stage: Settings = field(default_factory=dict)
     sweep: bool = True
 
+    @property
+    def spec(self) -> catalogue.MethodSpec:
+        """The method's row of the catalogue; the full model's for an analysis of it."""
+        return catalogue.spec_or_full(self.method)
+
 
 @dataclass(frozen=True)
 class Study:
-    """recipe: what folders and rows change. folders, rows: by name, in the order they run. seeds:
-    each trains and evaluates everything. overrides: "section.key=value" each, as `--set` gives
-    them; they win everywhere.
+    """Many methods and seeds on one recipe. recipe: what folders and rows change. folders, rows: by
+    name, in the order they run. seeds: each trains and evaluates everything. overrides:
+    "section.key=value" each, as `--set` gives them; they win everywhere.
     """
 
     name: str
@@ -60,9 +64,12 @@ class Study:
     seeds: tuple[Natural, ...] = (0, 1, 2)
     overrides: tuple[str, ...] = ()
 
-    def changed_recipe(self, settings: Mapping[str, object]) -> Recipe:
-        """Return the recipe with settings replaced. Raises RecipeError when they make no sense."""
-        return recipes.load(self.recipe, [*as_overrides(settings), *self.overrides])
+    def changed_recipe(self, settings: Mapping[str, object], place: str = "the study") -> Recipe:
+        """Return the recipe with settings replaced. place: where they were written. Raises
+        RecipeError when they make no sense.
+        """
+        changes = [Override(key, value, place) for key, value in settings.items()]
+        return recipes.load(self.recipe, [*changes, *self.overrides])
 
 
 def as_overrides(settings: Mapping[str, object]) -> list[str]:

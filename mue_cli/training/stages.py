@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mue_cli.data.batches import Batch
-from mue_cli.exits.heads import Head, ImitationReadout, LayerHeads
+from mue_cli.exits.heads import ImitationHead, LayerHeads, ModelHead
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.losses import Asked, asked, combine, imitation_loss, layer_losses, read_losses
@@ -47,11 +47,11 @@ class Stage:
     before_step: Callable[[int], None] = lambda step: None
 
 
-def own_head(model: OFA, answer_ids: Sequence[int] = ()) -> Head:
+def own_head(model: OFA, answer_ids: Sequence[int] = ()) -> ModelHead:
     """Return the model's head with its weights as they are now: of the whole vocabulary, or of a
     closed set's answers.
     """
-    return Head(model.decoder.layer_norm, model.decoder.projection(answer_ids or None))
+    return ModelHead(model.decoder.layer_norm, model.decoder.projection(answer_ids or None))
 
 
 def start_heads(heads: LayerHeads, model: OFA, answer_ids: Sequence[int] = ()) -> None:
@@ -112,7 +112,7 @@ def layer_heads(
 
 def imitation(
     model: OFA,
-    readout: ImitationReadout,
+    readout: ImitationHead,
     settings: TrainingSection,
     decompose: bool,
     answer_ids: Sequence[int] = (),
@@ -193,11 +193,13 @@ def _asked_of_heads(model: OFA, batch: Batch, decompose: bool, answer_ids: Seque
     return asked(states[:-1], targets, answer_ids)
 
 
-def _read(readout: LayerHeads | ImitationReadout, head: Head, states: Tensor, layer: int) -> Tensor:
+def _read(
+    readout: LayerHeads | ImitationHead, head: ModelHead, states: Tensor, layer: int
+) -> Tensor:
     return readout.read(states, layer, head)
 
 
-def _imitation(found: Asked, readout: ImitationReadout, head: Head) -> Tensor:
+def _imitation(found: Asked, readout: ImitationHead, head: ModelHead) -> Tensor:
     seen = [head.norm(state) for state in found.states]
     return imitation_loss(
         [readout.imitate(state, layer) for layer, state in enumerate(seen[:-1], start=1)], seen

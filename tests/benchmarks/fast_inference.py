@@ -28,10 +28,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import reference_way
+from method_rows import mue, static
 
 from mue_cli.cost.flops import encoder_layer_macs, flops_reduction
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.methods import Method, full, mue, static
+from mue_cli.exits.methods import Method, full
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.cpu.backend import packed
@@ -225,7 +226,7 @@ class DrawnRule:
     and row.
     """
 
-    can_fire, looks_at = True, "nothing"
+    can_fire, score, full_depth_steps = True, None, 0
 
     def __init__(self, layers: Sequence[Sequence[int]]) -> None:
         self.layers, self.alive = layers, list(range(len(layers[0])))

@@ -30,9 +30,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mue_cli.cost.flops import flops_reduction
-from mue_cli.exits.methods import Method, full, mue, static
+from mue_cli.exits.catalogue import MUE, STATIC
+from mue_cli.exits.methods import Method, build, full
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.similarity import layer_similarity
+from mue_cli.exits.similarity import SIMILARITY
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.cuda.recorder import Recorder
 from mue_cli.inference.encode import encode
@@ -152,19 +153,23 @@ def methods_of(side: Side, search: SearchSection) -> dict[str, Method]:
 
     def note(stream: str, observation: Observation, rows: object) -> None:
         key = (stream, observation.layer)
-        least[key] = min(least.get(key, 1.0), float(layer_similarity(observation).min()))
+        least[key] = min(least.get(key, 1.0), float(SIMILARITY(observation).min()))
 
     probes = {stream: partial(note, stream) for stream in STREAMS}
     images, tokens = side.setting.inputs(1)
     encoded = encode(side.model, side.tables, full(True), images, tokens, probes=probes)
     generate(side.model, side.tables, full(True), encoded, search, probes)
     depths = {
-        f"mue near {depth}": mue(
-            {stream: least[stream, depth] - 1e-4 for stream in STREAMS}, True, None
+        f"mue near {depth}": build(
+            MUE, {stream: least[stream, depth] - 1e-4 for stream in STREAMS}, True
         )
         for depth in (DEPTHS[:1] if side.setting.dry else DEPTHS)
     }
-    return {"full": full(True), **depths, "static 3": static(dict.fromkeys(STREAMS, 3), True)}
+    return {
+        "full": full(True),
+        **depths,
+        "static 3": build(STATIC, dict.fromkeys(STREAMS, 3), True),
+    }
 
 
 def turn_by_turn(
@@ -215,7 +220,7 @@ def cell(
         program()
     seconds = turn_by_turn(setting, programs)
     found: dict[str, Results] = {}
-    for name in methods:
+    for name, method in methods.items():
         if setting.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() if setting.device.type == "cuda" else 0
@@ -223,7 +228,7 @@ def cell(
             results, traces = programs[name]()
         peak = torch.cuda.max_memory_allocated() if setting.device.type == "cuda" else 0
         steps = max(len(trace.decoder_exits) for trace in traces)
-        flops = flops_reduction(traces, side.model.config, setting.image_size)
+        flops = flops_reduction(traces, side.model.config, setting.image_size, method)
         words = sum(len(result.best.tokens) for result in results)
         found[name] = {
             "ms": 1e3 * seconds[name],

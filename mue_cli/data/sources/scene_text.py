@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mue_cli.data.sources.scenes import SHAPES, SIDES, Kind, Scene, Thing, draw_kind
+from mue_cli.data.tasks.visual_entailment import CONTRADICTED, ENTAILED, NEUTRAL
 
 AT_SIDE = {
     "left": "on the left",
@@ -153,11 +154,7 @@ def deck(curtain: str | None) -> list[Slot]:
     The deck without a curtain and those of the four sides together hold every form equally often
     with each of the three labels.
     """
-    counts = (
-        {"entailment": 12, "contradiction": 24}
-        if curtain is None
-        else {"entailment": 3, "neutral": 6}
-    )
+    counts = {ENTAILED: 12, CONTRADICTED: 24} if curtain is None else {ENTAILED: 3, NEUTRAL: 6}
     return [
         Slot(form, label, curtain)
         for form, weight in FORMS.items()
@@ -194,11 +191,9 @@ def hypotheses(slots: tuple[Slot, ...], rng: random.Random) -> tuple[Hypothesis,
         asserted = [
             (each.colour, each.shape)
             for slot, each in zip(slots, drawn, strict=True)
-            if (slot.form, slot.label) == ("kind", "entailment")
+            if (slot.form, slot.label) == ("kind", ENTAILED)
         ]
-        denied = [
-            each for slot, each in zip(slots, drawn, strict=True) if slot.label != "entailment"
-        ]
+        denied = [each for slot, each in zip(slots, drawn, strict=True) if slot.label != ENTAILED]
         if len({each.text for each in drawn}) == len(drawn) and not any(
             each.is_among(asserted) for each in denied
         ):
@@ -210,6 +205,6 @@ def fits(kinds: tuple[Kind, ...], slots: tuple[Slot, ...], drawn: tuple[Hypothes
     curtain.
     """
     return all(
-        each.is_among(kinds) == (slot.label == "entailment")
+        each.is_among(kinds) == (slot.label == ENTAILED)
         for slot, each in zip(slots, drawn, strict=True)
     )

@@ -3,8 +3,6 @@ storage.py.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol, overload
 
@@ -20,30 +18,11 @@ from mue_cli.data.images import decode_image, resize
 from mue_cli.data.store.image_shards import IMAGES
 from mue_cli.data.store.manifest import Manifest, read_manifest
 from mue_cli.data.store.storage import TABLE, TOKENIZER
-from mue_cli.data.tasks import (
-    CAPTION,
-    CAPTION_PROMPT,
-    LABELS,
-    Task,
-    caption_target,
-    entailment_source,
-)
+from mue_cli.data.tasks import CAPTION, Task, TextRow
 from mue_cli.errors import DataError, MissingStepError
 
 MAX_KEPT_BYTES = 512 * 2**20
 BYTES_PER_KEPT_PIXEL = 4  # Pillow pads RGB
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """An example but for its picture; `image` is the picture's row."""
-
-    image: int
-    sample_id: str
-    image_id: str
-    source: str
-    target: str
-    references: tuple[str, ...]
 
 
 class Pictures(Protocol):
@@ -161,20 +140,10 @@ class PreparedData:
         split's all fit in 512 MiB.
         features: deliver these by picture row instead of pictures; no picture is decoded then.
         """
-        table = self._table(task, split)
-        if task == CAPTION:
-            last = (
-                np.cumsum(pc.list_value_length(table["captions"]).to_numpy())
-                if per_caption
-                else None
-            )
-            read: Callable[[int], TextRow] = partial(_caption_row, table, last)
-            count = int(last[-1]) if last is not None else len(table)
-        else:
-            read, count = partial(_entailment_row, table, bare), len(table)
+        rows = task.rows(self._table(task, split), per_caption, bare)
         num_used = self.manifest.counts[task.name][split]["images"]
         pictures = features or Images(self._images(), image_size, num_used)
-        return Examples(read, pictures, range(count))
+        return Examples(rows.read, pictures, range(rows.count))
 
     def caption_ends(self, split: str) -> list[int]:
         """Return per picture of a split where its captions end, counted through all of them."""
@@ -215,29 +184,3 @@ def _open(path: Path) -> pa.Table:
         return Dataset.from_file(str(path)).data.table
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"cannot read {path}: {error}", hint="run `mue prepare` again") from error
-
-
-def _caption_row(table: pa.Table, last: np.ndarray | None, number: int) -> TextRow:
-    """Row `number` of the table or, given where each row's captions end, of its captions counted
-    through.
-    """
-    row = number if last is None else int(np.searchsorted(last, number, side="right"))
-    captions = tuple(table["captions"][row].as_py())
-    chosen = 0 if last is None else number - int(last[row]) + len(captions)
-    image_id = table["image_id"][row].as_py()
-    sample_id = image_id if last is None else f"{image_id}#{chosen}"
-    return TextRow(
-        table["image"][row].as_py(),
-        sample_id,
-        image_id,
-        CAPTION_PROMPT,
-        caption_target(captions[chosen]),
-        captions,
-    )
-
-
-def _entailment_row(table: pa.Table, bare: bool, number: int) -> TextRow:
-    row = {name: table[name][number].as_py() for name in table.column_names}
-    answer = LABELS[row["label"]]
-    source = entailment_source(row["premise"], row["hypothesis"], bare)
-    return TextRow(row["image"], row["pair_id"], row["image_id"], source, answer, (answer,))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from mue_cli.exits.observation import LooksAt, Observation, Rule
+from mue_cli.exits.observation import Observation, Rule
+from mue_cli.exits.score import ExitScore
 from mue_cli.inference.cuda.recorder import Recorder
 
 
@@ -26,8 +27,12 @@ class RecordedRule:
         return self.rule.can_fire
 
     @property
-    def looks_at(self) -> LooksAt:
-        return self.rule.looks_at
+    def score(self) -> ExitScore | None:
+        return self.rule.score
+
+    @property
+    def full_depth_steps(self) -> int:
+        return self.rule.full_depth_steps
 
     def __call__(self, observation: Observation) -> Tensor:
         if observation.padding_mask is not None or len(observation.after) < self.num_rows:
@@ -49,6 +54,7 @@ class RecordedRule:
 
 def recorded_rule(rule: Rule, stream: str, num_rows: int, recorder: Recorder | None) -> Rule:
     """Return the rule, recorded where there is a recorder and nothing else than states decides."""
-    if recorder is None or not rule.can_fire or rule.looks_at != "states":
+    score = rule.score
+    if recorder is None or not rule.can_fire or score is None or score.source != "states":
         return rule
     return RecordedRule(rule, stream, num_rows, recorder)

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import matplotlib
 import numpy as np
@@ -31,6 +31,8 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, YELLOW = (
     "#CC79A7",
     "#F0E442",
 )
+
+EXPECTED = "expected time reduction, Eq. 14 (%)"
 
 # colour, marker, what a row is
 STREAMS = {
@@ -108,6 +110,15 @@ def figure_with_caption(
     return figure, list(panels)
 
 
+def metric_label(metric: str, absolute: bool = True) -> str:
+    """Return a metric with its unit. absolute: as papers print it; else relative to the full
+    model's.
+    """
+    if not absolute:
+        return f"{metric} (% of the full model's)"
+    return f"{metric} ({'%' if metric == 'accuracy' else 'x 100'})"
+
+
 def label_points(axes: Axes, labels: Sequence[Label]) -> None:
     """Write each name near its point, off all lines, markers and other names; a thin line leads to
     one that had to go far.
@@ -170,9 +181,10 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
         )
         dots = line.get_marker() == "." or line.get_alpha() is not None
         if line.get_marker() not in ("None", "", None):
+            start, step = cast(tuple[int, int], line.get_markevery() or (0, 1))
             yield from (
                 (around(x, y, radius / 2 if dots else radius), 1.0 if dots else 8.0)
-                for x, y in points
+                for x, y in points[start::step]
             )
         if line.get_linestyle() != "None":
             for start, end in pairwise(points):
@@ -189,9 +201,10 @@ def _obstacles(axes: Axes, radius: float) -> Iterator[Obstacle]:
         yield Box(box.x0, box.y0, box.x1, box.y1), 4.0
 
 
-def dark(colour: str) -> tuple[float, ...]:
+def dark(colour: str) -> tuple[float, float, float]:
     """Return the colour darkened enough to be read as text."""
-    return tuple(0.75 * channel for channel in to_rgb(colour))
+    red, green, blue = (0.75 * channel for channel in to_rgb(colour))
+    return red, green, blue
 
 
 def layer_ticks(num_layers: int) -> list[int]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mue_cli.reports import heat
 from mue_cli.reports.exit_grid import ExitGrid
-from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, save
+from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, metric_label, save
 
 _INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.95
 _SCORE_SIZE, _REDUCTION_SIZE = 9.0, 6.5
@@ -50,7 +50,7 @@ def exit_grid_figure(grid: ExitGrid) -> Figure:
     bar = figure.colorbar(
         image, cax=axes.inset_axes((1.03, 0.0, 0.15 / side, 1.0)), ticks=MaxNLocator(5)
     )
-    bar.set_label(f"{grid.metric} ({'%' if grid.metric == 'accuracy' else 'x 100'})")
+    bar.set_label(metric_label(grid.metric))
     bar.outline.set_visible(False)
     return figure
 
@@ -108,8 +108,7 @@ def _caption(grid: ExitGrid) -> str:
     about = grid.about
     where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
     settings = f" ({about['settings']})" if about.get("settings") else ""
-    metric = grid.metric[0].upper() + grid.metric[1:]
     return (
-        f"{metric} when the image leaves the encoder after one layer and the text after another, the decoder at full depth{settings}. "
-        f"{where}, {grid.num_samples:,} samples. Small: expected time reduction, Eq. 14. Framed: best score of each reduction."
+        f"{where}, {grid.num_samples:,} samples{settings}, the decoder at full depth. "
+        "Small: expected reduction (Eq. 14). Framed: best of each reduction."
     )

@@ -139,8 +139,6 @@ def _draw_counts(axes: Axes, steps: list[int], counts: list[int]) -> None:
 
 
 def _caption(found: Exits, several: bool) -> str:
-    last = "what never left early has the last layer's number"
-    text = f"{found.about}. Bars: share of samples or words that leave after each layer; {last}. Dashed: mean."
-    if not several:
-        return text
-    return f"{text} By position: mean exit layer of the words of each decoding step; band: its 95\u00a0% interval; grey: how many words."
+    text = f"{found.about}. The last layer's bar: what never left early. Dashed: mean."
+    band = "By position: mean exit layer of a step's words, 95\u00a0% interval; grey: their number."
+    return f"{text} {band}" if several else text

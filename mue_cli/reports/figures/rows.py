@@ -6,23 +6,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from mue_cli.reports.curves import ORACLE, Curve, CurvePoint
-from mue_cli.reports.entries import METHOD_NAMES
+from mue_cli.exits.catalogue import CATALOGUE, ORACLE
+from mue_cli.reports.curves import Curve, CurvePoint
+from mue_cli.reports.entries import row_title
 from mue_cli.reports.figures import canvas
 from mue_cli.reports.figures.canvas import GREY, Label
 
-_ROWS = {
-    "full": (canvas.BLACK, "*"),
+_PALETTE = (
+    (canvas.BLACK, "*"),
+    (canvas.SKY, "p"),
+    (canvas.VERMILLION, "o"),
+    (canvas.BLUE, "s"),
+    (canvas.GREEN, "^"),
+    (canvas.ORANGE, "v"),
+    (canvas.PURPLE, "D"),
+    (canvas.YELLOW, "<"),
+    ("#882255", ">"),
+    ("#999933", "h"),
+)
+"""Colours and markers of the catalogue's methods, in its order."""
+_LOOKS = {
+    **dict(zip(CATALOGUE, _PALETTE, strict=False)),
     "small": ("#555555", "P"),
-    "static": (canvas.SKY, "p"),
-    "deebert": (canvas.BLUE, "s"),
-    "pabee": (canvas.GREEN, "^"),
-    "deecap": (canvas.ORANGE, "v"),
-    "calm": (canvas.PURPLE, "D"),
-    "mue": (canvas.VERMILLION, "o"),
     ORACLE: (canvas.BLACK, ""),
 }
-_NAMES = {**METHOD_NAMES, ORACLE: "oracle (same answers)"}
+
+
+_MARKS = 7
+"""How many small markers a line of means has."""
 
 
 class Look(NamedTuple):
@@ -44,12 +55,12 @@ class Look(NamedTuple):
 
 def look_of(row: str) -> Look:
     """Return how a row looks; one that nobody has thought of is grey."""
-    return Look(_NAMES.get(row, row), *_ROWS.get(row, (GREY, "X")))
+    return Look(row_title(row), *_LOOKS.get(row, (GREY, "X")))
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
-    """Draw a row's line with its band, every seed's points small and faint, the calibrated setting
-    large with bars both ways.
+    """Draw a row's line with its band, or points small where seeds share no line, and the
+    calibrated setting large with bars both ways.
     """
     look = look_of(curve.row)
     if not look.marker:
@@ -57,25 +68,30 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
         return
     x, y = means(curve.line)
     if len(x) > 1:
-        axes.plot(x, y, color=look.colour, zorder=3, label=f"{look.name} line", **look.line)
+        marks = _marks_along(look, len(x)) if len(curve.points) != len(x) else {}
+        line = {"color": look.colour, "zorder": 3, **look.line, **marks}
+        axes.plot(x, y, label=f"{look.name} line", **line)
         axes.fill_between(
             x,
             lows(curve.line),
             [p.y.high for p in curve.line],
             color=look.colour,
-            alpha=0.13,
+            alpha=0.10,
             linewidth=0,
             zorder=1,
         )
-    if curve.points:
-        faint = (
-            {"alpha": 0.5, "markersize": 3.5}
-            if len(curve.points) != len(x)
-            else {"markersize": 4.0}
-        )
-        small: dict[str, Any] = {"color": look.colour, "markeredgewidth": 0, "zorder": 3.5, **faint}
-        axes.plot(*np.transpose(curve.points), look.marker, label=f"{look.name} swept", **small)
+    if curve.points and (len(x) < 2 or len(curve.points) == len(x)):  # else the band tells of them
+        small: dict[str, Any] = {"markersize": 4.0, "markeredgewidth": 0, "zorder": 3.5}
+        label = f"{look.name} swept"
+        axes.plot(*np.transpose(curve.points), look.marker, color=look.colour, label=label, **small)
     draw_calibrated(axes, curve, look, hollow=False, label=look.name)
+
+
+def _marks_along(look: Look, num_points: int) -> dict[str, Any]:
+    """Return small markers along a line of means, which tell lines apart without colours."""
+    step = max(num_points // _MARKS, 1)
+    small = {"markersize": 4.0, "markeredgewidth": 0}
+    return {"marker": look.marker, "markevery": (step // 2, step), **small}
 
 
 def _draw_across(axes: Axes, points: Sequence[CurvePoint], look: Look) -> None:

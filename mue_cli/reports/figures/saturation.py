@@ -39,8 +39,13 @@ def saturation_figure(
 ) -> Figure:
     """Return Fig. 3 unsaved; arguments as in `saturation`."""
     streams = [name for name in STREAMS if name in saturation.exit_scores]
-    about = "".join(f" {key}: {value}." for key, value in saturation.about.items())
-    text = f"Line: mean; band: 10th to 90th percentile; no exits. Layer 1 is compared with the embedding.{about}"
+    where = " ".join(
+        saturation.about[key] for key in ("dataset", "split") if key in saturation.about
+    )
+    text = (
+        f"{where}, no exits. Line: mean; band: 10th to 90th percentile. Layer 1 is compared with "
+        "the embedding."
+    )
     figure, panels = figure_with_caption(
         len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True
     )

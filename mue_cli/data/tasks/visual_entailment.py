@@ -1,0 +1,67 @@
+"""Visual entailment: does the picture support a sentence? OFA's question, and the columns of a
+prepared table.
+"""
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mue_cli.data.tasks.task import Question, Task, TextRow, TextRows
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MAX_QUESTION_WORDS = 80
+ENTAILED, CONTRADICTED, NEUTRAL = "entailment", "contradiction", "neutral"
+LABELS = {CONTRADICTED: "no", ENTAILED: "yes", NEUTRAL: "maybe"}
+ANSWERS = ("no", "yes", "maybe")
+
+_DASHES = str.maketrans("-/", "  ")
+
+
+def entailment_source(premise: str | None, hypothesis: str, bare: bool = False) -> str:
+    """Return OFA's question about a hypothesis, beside a text premise where there is one.
+
+    bare: the texts alone, without OFA's words.
+    """
+    if bare:
+        texts = (text for text in (premise, hypothesis) if text is not None)
+        return "".join(f" {_question_text(text)}" for text in texts)
+    if premise is None:
+        return f' does the image describe " {_question_text(hypothesis)} "?'
+    first, second = _question_text(premise), _question_text(hypothesis)
+    return f' can image and text1 " {first} " imply text2 " {second} "?'
+
+
+def _question_text(text: str) -> str:
+    words = re.split(r"\s+", text.lower().lstrip(",.!?*#:;~").translate(_DASHES).strip())
+    return " ".join(words[:MAX_QUESTION_WORDS])
+
+
+def _rows(table: "pyarrow.Table", per_text: bool, bare: bool) -> TextRows:
+    """Read a table of `image`, `image_id`, `pair_id`, `premise`, `hypothesis` and `label`."""
+    return TextRows(len(table), partial(_row, table, bare))
+
+
+def _row(table: "pyarrow.Table", bare: bool, number: int) -> TextRow:
+    row = {name: table[name][number].as_py() for name in table.column_names}
+    answer = LABELS[row["label"]]
+    source = entailment_source(row["premise"], row["hypothesis"], bare)
+    return TextRow(row["image"], row["pair_id"], row["image_id"], source, answer, (answer,))
+
+
+def _source(question: Question, bare: bool) -> str:
+    return entailment_source(question.premise, question.hypothesis or "", bare)
+
+
+ENTAILMENT = Task(
+    name="entailment",
+    metric="accuracy",
+    result="answer",
+    datasets=("shapes", "snli-ve"),
+    demo="shapes-entailment",
+    rows=_rows,
+    source=_source,
+    answers=ANSWERS,
+    judges=True,
+)

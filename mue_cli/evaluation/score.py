@@ -1,0 +1,81 @@
+"""Scores of predictions: the task's own metric, and what else can be had."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mue_cli.data.batches import Batch
+from mue_cli.data.tasks import Task
+from mue_cli.evaluation.predict import Prediction
+from mue_cli.metrics.bootstrap import mean_interval
+from mue_cli.metrics.captioning import METRICS, RepeatedCider, score_captions
+from mue_cli.metrics.entailment import score_entailment
+
+
+@dataclass(frozen=True)
+class Scores:
+    """values: metric -> value as papers print it. interval: of the task's own metric, 95 %,
+    bootstrap over samples. left_out: metric -> why. notes: what a reader has to know.
+    """
+
+    values: Mapping[str, float]
+    interval: tuple[float, float] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def score(
+    task: Task,
+    predictions: Sequence[Prediction],
+    metrics: Sequence[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    spice_dir: Path | None = None,
+) -> Scores:
+    """Score predictions with every metric of the task that this machine can run.
+
+    metrics: of captions, by name; the task's own is always among them. progress: steps done and in
+    all, and what is computed. spice_dir: folder with CoreNLP's jars.
+    """
+    if task.answers:
+        result = score_entailment(
+            {p.sample_id: p.text for p in predictions},
+            {p.sample_id: p.references[0] for p in predictions},
+        )
+        values = {
+            "accuracy": result.accuracy,
+            **{f"accuracy of {answer}": value for answer, value in result.per_label.items()},
+        }
+        return Scores(
+            values, mean_interval([100.0 * (p.text == p.references[0]) for p in predictions])
+        )
+    wanted = METRICS if metrics is None else tuple(dict.fromkeys((*metrics, task.metric)))
+    texts, references = (
+        {p.image_id: p.text for p in predictions},
+        {p.image_id: p.references for p in predictions},
+    )
+    captions = score_captions(texts, references, wanted, progress, spice_dir)
+    each = captions.per_image.get(task.metric)
+    return Scores(
+        captions.scores,
+        mean_interval(list(each.values())) if each else None,
+        captions.left_out,
+        captions.notes,
+    )
+
+
+def quick_score(task: Task, batches: Iterable[Batch]) -> Callable[[Sequence[Prediction]], float]:
+    """Return a scorer of the task's own metric for many runs over the same samples: references are
+    prepared once.
+    """
+    if task.answers:
+        return lambda predictions: (
+            100.0 * sum(p.text == p.references[0] for p in predictions) / len(predictions)
+        )
+    cider = RepeatedCider(
+        {
+            image: refs
+            for batch in batches
+            for image, refs in zip(batch.image_ids, batch.references, strict=True)
+        }
+    )
+    return lambda predictions: cider({p.image_id: p.text for p in predictions})

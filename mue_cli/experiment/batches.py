@@ -1,0 +1,37 @@
+"""Batches of a split that can be walked again and again, made ahead of the model each time."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from mue_cli.data.batches import Batch, Example, Tokenizer, evaluation_batches
+from mue_cli.data.store.prepared import Examples
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batches(Iterable[Batch]):
+    """Some examples as batches, those of like text length together, so that little is padding."""
+
+    examples: Examples
+    tokenizer: Tokenizer
+    collate: Callable[[Sequence[Example]], Batch]
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        return evaluation_batches(self.examples, self.collate, self.batch_size, self._order)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        lengths = [
+            len(self.tokenizer.encode(self.examples.source(row)))
+            for row in range(len(self.examples))
+        ]
+        return sorted(range(len(lengths)), key=lengths.__getitem__)
+
+    def in_order(self, results: Sequence[T]) -> list[T]:
+        """Return what was computed batch by batch in the examples' own order."""
+        placed = sorted(zip(self._order, results, strict=True), key=lambda pair: pair[0])
+        return [result for _, result in placed]

@@ -1,0 +1,145 @@
+"""What a benchmark runs: a model, trained or random, a method, and samples."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mue_cli.data.batches import Batch, Example
+from mue_cli.data.made_up import WORDS, MadeUpExamples
+from mue_cli.errors import MissingStepError, MueError
+from mue_cli.evaluation.predict import Predictor
+from mue_cli.exits.catalogue import FULL, STATIC
+from mue_cli.exits.methods import Method
+from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.methods import fixed_thresholds, make_method, spec_of
+from mue_cli.experiment.models import new_model, settle_threads
+from mue_cli.experiment.stated import thresholds_of
+from mue_cli.model.config import RELEASED_VOCAB_SIZE
+from mue_cli.model.tokenizer import Tokenizer
+
+MADE_UP = "made-up pictures"
+BY_LAYERS = (
+    "or name exit layers: --method static --set exits.image=3 --set exits.text=3 "
+    "--set exits.decoder=3"
+)
+
+
+@dataclass(frozen=True)
+class BenchmarkSubject:
+    """A model under a method, with samples.
+
+    weights, data: where they come from, in words. thresholds: by stream; for static, exit layers.
+    """
+
+    experiment: Experiment
+    predictor: Predictor
+    weights: str
+    method: Method
+    thresholds: dict[str, float]
+    data: str
+    examples: Sequence[Example]
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """Make a batch of some examples; numbers beyond the last start again at the first."""
+        examples = [self.examples[number % len(self.examples)] for number in numbers]
+        return self.experiment.collate(examples, self.predictor.tokenizer)  # type: ignore[arg-type]
+
+    def timed_batches(self, count: int) -> tuple[list[Batch], float]:
+        """Return the first `count` examples as batches of one, and the mean time in ms of decoding,
+        resizing and tokenising one.
+        """
+        start = time.perf_counter()
+        batches = [self.batch([number]) for number in range(count)]
+        return batches, 1000.0 * (time.perf_counter() - start) / count
+
+
+def open_subject(
+    experiment: Experiment, method: str | None, random: str | None
+) -> BenchmarkSubject:
+    """Return what is benchmarked.
+
+    method: None for the recipe's, with random weights static. random: a preset, whose weights are
+    drawn; None for those of the run or of --weights. Raises MueError when the method is `full`,
+    MissingStepError without weights or thresholds.
+    """
+    recipe, run = experiment.recipe, experiment.run
+    if random and (run.weights or run.checkpoint.exists()):
+        other = (
+            "--weights names others" if run.weights else f"`{run.folder}` has its own checkpoint"
+        )
+        raise MueError(
+            f"--random draws weights, and {other}", "leave one out, or name a new folder with --run"
+        )
+    spec = spec_of(method or (STATIC.name if random else recipe.exits.method))
+    if spec is FULL:
+        raise MueError(
+            "bench compares a method with full, and the recipe's exits.method is full",
+            "add --method mue or --method static",
+        )
+    if random and spec is not STATIC:
+        raise MueError(
+            "random weights have no thresholds", "leave out --method, or use --method static"
+        )
+    predictor = _random(experiment, random) if random else experiment.predictor
+    thresholds = _thresholds(experiment, spec.name, predictor, halve=random is not None)
+    examples, data = _examples(experiment, made_up=random is not None)
+    if data == MADE_UP and experiment.task.generates:
+        # How long they would get means nothing, and both sides must do the same steps.
+        search = replace(predictor.search, min_tokens=predictor.search.max_tokens)
+        predictor = replace(predictor, search=search)
+    weights = f"random weights of {random}" if random else run.weights or str(run.checkpoint)
+    head = None if random else experiment.exit_head(spec.name)
+    chosen = make_method(recipe, experiment.task, spec, thresholds, head)
+    return BenchmarkSubject(experiment, predictor, weights, chosen, thresholds, data, examples)
+
+
+def _random(experiment: Experiment, preset: str) -> Predictor:
+    """Return a model of a size with weights that were drawn, and a vocabulary that knows little
+    more than the questions' words.
+    """
+    recipe = experiment.recipe
+    chosen = replace(recipe, model=replace(recipe.model, preset=preset, weights=None))
+    model = new_model(chosen, RELEASED_VOCAB_SIZE).eval().to(experiment.device)
+    settle_threads(model)
+    return experiment.predictor_of(model, Tokenizer.train([], 512, WORDS))
+
+
+def _thresholds(
+    experiment: Experiment, name: str, predictor: Predictor, halve: bool
+) -> dict[str, float]:
+    """Return thresholds as `mue evaluate` would.
+
+    halve: exit layers that nobody named are half of the layers.
+    """
+    recipe, config = experiment.recipe, predictor.model.config
+    if halve:
+        half: dict[str, Any] = {
+            stream: (
+                config.num_decoder_layers if stream == "decoder" else config.num_encoder_layers
+            )
+            // 2
+            for stream in STATIC.streams(recipe.model.decompose)
+        }
+        exits = replace(recipe.exits, **{**half, **fixed_thresholds(recipe.exits)})
+        experiment = replace(experiment, recipe=replace(recipe, exits=exits))
+    try:
+        return thresholds_of(experiment, name)
+    except MissingStepError as error:
+        raise MissingStepError(error.message, f"{error.hint}; {BY_LAYERS}") from None
+
+
+def _examples(experiment: Experiment, made_up: bool) -> tuple[Sequence[Example], str]:
+    """Return samples, and where they come from: `test` of the prepared data, made-up pictures where
+    there is none.
+    """
+    recipe, task = experiment.recipe, experiment.task
+    bare, most = recipe.data.prompt == "bare", max(recipe.evaluation.timed_samples, 1)
+    if not made_up:
+        try:
+            data = experiment.data
+        except MissingStepError:
+            made_up = True
+    if made_up:
+        return MadeUpExamples(task, most, bare), MADE_UP
+    return data.examples(task, "test", bare=bare)[:most], f"pictures of {data.manifest.name} test"

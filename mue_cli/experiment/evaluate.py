@@ -1,0 +1,241 @@
+"""Evaluate a method on a split: predictions, scores, costs, and the record that the run keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mue_cli import __version__
+from mue_cli.data.store.manifest import library_versions
+from mue_cli.errors import MueError
+from mue_cli.evaluation.costs import costs, time_against_full
+from mue_cli.evaluation.oracle import find_oracle, oracle_method
+from mue_cli.evaluation.predict import Prediction, predict
+from mue_cli.evaluation.score import Scores, score
+from mue_cli.exits.catalogue import CATALOGUE, FULL, ORACLE
+from mue_cli.exits.methods import Method
+from mue_cli.experiment import run_folder
+from mue_cli.experiment.calibrate import Trials
+from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
+from mue_cli.experiment.progress import counting
+from mue_cli.metrics.captioning import check_metrics
+from mue_cli.reports.record import Record, append_record, new_id
+from mue_cli.reports.traces import write_traces
+
+QUICK_METRICS = ("BLEU", "CIDEr")
+"""Of a curve's points; METEOR and SPICE take seconds each time."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation. record: the method's. full: the full model's on the same samples. curve: of
+    the method's trade-off, from little to much saving. predictions: the method's, in order.
+    """
+
+    record: Record
+    full: Record
+    curve: tuple[Record, ...]
+    predictions: tuple[Prediction, ...]
+
+
+def evaluate(
+    experiment: Experiment,
+    method: str | None = None,
+    split: str = "test",
+    sweep: bool = False,
+    metrics: Sequence[str] | None = None,
+    spice_dir: Path | None = None,
+    row: str | None = None,
+) -> Evaluated:
+    """Score a method and count its costs beside the full model's, on the same samples; add both
+    records to the run, and write traces and predictions.
+
+    method: of the catalogue, or the oracle; None for the recipe's exits.method. sweep: also the
+    points of the method's trade-off curve. metrics: of captions, by name, each of which must be had
+    (None: the recipe's, else all that can be had here). row: of the study that this evaluates. Raises MueError, MissingStepError.
+    """
+    name = method or experiment.recipe.exits.method
+    wanted = _wanted_metrics(experiment, metrics)
+    if experiment.task.generates:
+        check_metrics(wanted or (), spice_dir)
+    _check_sweep(experiment, name, sweep)
+    experiment.need_trained()
+    points = _Points(experiment, split, wanted, spice_dir, new_id(), name, row)
+    thresholds = experiment.thresholds(name)
+    record, predictions = points.record(name, thresholds)
+    whole = record if name == FULL.name else points.record(FULL.name, {})[0]
+    run = experiment.run
+    write_traces(run.traces, record.id, name, [each.trace for each in predictions])
+    results = [{"evaluation": record.id, **_result(experiment, each)} for each in predictions]
+    run_folder.write_predictions(run, results)
+    curve = _curve(points, name, thresholds) if sweep else ()
+    failed = {**whole.left_out, **record.left_out}
+    for metric in wanted or ():
+        if metric in failed:
+            raise MueError(
+                f"{metric} was asked for and failed: {failed[metric]}",
+                f"all else was kept in {run.records}",
+            )
+    return Evaluated(record, whole, curve, tuple(predictions))
+
+
+@dataclass(frozen=True)
+class _Points:
+    """What all points of one evaluation share: id, and the study's row of its method."""
+
+    experiment: Experiment
+    split: str
+    metrics: Sequence[str] | None
+    spice_dir: Path | None
+    id: str
+    method: str
+    row: str | None
+
+    def record(
+        self, name: str, thresholds: Mapping[str, float], point: float | None = None
+    ) -> tuple[Record, list[Prediction]]:
+        """Run a method, score it, time it against `full`, and add the record to the run.
+
+        point: number of a point of the method's curve, which is not timed; None for a setting of
+        its own.
+        """
+        experiment, recipe = self.experiment, self.experiment.recipe
+        method = self._method(name, thresholds)
+        predictions = self._predict(method)
+        scores = self._score(predictions, quick=point is not None)
+        traces = [prediction.trace for prediction in predictions]
+        spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
+        metric = experiment.task.metric
+        record = Record(
+            id=self.id,
+            row=self.row if name == self.method else None,
+            point=point,
+            recipe=recipe.name,
+            task=recipe.task,
+            dataset=experiment.data.manifest.name,
+            split=self.split,
+            method=name,
+            seed=recipe.seed,
+            num_samples=len(predictions),
+            metric=metric,
+            scores=scores.values,
+            costs={**spent, **(self._measure(method) if point is None else {})},
+            settings=self._settings(method, thresholds),
+            left_out=scores.left_out,
+            versions={"mue": __version__, **library_versions()},
+            confidence={metric: scores.interval} if scores.interval else {},
+        )
+        append_record(experiment.run.records, record)
+        return record, predictions
+
+    def _method(self, name: str, thresholds: Mapping[str, float]) -> Method:
+        if name == ORACLE:
+            return oracle_method(self.experiment.recipe.model.decompose)
+        return self.experiment.method(name, thresholds)
+
+    def _predict(self, method: Method) -> list[Prediction]:
+        experiment = self.experiment
+        batches = experiment.batches(self.split, experiment.recipe.evaluation.samples)
+        total = len(batches.examples)
+        progress = counting(experiment.progress, f"evaluate {method.name}", total)
+        if method.name == ORACLE:
+            found = find_oracle(experiment.predictor, method.decompose, batches, progress)
+        else:
+            found = predict(experiment.predictor, method, batches, progress=progress)
+        return batches.in_order(found)
+
+    def _score(self, predictions: list[Prediction], quick: bool) -> Scores:
+        experiment, metrics = self.experiment, self.metrics
+        if quick and metrics is None and experiment.task.generates:
+            metrics = QUICK_METRICS
+
+        def progress(done: int, total: int, what: str) -> None:
+            experiment.progress("score", done, total, what)
+
+        folder = None if quick else self.spice_dir
+        scores = score(experiment.task, predictions, metrics, progress, folder)
+        for note in () if quick else scores.notes:
+            experiment.progress("score", 0, 0, f"note: {note}")
+        return scores
+
+    def _measure(self, method: Method) -> dict[str, float]:
+        """Time the method against `full` one sample at a time, turn by turn; nothing where there is
+        nothing to time.
+        """
+        experiment = self.experiment
+        samples = experiment.recipe.evaluation.timed_samples
+        if method.name in (FULL.name, ORACLE) or samples == 0:
+            return {}
+        batches = list(experiment.batches(self.split, samples, batch_size=1))
+        progress = counting(experiment.progress, "time against full", 0)
+        pair = time_against_full(experiment.predictor, method, batches, progress=progress)
+        return {
+            "measured": pair.reduction,
+            "latency_ms": pair.a.median_ms,
+            "full_latency_ms": pair.b.median_ms,
+        }
+
+    def _settings(self, method: Method, thresholds: Mapping[str, float]) -> dict[str, object]:
+        """Return what a reader of the record needs to know about the method, as JSON would give it
+        back.
+        """
+        experiment, recipe = self.experiment, self.experiment.recipe
+        settings: dict[str, object] = {
+            "decompose": recipe.model.decompose,
+            "device": str(experiment.device),
+            "precision": recipe.inference.precision,
+        }
+        if experiment.run.weights:
+            settings["weights"] = experiment.run.weights
+        if experiment.task.generates:
+            settings["search"] = asdict(recipe.search)
+        if thresholds:
+            settings["thresholds"] = dict(thresholds)
+            if experiment.task.generates:
+                settings["skipped_layers"] = method.skipped_layers
+            settings |= decay_settings(recipe, experiment.task, CATALOGUE[method.name])
+        return settings
+
+
+def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:
+    """Evaluate the points of a method's trade-off curve."""
+    spec, experiment = CATALOGUE[name], points.experiment
+    if spec.threshold == "layer":
+        config = experiment.model.config
+        deepest = min(config.num_encoder_layers, config.num_decoder_layers) - 1
+        depths = [float(depth) for depth in range(deepest, 0, -1)]
+        settings = {depth: dict.fromkeys(thresholds, depth) for depth in depths}
+    else:
+        settings = Trials.of(experiment, spec).sweep()
+    return tuple(points.record(name, setting, point)[0] for point, setting in settings.items())
+
+
+def _check_sweep(experiment: Experiment, name: str, sweep: bool) -> None:
+    spec = CATALOGUE.get(name)
+    if sweep and (spec is None or not spec.has_curve):
+        raise MueError(f"the method {name} has no threshold to sweep", "leave out --sweep")
+    if sweep and spec is not None and spec.is_calibrated:
+        refuse_fixed_thresholds(experiment.recipe, spec)
+
+
+def _wanted_metrics(experiment: Experiment, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the metrics that are wanted by name, None for all that can be had."""
+    wanted = experiment.recipe.evaluation.metrics if names is None else tuple(names)
+    if wanted is not None and not experiment.task.generates:
+        raise MueError(
+            f"the task {experiment.task.name} is scored by its accuracy alone",
+            "leave out --metrics and evaluation.metrics",
+        )
+    return wanted
+
+
+def _result(experiment: Experiment, prediction: Prediction) -> dict[str, object]:
+    """Return one line of predictions.json: COCO's result form for captions, the answer of a pair
+    otherwise.
+    """
+    image_id: object = prediction.image_id
+    image_id = int(prediction.image_id) if prediction.image_id.isdecimal() else image_id
+    result = {"image_id": image_id, experiment.task.result: prediction.text}
+    if experiment.task.generates:
+        return result
+    return {"sample_id": prediction.sample_id, **result}

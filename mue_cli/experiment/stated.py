@@ -1,0 +1,63 @@
+"""A method's thresholds as an experiment states them: in the recipe, or chosen by calibration."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mue_cli.errors import RecipeError
+from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
+from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
+from mue_cli.experiment.thresholds import Conditions, read_thresholds
+
+if TYPE_CHECKING:
+    from mue_cli.experiment.experiment import Experiment
+
+
+def thresholds_of(experiment: "Experiment", name: str) -> dict[str, float]:
+    """Return a threshold per stream that has a rule; see `Experiment.thresholds`."""
+    spec = CATALOGUE.get(name)
+    if spec is None or not spec.has_curve:
+        return {}
+    stated = fixed_thresholds(experiment.recipe.exits)
+    wanted = spec.streams(experiment.recipe.model.decompose)
+    _check_counts(spec, stated, wanted)
+    if spec.is_calibrated and not stated.keys() >= set(wanted):
+        chosen = read_thresholds(experiment.run, name)
+        chosen.check(conditions_of(experiment, name), experiment.run)
+        stated = {**chosen.thresholds, **stated}
+    return {stream: stated[stream] for stream in wanted if stream in stated}
+
+
+def conditions_of(experiment: "Experiment", name: str) -> Conditions:
+    """Return what a method's thresholds depend on; see `Conditions`."""
+    recipe, task = experiment.recipe, experiment.task
+    search = {"beam": recipe.search.beam, "max_tokens": recipe.search.max_tokens}
+    return Conditions(
+        decompose=recipe.model.decompose,
+        decay=decay_settings(recipe, task, CATALOGUE[name]),
+        skipped_layers=skipped_layers(recipe, task),
+        search=search if task.generates else {},
+        precision=recipe.inference.precision,
+        weights=experiment.run.weights,
+    )
+
+
+def _check_counts(spec: MethodSpec, stated: Mapping[str, float], wanted: tuple[str, ...]) -> None:
+    """Raise RecipeError for layers, or numbers of agreeing layers, that are none."""
+    if spec.threshold == "agreement":
+        value = stated.get("decoder", 1)
+        if not _is_count(value):
+            raise RecipeError(
+                f"`exits.decoder` is {value:g}, expected for {spec.name} how many layers in a row "
+                "must agree",
+                "for example 2",
+            )
+    if spec.threshold == "layer" and not all(_is_count(stated.get(each, 0)) for each in wanted):
+        example = " ".join(f"--set exits.{stream}=3" for stream in wanted)
+        raise RecipeError(
+            f"the method {spec.name} needs an exit layer for each of {', '.join(wanted)}",
+            f"for example {example}",
+        )
+
+
+def _is_count(value: float) -> bool:
+    return value >= 1 and float(value).is_integer()
