@@ -1,6 +1,7 @@
 """A tiny experiment that went through every command, made once for all tests that look at commands."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,3 +122,10 @@ def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory)
         answer = run_mue(*words, "--run", run.folder)
         assert answer.code == 0, answer.stderr
     return run
+
+
+@pytest.fixture
+def copied_run(tiny_run: Run, tmp_path: Path) -> Run:
+    """Return a copy of the tiny run that a test may change."""
+    shutil.copytree(tiny_run.folder, tmp_path / "copied")
+    return Run(tmp_path / "copied")

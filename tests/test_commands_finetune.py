@@ -49,14 +49,14 @@ def pabee_run(mue, tiny_settings: list[str], tmp_path_factory: pytest.TempPathFa
     run = Run(tmp_path_factory.mktemp("runs") / "pabee")
     answer = mue("finetune", *tiny_settings, "--method", "pabee", "--run", run.folder, "--json")
     assert answer.code == 0, answer.stderr
-    assert json.loads(answer.stdout)["readout"] == str(run.exit_head("pabee"))
+    assert json.loads(answer.stdout)["exit_head"] == str(run.exit_head("pabee"))
     return run
 
 
 def test_pabee_writes_its_heads_beside_the_checkpoint_and_its_name_into_the_recipe(
     pabee_run: Run,
 ) -> None:
-    assert {path.name for path in pabee_run.folder.iterdir()} == {
+    assert {path.name for path in pabee_run.folder.glob("[!.]*")} == {
         *(
             "recipe.yaml",
             "tokenizer.json",
@@ -204,7 +204,7 @@ def test_heads_of_a_closed_set_have_a_class_per_answer(mue, copied_answers: Run)
         "--json",
     )
     assert answer.code == 0, answer.stderr
-    assert json.loads(answer.stdout)["readout"] == str(copied_answers.exit_head("deebert"))
+    assert json.loads(answer.stdout)["exit_head"] == str(copied_answers.exit_head("deebert"))
     assert open_tensors(copied_answers.exit_head("deebert")).shapes["heads.0.weight"] == (3, 24)
 
 
@@ -333,11 +333,12 @@ def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words:
         ).code
         == 0
     )
+    before = copied_run.checkpoint.read_bytes()
     assert mue("finetune", "--run", copied_run.folder, *words).code == 0
-    assert (
-        not copied_run.exit_head("deebert").exists()
-        and not copied_run.second_log("deebert").exists()
-    )
+    stayed = copied_run.checkpoint.read_bytes() == before
+    assert copied_run.exit_head("deebert").exists() == stayed
+    assert copied_run.second_log("deebert").exists() == stayed
+    assert stayed == ("--resume" in words), "two more steps of this training are no better"
 
 
 def test_second_stage_cannot_change_the_model(mue, copied_run: Run) -> None:
@@ -357,7 +358,7 @@ def test_a_readout_that_was_not_trained_names_the_command(tiny_run: Run) -> None
     with pytest.raises(MissingStepError) as caught:
         readout(tiny_run, "deebert")
     assert caught.value.message == f"no deebert.safetensors in `{tiny_run.folder}`"
-    assert caught.value.hint == "run: mue finetune --method deebert"
+    assert caught.value.hint == f"run: mue finetune --method deebert --run {tiny_run.folder}"
     with pytest.raises(MissingStepError) as caught:
         readout(tiny_run, "pabee")
     assert (
@@ -369,7 +370,8 @@ def test_a_readout_that_was_not_trained_names_the_command(tiny_run: Run) -> None
 def test_a_readout_of_another_model_is_refused(copied_answers: Run, pabee_run: Run) -> None:
     shutil.copy(pabee_run.exit_head("pabee"), copied_answers.exit_head("pabee"))
     with pytest.raises(
-        CheckpointError, match="the model needs heads for 6 layers, 24 dimensions and 3 classes"
+        CheckpointError,
+        match="the model needs internal classifiers for 6 layers, 24 dimensions and 3 classes",
     ):
         readout(copied_answers, "pabee")
 

@@ -194,3 +194,26 @@ def test_evaluation_takes_another_order():
         for batch in evaluation_batches(examples, make_batch, 2, order=[4, 0, 3, 1, 2])
     ]
     assert found == [("4", "0"), ("3", "1"), ("2",)]
+
+
+def test_captions_that_lose_their_end_are_counted():
+    batch = caption_batch(example(target="abc"), example(target="a"), max_target_tokens=3)
+    assert batch.num_cut == 1
+    assert batch.target_tokens.tolist() == [[9, 10, 11, 2], [9, 10, 2, 1]]
+
+
+def test_a_caption_is_never_cut_inside_a_character():
+    """Two tokens a letter, like a byte-level vocabulary's for an accented one: the limit of five
+    would leave half of the third.
+    """
+
+    class Bytes(Letters):
+        def encode(self, text):
+            return list(text.encode("utf-16-be"))
+
+        def decode(self, ids):
+            return bytes(ids).decode("utf-16-be", errors="replace")
+
+    batch = collate([example(target="abc")], Bytes(), 4, CAPTION, max_target_tokens=5)
+    assert batch.target_tokens.tolist() == [[0, ord(" "), 0, ord("a"), 2]]
+    assert batch.num_cut == 1

@@ -19,7 +19,7 @@ from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
-from mue_cli.training.losses import asked, imitation_loss
+from mue_cli.training.losses import imitation_loss, positions
 from mue_cli.training.stages import (
     Stage,
     frozen_model,
@@ -97,7 +97,7 @@ def test_heads_of_a_closed_set_start_as_the_rows_of_its_answers() -> None:
 def test_answers_become_their_places_in_the_closed_set() -> None:
     """Of two rows, one asks at its end for token 5, the other for 30: places 1 and 2 of (9, 5, 30)."""
     states = [torch.arange(6.0).reshape(2, 3, 1)]
-    found = asked(states, torch.tensor([[1, 1, 5], [1, 30, 1]]), ANSWERS)
+    found = positions(states, torch.tensor([[1, 1, 5], [1, 30, 1]]), ANSWERS)
     assert found.targets.tolist() == [1, 2]
     assert found.states[0].flatten().tolist() == [2.0, 4.0]
 

@@ -220,3 +220,24 @@ def generate(
             for score, n, token in going_on
         ]
     return sorted(finished, key=lambda hypothesis: -hypothesis[1]), exits
+
+
+def plain_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Per row of (M, V): cross-entropy with OFA's smoothing, smoothing / (V - 1) to every wrong
+    class.
+    """
+    log_probs = torch.log_softmax(logits, dim=1)
+    wanted = log_probs.gather(1, targets[:, None]).squeeze(1)
+    share = smoothing / (logits.shape[1] - 1)
+    return -((1.0 - smoothing) * wanted + share * (log_probs.sum(1) - wanted))
+
+
+def plain_layer_losses(states: list[Tensor], targets: Tensor, logits_of, smoothing=0.0) -> Tensor:
+    """(N,): the mean over the positions that have a target, all logits of all layers at once."""
+    where = targets.ne(PAD)
+    return torch.stack(
+        [
+            plain_cross_entropy(logits_of(state[where]), targets[where], smoothing).mean()
+            for state in states
+        ]
+    )

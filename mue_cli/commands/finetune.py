@@ -1,12 +1,15 @@
 """`mue finetune`: train a model with several exits."""
 
 import json
+import signal
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mue_cli.commands.bars import bars
+from mue_cli.commands.boundary import Terminated
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import (
     DecomposeOption,
@@ -59,7 +62,7 @@ ResumeOption = Annotated[
 ForceOption = Annotated[
     bool,
     typer.Option(
-        "--force", help="Train anew although the run has a checkpoint; its results are removed."
+        "--force", help="Train anew although the run has a checkpoint, which stays until then."
     ),
 ]
 
@@ -81,7 +84,7 @@ def finetune(
 
     Reads the prepared data, `data/<dataset>`. Writes recipe.yaml, tokenizer.json,
     checkpoint.safetensors (best on the validation samples, greedy search), last.pt and train.jsonl
-    to the run folder. Ctrl-C keeps the best checkpoint so far.
+    to the run folder. Ctrl-C and SIGTERM finish the step and keep all that --resume needs.
 
     full, static, mue, calm and oracle train alike: all layers share the model's head. pabee (a head
     per layer) and deecap (an imitation network) train their own readout with the model, and write
@@ -109,15 +112,27 @@ def finetune(
                 say("the heads are trained in one go: starting from the first step")
             from mue_cli.experiment.finetune import train_heads
 
-            result = train_heads(here, spec, force)
+            result = _stoppable(lambda: train_heads(here, spec, force))
         else:
             if method:
                 settings = [*settings, f"exits.method={method}"]
                 here = opened(
                     recipe, settings, run, device, seed=seed, trained=resume, progress=tell
                 )
-            result = here.finetune(resume, force)
+            result = _stoppable(lambda: here.finetune(resume, force))
     _show(here, result, as_json)
+
+
+def _stoppable(train: "Callable[[], Finetuned]") -> "Finetuned":
+    """Train; a SIGTERM that was waited for ends the command as any other does."""
+    from mue_cli.experiment.finetune import StoppedTraining
+
+    try:
+        return train()
+    except StoppedTraining as stopped:
+        if stopped.number == signal.SIGTERM:
+            raise Terminated(*stopped.args) from None
+        raise
 
 
 def _show(here: "Experiment", result: "Finetuned", as_json: bool) -> None:

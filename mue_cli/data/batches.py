@@ -68,6 +68,8 @@ class Batch:
     decoder_tokens: Tensor
     target_tokens: Tensor
     references: tuple[tuple[str, ...], ...]
+    num_cut: int = 0
+    """How many captions were longer than the limit, and lost their end."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,17 @@ def collate(
     bos, eos = tokenizer.bos_id, tokenizer.eos_id
     pictures = examples[::per_picture]
     sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in pictures]
-    targets = [tokenizer.encode(f" {example.target}") for example in examples]
+    whole = [tokenizer.encode(f" {example.target}") for example in examples]
+    targets = (
+        whole if task.answers else [_cut(each, max_target_tokens, tokenizer) for each in whole]
+    )
     if task.answers:
         decoded = [
             _prompt_and_answer(source, target, tokenizer)
             for source, target in zip(sources, targets, strict=True)
         ]
     else:
-        decoded = [
-            ([bos, *target[:max_target_tokens]], [*target[:max_target_tokens], eos])
-            for target in targets
-        ]
+        decoded = [([bos, *target], [*target, eos]) for target in targets]
     return Batch(
         sample_ids=tuple(example.sample_id for example in examples),
         image_ids=tuple(example.image_id for example in pictures),
@@ -144,7 +146,18 @@ def collate(
         decoder_tokens=_padded([row for row, _ in decoded], tokenizer.pad_id),
         target_tokens=_padded([target for _, target in decoded], tokenizer.pad_id),
         references=tuple(example.references for example in pictures),
+        num_cut=sum(len(target) < len(each) for target, each in zip(targets, whole, strict=True)),
     )
+
+
+def _cut(tokens: list[int], limit: int, tokenizer: Tokenizer) -> list[int]:
+    """Return at most `limit` tokens of a text, and never a part of a character."""
+    if len(tokens) <= limit:
+        return tokens
+    kept = tokens[:limit]
+    while kept and tokenizer.decode(kept).endswith("\N{REPLACEMENT CHARACTER}"):
+        kept = kept[:-1]
+    return kept
 
 
 def _images(images: Sequence[Image.Image | Tensor], size: int) -> Tensor:

@@ -247,13 +247,9 @@ class Experiment:
         """Yield shuffled batches of `train` without end, every text a sample, from number `first`
         on.
         """
-        from mue_cli.data.batches import training_batches
+        from mue_cli.experiment.training_data import batches_from
 
-        examples = self._examples("train", per_text=True)
-        size, seed = self.recipe.training.batch_size, self.recipe.seed
-        return training_batches(
-            examples, lambda some: self.collate(some, tokenizer), size, seed, first
-        )
+        return batches_from(self, first, tokenizer)
 
     def _examples(self, split: str, per_text: bool = False):  # type: ignore[no-untyped-def]
         data = self.recipe.data

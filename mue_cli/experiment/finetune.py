@@ -1,15 +1,16 @@
-"""Train a run's model, or an exit head on it: the best weights kept, resumable, every step logged."""
+"""Train a run's model, or an exit head on it: resumable, the best kept, every step logged."""
 
-import pickle
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mue_cli.errors import CheckpointError, MueError, RecipeError
+from mue_cli.data.batches import Batch
+from mue_cli.errors import MueError, RecipeError
 from mue_cli.evaluation.predict import predict
 from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
@@ -18,23 +19,40 @@ from mue_cli.exits.methods import full
 from mue_cli.experiment import exit_heads, run_folder
 from mue_cli.experiment.exit_heads import HeadSizes, TrainedHead, head_sizes
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.lock import holding
 from mue_cli.experiment.models import new_model, settle_threads
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import replacing
+from mue_cli.experiment.training_data import (
+    batches_from,
+    check_data_settings,
+    features_of,
+    share_of,
+    validation_batches,
+)
+from mue_cli.experiment.training_files import (
+    TrainingFiles,
+    files_to_resume,
+    finish_move,
+    read_state,
+    refuse_strangers,
+)
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe, load
 from mue_cli.training import loop, stages
+from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
+from mue_cli.training.processes import Processes, joined
 from mue_cli.training.stages import Stage
+from mue_cli.training.stopping import StoppedTraining, StopRequest
 
 HEADS_METRIC = "accuracy of the heads"
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What a training left. metric, score: the best validation. exit_head: where one was trained."""
+    """What a training left. metric, score: the best validation. exit_head: of its own, if any."""
 
     metric: str
     score: float
@@ -44,60 +62,68 @@ class Finetuned:
 
 @dataclass(frozen=True)
 class Job:
-    """What one training keeps, and how it is judged.
+    """One training, and what is kept of it.
 
-    label: what progress is called. log: file of a line per step. metric, validate: what decides
-    which weights are best. keep: writes what is trained as it is now. keep_state: writes what
-    resuming needs. kept: says what there is and how to go on, from "best CIDEr 71.0 at step 250".
+    label: what progress is called. metric, validate: what decides which weights are best. keep:
+    writes what is trained as it is now. keep_state: writes what resuming needs. log: where a line
+    per step goes, asked each time. kept: says what there is and how to go on, from "best CIDEr 71.0
+    at step 250".
     """
 
     label: str
-    log: Path
     metric: str
     validate: Callable[[], float]
     keep: Callable[[], None]
     keep_state: Callable[[dict[str, object]], None]
+    log: Callable[[], Path]
     kept: Callable[[str], str]
 
 
 def finetune(experiment: Experiment, resume: bool = False, force: bool = False) -> Finetuned:
     """Train the recipe's model, every decoder layer with the task's loss (Eq. 12-13), or with the
-    exit head and loss of exits.method.
+    exit head and loss of exits.method. Processes that `torchrun` started train it together.
 
     resume: go on where the last training of this run stopped. force: train anew although there is a
-    checkpoint. Raises MueError when there is one and neither was said, RecipeError when a resumed
-    model is another, KeyboardInterrupt saying what was kept.
+    checkpoint; it stays until the new one is there. Raises MueError when there is one and neither
+    was said, RecipeError when a resumed model is another, KeyboardInterrupt saying what was kept.
     """
+    with joined(experiment.device) as processes:
+        alone = holding(experiment.run.folder, "finetune") if processes.writes else nullcontext()
+        with alone:
+            return _finetune(experiment, processes, resume, force)
+
+
+def _finetune(experiment: Experiment, processes: Processes, resume: bool, force: bool) -> Finetuned:
     recipe, run = experiment.recipe, experiment.run
-    state = _state_to_resume(experiment) if resume else None
-    if state is None and run.checkpoint.exists() and not force:
-        raise MueError(
-            f"`{run.folder}` already has a checkpoint",
-            f"{run.command('finetune')} --resume goes on, --force trains anew, "
-            "--run FOLDER keeps both",
-        )
+    check_data_settings(experiment, processes)
+    if processes.writes:
+        finish_move(run)
+    processes.first(None)  # the others read the folder once it is settled
+    files, state = _place(experiment, resume, force)
     experiment.data  # noqa: B018 - missing data is reported before missing weights
     tokenizer = experiment.starting_tokenizer
-    model = new_model(recipe, tokenizer.vocab_size).to(experiment.device)
+    model = new_model(recipe, tokenizer.vocab_size)
     answers = experiment.task.answer_ids(tokenizer.encode)
     spec = CATALOGUE.get(recipe.exits.method)
     sizes = head_sizes(spec, experiment.task, model.config) if spec else None
-    if state is None:
-        run_folder.clear(run)
-        run_folder.keep_tokenizer(run, tokenizer.to_json())
-    elif Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
-        raise RecipeError(
-            f"the vocabulary of `{experiment.data.root}` is not the run's",
-            "the data was prepared anew: train anew with --force",
-        )
-    if state is None or state["step"] < recipe.training.steps:
-        run_folder.clear_results(run)
-    run_folder.write_recipe(run, recipe)
-    head = exit_heads.make(sizes).to(experiment.device) if sizes else None
+    _check_vocabulary(experiment, files.run, tokenizer, state)
+    features = features_of(experiment, model)
+    head = exit_heads.make(sizes).to(processes.device) if sizes else None
+    if processes.rank:
+        torch.manual_seed(recipe.seed + processes.rank)  # dropout of its own
+    if processes.writes:
+        if state is None:
+            files.begin(recipe, tokenizer.to_json())
+        else:
+            files.go_on(recipe, state["step"])
     settle_threads(model)
-    stage = _stage(recipe, model, head, answers)
-    job = _model_job(experiment, model, tokenizer, head, sizes)
-    best = _train(experiment, stage, job, tokenizer, state)
+    stage = _stage(recipe, model.to(processes.device), head, answers)
+    job = _model_job(experiment, files, model, (head, sizes), tokenizer, features, processes)
+
+    def batches(first: int) -> Iterator[Batch]:
+        return batches_from(experiment, first, tokenizer, features, processes)
+
+    best = _train(experiment, stage, job, batches, state, processes)
     own = run.exit_head(recipe.exits.method)
     return Finetuned(experiment.task.metric, best, run.checkpoint, own if own.exists() else None)
 
@@ -105,8 +131,8 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
 def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -> Finetuned:
     """Train a method's internal classifiers on the run's checkpoint, which stays as it is.
 
-    force: although there are some. Raises MissingStepError before the model was trained, MueError
-    when there are heads already.
+    force: although there are some; they stay until new ones are there. Raises MissingStepError
+    before the model was trained, MueError when there are heads already.
     """
     recipe, run = experiment.recipe, experiment.run
     run.need(run.checkpoint, "finetune --method full")
@@ -130,17 +156,20 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         exit_heads.save(heads, sizes, file)
         changed = True
 
-    with _second_log(run, spec.name, lambda: changed) as log:
+    def stream(first: int) -> Iterator[Batch]:
+        return batches_from(experiment, first, experiment.tokenizer)
+
+    with holding(run.folder, "finetune"), _second_log(run, spec.name, lambda: changed) as log:
         job = Job(
             "heads",
-            log,
             HEADS_METRIC,
             validate=lambda: stages.heads_accuracy(model, heads, batches, decompose, ids),
             keep=keep,
             keep_state=lambda state: None,
+            log=lambda: log,
             kept=lambda best: f"kept {file} ({best}); --force trains it anew",
         )
-        best = _train(experiment, stage, job, experiment.tokenizer)
+        best = _train(experiment, stage, job, stream)
     return Finetuned(HEADS_METRIC, best, run.checkpoint, file)
 
 
@@ -156,83 +185,126 @@ def _stage(recipe: Recipe, model: OFA, head: TrainedHead | None, answers: Sequen
 
 def _model_job(
     experiment: Experiment,
+    files: TrainingFiles,
     model: OFA,
+    own_head: tuple[TrainedHead | None, HeadSizes | None],
     tokenizer: Tokenizer,
-    head: TrainedHead | None,
-    sizes: HeadSizes | None,
+    features: Features | None,
+    processes: Processes,
 ) -> Job:
-    recipe, run = experiment.recipe, experiment.run
-    batches = experiment.batches("val", recipe.training.validation_samples, tokenizer=tokenizer)
-    score = quick_score(experiment.task, batches)
+    recipe, run, (head, sizes) = experiment.recipe, experiment.run, own_head
+    batches = validation_batches(experiment, tokenizer, features)
+    score, own = quick_score(experiment.task, batches), share_of(batches, processes)
     greedy = replace(recipe.search, beam=1)
 
     def validate() -> float:
         predictor = experiment.predictor_of(model, tokenizer, greedy)
-        return score(predict(predictor, full(recipe.model.decompose), batches))
+        found = predict(predictor, full(recipe.model.decompose), own)
+        return score([each for part in processes.gather(found) for each in part])
 
     def keep() -> None:
-        if head is None or sizes is None:
-            checkpoint.save(model, run.checkpoint)
-            return
-        # The head moves into place right after the checkpoint: they hardly ever are of two steps.
-        with replacing(run.exit_head(recipe.exits.method)) as unfinished:
-            exit_heads.save(head, sizes, unfinished)
-            checkpoint.save(model, run.checkpoint)
-
-    def keep_state(values: dict[str, object]) -> None:
-        with replacing(run.last_state) as temporary:
-            torch.save(values, temporary)
+        save_head = None
+        if head is not None and sizes is not None:
+            save_head = lambda path: exit_heads.save(head, sizes, path)  # noqa: E731
+        files.keep_weights(
+            lambda path: checkpoint.save(model, path), save_head, recipe.exits.method
+        )
 
     def kept(best: str) -> str:
         return f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
 
-    return Job("finetune", run.train_log, experiment.task.metric, validate, keep, keep_state, kept)
+    return Job(
+        "finetune",
+        experiment.task.metric,
+        validate,
+        keep,
+        files.keep_state,
+        lambda: files.run.train_log,
+        kept,
+    )
 
 
 def _train(
     experiment: Experiment,
     stage: Stage,
     job: Job,
-    tokenizer: Tokenizer,
+    batches: Callable[[int], Iterator[Batch]],
     state: Mapping[str, Any] | None = None,
+    processes: Processes | None = None,
 ) -> float:
     """Train to the end and return the best validation score. state: where a training stands."""
-    settings = experiment.recipe.training
-    best = f"best {job.metric} {state['best']:.1f}" if state else ""
+    settings, processes = experiment.recipe.training, processes or Processes()
+    scored = state is not None and math.isfinite(state["best"])
+    best = f"best {job.metric} {state['best']:.1f}" if state and scored else ""
 
     def keep_best(step: int, value: float) -> None:
         nonlocal best
-        job.keep()
+        if processes.writes:
+            job.keep()
         best = f"best {job.metric} {value:.1f} at step {step}"
 
+    def keep_state(values: dict[str, object]) -> None:
+        if processes.writes:
+            job.keep_state(values)
+
     def report(step: StepReport) -> None:
-        run_folder.append_line(job.log, asdict(step))
-        rate = settings.batch_size * settings.accumulation / step.seconds
-        note = f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}"
-        note = f"{note}  {rate:.0f} samples/s  {best}".rstrip()
-        experiment.progress(job.label, step.step, step.num_steps, note)
+        if processes.writes:
+            run_folder.append_line(job.log(), asdict(step))
+            experiment.progress(job.label, step.step, step.num_steps, _note(step, best))
 
-    def batches(first: int) -> Iterator[Any]:
-        return experiment.training_batches(first, tokenizer)
-
-    hooks = Hooks(job.validate, report, keep_best, job.keep_state)
+    hooks = Hooks(job.validate, report, keep_best, keep_state)
     try:
-        return loop.finetune(stage, batches, settings, hooks, state)
+        with StopRequest().listening() as stop:
+            return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
+    except StoppedTraining as stopped:
+        raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None
     except KeyboardInterrupt:
         kept = job.kept(best) if best else "before the first validation: nothing was kept"
         raise KeyboardInterrupt(kept) from None
 
 
-def _state_to_resume(experiment: Experiment) -> dict[str, Any] | None:
-    """Return where the last training stopped, None when it left nothing.
+def _note(step: StepReport, best: str) -> str:
+    rate = step.samples / step.seconds
+    note = f"loss {step.loss:.3f}  learning rate {step.learning_rate:.1e}  {rate:.0f} samples/s"
+    waited = step.waited / step.seconds
+    if waited > 0.1:
+        note += f" ({waited:.0%} waiting for data)"
+    return f"{note}  {best}".rstrip()
 
-    Raises RecipeError when the model has changed since.
+
+def _place(
+    experiment: Experiment, resume: bool, force: bool
+) -> tuple[TrainingFiles, dict[str, Any] | None]:
+    """Return where to write, and the state to go on from, None for the first step.
+
+    Raises MueError where an earlier training would be lost unasked, RecipeError when the model has
+    changed since, CheckpointError for a damaged state.
     """
     recipe, run = experiment.recipe, experiment.run
-    if not run.last_state.exists():
+    if not resume:
+        if run.checkpoint.exists() and not force:
+            raise MueError(
+                f"`{run.folder}` already has a checkpoint",
+                f"{run.command('finetune')} --resume goes on, --force trains anew, "
+                "--run FOLDER keeps both",
+            )
+        refuse_strangers(run)
+        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+    files = files_to_resume(run)
+    if not files.run.last_state.exists():
         note = f"nothing to resume in `{run.folder}`: starting from the first step"
         experiment.progress("finetune", 0, 0, note)
-        return None
+        refuse_strangers(run)
+        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+    _check_unchanged(recipe, files.run)
+    state = read_state(files.run.last_state)
+    note = f"going on after step {state['step']} of {recipe.training.steps}"
+    experiment.progress("finetune", 0, 0, note)
+    return files, state
+
+
+def _check_unchanged(recipe: Recipe, run: Run) -> None:
+    """Raise RecipeError when a training cannot go on under a recipe."""
     began = load(run.recipe)
     before, now = ((each.model, each.training.freeze_resnet) for each in (began, recipe))
     if before != now:
@@ -246,17 +318,16 @@ def _state_to_resume(experiment: Experiment) -> dict[str, Any] | None:
             f"`{run.recipe}` says the method {methods[0]}, now it is {methods[1]}",
             f"go on with --method {methods[0]}",
         )
-    try:
-        state = torch.load(run.last_state, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"cannot read `{run.last_state}`: {str(error).splitlines()[0]}",
-            "train anew with --force",
-        ) from None
-    run_folder.cut_log(run, state["step"])
-    note = f"going on after step {state['step']} of {recipe.training.steps}"
-    experiment.progress("finetune", 0, 0, note)
-    return dict(state)
+
+
+def _check_vocabulary(
+    experiment: Experiment, run: Run, tokenizer: Tokenizer, state: Mapping[str, Any] | None
+) -> None:
+    if state is not None and Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
+        raise RecipeError(
+            f"the vocabulary of `{experiment.data.root}` is not the run's",
+            "the data was prepared anew: train anew with --force",
+        )
 
 
 def _trains_a_head(name: str) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -12,6 +13,7 @@ from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA
 from mue_cli.model.pretrained import Pretrained, find_pretrained
+from mue_cli.model.resnet_weights import load_resnet
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import did_you_mean
 
@@ -50,14 +52,23 @@ def new_model(recipe: Recipe, vocab_size: int) -> OFA:
     dropout of training follows the seed too.
 
     Raises RecipeError for an unknown preset or field, CheckpointError for weights of another size
-    than the recipe says.
+    than the recipe says, either for weights of the trunk that do not fit.
     """
     torch.manual_seed(recipe.seed)
     if recipe.model.weights is not None:
+        if recipe.model.resnet_weights is not None:
+            raise RecipeError(
+                "`model.weights` and `model.resnet_weights` are both given",
+                "weights bring their own ResNet: leave out model.resnet_weights",
+            )
         model = pretrained_model(recipe, find_pretrained(recipe.model.weights))
         check_vocabulary(model, vocab_size, recipe.model.weights)
         return model
-    return OFA(_new_config(recipe, vocab_size))
+    model = OFA(_new_config(recipe, vocab_size))
+    if recipe.model.resnet_weights is not None:
+        trunk, path = model.encoder.embed_images, Path(recipe.model.resnet_weights)
+        load_resnet(trunk, path.expanduser(), recipe.model.resnet_pixels)
+    return model
 
 
 def pretrained_model(recipe: Recipe, source: Pretrained, device: torch.device | None = None) -> OFA:

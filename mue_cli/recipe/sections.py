@@ -62,6 +62,12 @@ class ModelSection:
     """Whether the averaged weights of a fairseq file are taken."""
     decompose: bool = True
     """Whether image and text go through the encoder separately (Eq. 3)."""
+    resnet_weights: str | None = None
+    """File of an ImageNet ResNet's weights for the trunk alone (safetensors or .pth, torchvision's
+    names), as OFA starts from; all else starts as the preset says."""
+    resnet_pixels: Literal["imagenet", "half"] = "imagenet"
+    """Pixels that resnet_weights were trained with: ImageNet's mean and deviation, as torchvision's
+    (folded into the first convolution); or (x - 0.5) / 0.5, as here."""
 
 
 @stored
@@ -95,7 +101,17 @@ class TrainingSection:
     validation_samples: Count = 200
     """Samples of `val` that are scored in a validation."""
     freeze_resnet: bool = False
-    """Whether the ResNet stays as it is."""
+    """Whether the ResNet stays as it is, its batch norm too."""
+    cache_features: bool = False
+    """Whether a frozen ResNet's features are computed once, in bfloat16, and kept beside the
+    prepared data: a step then costs what the transformer costs."""
+    captions_per_image: Annotated[int, Range(1, 64)] = 1
+    """Captions of a picture that come together, the picture encoded once for them; batch_size then
+    counts pictures. 1: every caption is a row of its own."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of matrix products in training; weights, norms, softmax, loss stay float32."""
+    checkpoint_every: Count | None = None
+    """Steps between two states kept for --resume; null: at validations alone."""
 
 
 @stored

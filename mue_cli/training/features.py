@@ -14,10 +14,11 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -38,6 +39,15 @@ NUMBER_BYTES = 2
 PICTURES_AT_ONCE = 32
 ROWS_PER_NOTE = 512
 """After so many rows the disk is waited for and the place noted."""
+
+
+class Pictures(Protocol):
+    """Pictures by row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Image: ...
+
 
 Progress = Callable[[int, int, str], None]
 """progress(pictures done, pictures in all, a note)"""
@@ -83,8 +93,8 @@ class Features:
 
 
 def features_key(trunk: ResNet, size: int, pictures: str) -> str:
-    """Return the name of a trunk's features at a picture size. pictures: what tells prepared folders
-    apart, such as the checksums in a manifest.
+    """Return the name of a trunk's features at a picture size. pictures: what tells prepared
+    folders apart, such as the checksums in a manifest.
     """
     digest = hashlib.sha256(f"{size} {pictures}".encode())
     for module in (resnet_module, images_module):
@@ -103,14 +113,15 @@ def features_shape(trunk: ResNet, size: int, rows: int) -> FeatureShape:
 
 def cached_features(
     trunk: ResNet,
-    pictures: Sequence[Image],
+    pictures: Pictures,
     size: int,
     folder: Path,
     key: str,
     device: torch.device,
     progress: Progress = lambda done, total, note: None,
 ) -> Features:
-    """Return the features of all pictures, computing what is not there yet. The trunk must be frozen.
+    """Return the features of all pictures, computing what is not there yet. The trunk must be
+    frozen.
 
     folder: of the prepared data. Raises DataError when the disk lacks room or cannot be written.
     """
@@ -129,7 +140,7 @@ def cached_features(
 
 def _compute(
     trunk: ResNet,
-    pictures: Sequence[Image],
+    pictures: Pictures,
     size: int,
     path: Path,
     shape: FeatureShape,
@@ -168,7 +179,7 @@ def _done(unfinished: Path, note: Path, shape: FeatureShape) -> int:
 
 @torch.no_grad()
 def _features_of(
-    trunk: ResNet, pictures: Sequence[Image], rows: range, size: int, device: torch.device
+    trunk: ResNet, pictures: Pictures, rows: range, size: int, device: torch.device
 ) -> Iterator[Tensor]:
     """Yield (b, h, w, C) in bfloat16, in the order of the rows."""
     was_training, home = trunk.training, trunk.conv1.weight.device

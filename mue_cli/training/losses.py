@@ -1,11 +1,11 @@
-"""The task loss of one layer, how the layers' losses become one (Eq. 12-13), and what imitated
-states are compared with.
+"""Task losses of the layers, what each counts (Eq. 12-13), and what imitated states are compared
+with.
 
 Shape letters: B rows, T positions, M positions that have a target, D embed, V classes (the
 vocabulary, or the answers), N layers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,93 +13,117 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mue_cli.model.encoder import PAD_ID
-
-Read = Callable[[Tensor, int], Tensor]
-"""read(states, layer): logits (M, V) of states (M, D) that a layer left, 1-based."""
+from mue_cli.training.head_loss import head_loss, position_losses
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The positions that have a target. states: N tensors (M, D), one per layer. targets: (M,)."""
+class Positions:
+    """The positions that have a target. states: (N, M, D), by layer. targets: (M,)."""
 
-    states: Sequence[Tensor]
+    states: Tensor
     targets: Tensor
 
 
-def asked(states: Sequence[Tensor], targets: Tensor, answer_ids: Sequence[int] = ()) -> Asked:
+@dataclass(frozen=True)
+class Loss:
+    """total: what is minimised. layers: (N,), the task loss of each layer, NaN where a layer was
+    not read.
+    """
+
+    total: Tensor
+    layers: Tensor
+
+
+@dataclass(frozen=True)
+class LossForm:
+    """smoothing: of labels. drop_worst: share of a layer's positions, those of the largest loss,
+    that do not count (OFA: a fifth, late in training). distillation: share of the early layers'
+    loss that the last layer's probabilities give.
+    """
+
+    smoothing: float = 0.0
+    drop_worst: float = 0.0
+    distillation: float = 0.0
+
+
+def positions(
+    states: Sequence[Tensor], targets: Tensor, answer_ids: Sequence[int] = ()
+) -> Positions:
     """Keep the positions of states (B, T, D) where targets (B, T) are not PAD_ID.
 
-    answer_ids: the tokens of a closed set; targets become their places in it, 0..A - 1.
+    answer_ids: the tokens of a closed set; targets become their places in it, 0..A - 1. Targets may
+    still be on the CPU: counting them there does not wait for a GPU.
     """
-    where = targets.ne(PAD_ID)
-    wanted = targets[where]
+    device = states[0].device
+    where = targets.ne(PAD_ID).flatten().nonzero()[:, 0]
+    wanted = targets.flatten()[where]
     if answer_ids:
         wanted = (wanted[:, None] == torch.tensor(answer_ids, device=wanted.device)).nonzero()[:, 1]
-    return Asked([state[where] for state in states], wanted)
+    rows = where.to(device)
+    kept = [state.flatten(0, 1).index_select(0, rows) for state in states]
+    return Positions(torch.stack(kept), wanted.to(device))
 
 
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean over M targets of cross-entropy with label smoothing as OFA has it: smoothing
-    / (V - 1) to every wrong class.
-
-    logits: (M, V); classes at -inf are not in the running and take no share of the smoothing.
-    targets: (M,).
-    """
-    log_probs = torch.log_softmax(logits.float(), dim=1)
-    wanted = log_probs.gather(1, targets[:, None]).squeeze(1)
-    if smoothing == 0.0:
-        return -wanted.mean()
-    allowed = log_probs > float("-inf")
-    others = log_probs.masked_fill(~allowed, 0.0).sum(1) - wanted
-    share = smoothing / (allowed.sum(1) - 1)
-    return -((1.0 - smoothing) * wanted + share * others).mean()
-
-
-def read_losses(found: Asked, read: Read, smoothing: float) -> Tensor:
-    """Return (N,): the task loss of every layer whose states are given, through the readout of that
-    layer.
-    """
-    return torch.stack(
-        [
-            smoothed_cross_entropy(read(state, layer), found.targets, smoothing)
-            for layer, state in enumerate(found.states, start=1)
-        ]
-    )
-
-
-def layer_losses(
-    states: Sequence[Tensor],
-    targets: Tensor,
-    logits_of: Callable[[Tensor], Tensor],
-    smoothing: float,
-    allowed_ids: Sequence[int] = (),
-) -> Tensor:
-    """Return (N,): the task loss of every decoder layer through the shared head (Eq. 12).
-
-    states: N tensors (B, T, D). targets: (B, T), PAD_ID where nothing is asked. allowed_ids: tokens
-    that compete (closed-set answers).
-    """
-    return read_losses(
-        asked(states, targets), lambda state, _: _restrict(logits_of(state), allowed_ids), smoothing
-    )
-
-
-def combine(losses: Tensor, how: str) -> Tensor:
-    """Combine the layers' losses (N,).
+def layer_weights(how: str, num_layers: int) -> list[float]:
+    """Return what each layer's loss counts.
 
     `mean` (Eq. 13), `sum` (the release), `weighted` (layer i counts i times: PABEE, CALM) or `last`
     (plain fine-tuning, no multiple exits).
     """
     match how:
         case "mean":
-            return losses.mean()
+            return [1.0 / num_layers] * num_layers
         case "weighted":
-            weights = torch.arange(1, len(losses) + 1, device=losses.device, dtype=losses.dtype)
-            return (weights * losses).sum() / weights.sum()
+            total = num_layers * (num_layers + 1) / 2
+            return [layer / total for layer in range(1, num_layers + 1)]
         case "last":
-            return losses[-1]
+            return [0.0] * (num_layers - 1) + [1.0]
         case _:
-            return losses.sum()
+            return [1.0] * num_layers
+
+
+def task_loss(
+    hidden: Sequence[Tensor],
+    heads: Sequence[Tensor],
+    targets: Tensor,
+    weights: Sequence[float],
+    form: LossForm,
+) -> Loss:
+    """Return the weighted loss of the layers; those that count nothing are not read.
+
+    hidden: per layer (M, D), after its head's norm. heads: per layer (V, D), or one for all layers.
+    targets: (M,).
+    """
+    read = [layer for layer, weight in enumerate(weights) if weight > 0.0]
+    layers = [torch.full((), torch.nan, device=targets.device)] * len(weights)
+    groups = [read] if len(heads) == 1 else [[layer] for layer in read]
+    total = torch.zeros((), device=targets.device)
+    for group in groups:
+        part = torch.stack([hidden[layer] for layer in group])  # (n, M, D)
+        head = heads[0] if len(heads) == 1 else heads[group[0]]
+        counts = torch.tensor([weights[layer] for layer in group], device=targets.device)
+        shares = _shares(part, head, targets, counts, form)
+        summed, losses = head_loss(part, head, targets, shares, form.smoothing, form.distillation)
+        total = total + summed
+        for layer, value in zip(group, losses.mean(1), strict=True):
+            layers[layer] = value
+    return Loss(total, torch.stack(layers))
+
+
+def _shares(
+    hidden: Tensor, head: Tensor, targets: Tensor, counts: Tensor, form: LossForm
+) -> Tensor:
+    """Return (n, M), what each position's loss counts: a layer's share over its positions, or over
+    those of the smallest loss.
+    """
+    num_positions = len(targets)
+    if form.drop_worst == 0.0:
+        return (counts / num_positions)[:, None].expand(-1, num_positions)
+    kept = max(1, int(num_positions * (1.0 - form.drop_worst)))
+    losses = position_losses(hidden, head, targets, form.smoothing)
+    smallest = losses.topk(kept, dim=1, largest=False).indices
+    shares = torch.zeros_like(losses)
+    return shares.scatter_(1, smallest, (counts / kept)[:, None].expand(-1, kept))
 
 
 def imitation_loss(imitated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
@@ -117,11 +141,3 @@ def imitation_loss(imitated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor
     return torch.stack(
         [1.0 - F.cosine_similarity(state, wanted, dim=-1).mean() for state, wanted in pairs]
     ).mean()
-
-
-def _restrict(logits: Tensor, allowed_ids: Sequence[int]) -> Tensor:
-    if not allowed_ids:
-        return logits
-    forbidden = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
-    forbidden[list(allowed_ids)] = False
-    return logits.masked_fill(forbidden, float("-inf"))

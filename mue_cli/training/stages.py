@@ -3,18 +3,17 @@
 
 | stage | moves | loss |
 | --- | --- | --- |
-| shared_head | the model | every layer through the model's head, combined by training.layer_loss |
-| layer_heads | the model and a head per layer | every layer through its own head, weighted (PABEE) |
-| imitation | the model and the imitation network | every layer through it, weighted, and how far imitated states are off (DeeCap) |
+| shared_head | the model | every layer through the model's head, as training.layer_loss says |
+| layer_heads | the model, a head per layer | every layer through its own, weighted (PABEE) |
+| imitation | the model, imitation network | every layer through it, and its misses (DeeCap) |
 | frozen_model | a head per layer, nothing else | every head's, summed (DeeBERT's second stage) |
 
-Shape letters: M positions that have a target, D embed, N layers.
+Shape letters: M positions that have a target, D embed, V classes, N layers.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +22,19 @@ from mue_cli.data.batches import Batch
 from mue_cli.exits.heads import ImitationHead, LayerHeads, ModelHead
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
-from mue_cli.training.losses import Asked, asked, combine, imitation_loss, layer_losses, read_losses
+from mue_cli.training.losses import (
+    Loss,
+    LossForm,
+    Positions,
+    imitation_loss,
+    layer_weights,
+    positions,
+    task_loss,
+)
+from mue_cli.training.precision import products
 
-
-@dataclass(frozen=True)
-class Loss:
-    """total: what is minimised. layers: task loss of each layer that is trained, for the log."""
-
-    total: Tensor
-    layers: Tensor
+NORMED = ModelHead(lambda state: state, lambda state: state)
+"""Stands for the model's head where states are normed already and logits are not wanted yet."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,8 @@ def own_head(model: OFA, answer_ids: Sequence[int] = ()) -> ModelHead:
 
 
 def start_heads(heads: LayerHeads, model: OFA, answer_ids: Sequence[int] = ()) -> None:
-    """Make every head a copy of the model's, of the whole vocabulary or of a closed set's answers."""
-    weight = model.decoder.embed_tokens.weight
-    heads.start_from(model.decoder.layer_norm, weight[list(answer_ids)] if answer_ids else weight)
+    """Make every head a copy of the model's, of the vocabulary or of a closed set's answers."""
+    heads.start_from(model.decoder.layer_norm, _head_weight(model, answer_ids))
 
 
 def shared_head(
@@ -66,14 +68,16 @@ def shared_head(
     """Train the model, its head reading every layer (Eq. 12-13)."""
 
     def loss(batch: Batch, step: int) -> Loss:
-        states, targets = _teach(model, batch, decompose)
-        layers = layer_losses(
-            states, targets, model.decoder.logits, settings.label_smoothing, answer_ids
-        )
-        return Loss(
-            combine(layers, settings.layer_loss if step >= _first_joint(settings) else "last"),
-            layers,
-        )
+        with products(_device(model), settings.precision):
+            read = _read(model, batch, decompose, answer_ids)
+            how = settings.layer_loss if step >= first_joint_step(settings) else "last"
+            return task_loss(
+                model.decoder.layer_norm(read.states),
+                [_head_weight(model, answer_ids)],
+                read.targets,
+                layer_weights(how, len(read.states)),
+                _form(settings, step),
+            )
 
     return Stage({"model": model}, loss, _frozen_parts(model, settings))
 
@@ -92,16 +96,19 @@ def layer_heads(
     """
 
     def loss(batch: Batch, step: int) -> Loss:
-        found = asked(*_teach(model, batch, decompose), answer_ids)
-        layers = read_losses(
-            found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing
-        )
-        return Loss(
-            combine(layers, "weighted" if step >= _first_joint(settings) else "last"), layers
-        )
+        with products(_device(model), settings.precision):
+            read = _read(model, batch, decompose, answer_ids)
+            how = "weighted" if step >= first_joint_step(settings) else "last"
+            return _heads_loss(
+                read,
+                heads,
+                (model.decoder.layer_norm, _head_weight(model, answer_ids)),
+                layer_weights(how, len(read.states)),
+                _form(settings, step),
+            )
 
     def before_step(step: int) -> None:
-        if step <= _first_joint(settings):
+        if step <= first_joint_step(settings):
             start_heads(heads, model, answer_ids)
 
     start_heads(heads, model, answer_ids)
@@ -112,7 +119,7 @@ def layer_heads(
 
 def imitation(
     model: OFA,
-    readout: ImitationHead,
+    imitating: ImitationHead,
     settings: TrainingSection,
     decompose: bool,
     answer_ids: Sequence[int] = (),
@@ -122,16 +129,23 @@ def imitation(
     """
 
     def loss(batch: Batch, step: int) -> Loss:
-        found, head = (
-            asked(*_teach(model, batch, decompose), answer_ids),
-            own_head(model, answer_ids),
-        )
-        layers = read_losses(found, partial(_read, readout, head), settings.label_smoothing)
-        if step < _first_joint(settings):
-            return Loss(combine(layers, "last"), layers)
-        return Loss(combine(layers, "weighted") + _imitation(found, readout, head), layers)
+        joint = step >= first_joint_step(settings)
+        with products(_device(model), settings.precision):
+            read = _read(model, batch, decompose, answer_ids)
+            normed = list(model.decoder.layer_norm(read.states))
+            task = task_loss(
+                [imitating.read(state, layer, NORMED) for layer, state in enumerate(normed, 1)],
+                [_head_weight(model, answer_ids)],
+                read.targets,
+                layer_weights("weighted" if joint else "last", len(normed)),
+                _form(settings, step),
+            )
+            if not joint:
+                return task
+            imitated = [imitating.imitate(state, i) for i, state in enumerate(normed[:-1], 1)]
+            return Loss(task.total + imitation_loss(imitated, normed), task.layers)
 
-    return Stage({"model": model, "readout": readout}, loss, _frozen_parts(model, settings))
+    return Stage({"model": model, "readout": imitating}, loss, _frozen_parts(model, settings))
 
 
 def frozen_model(
@@ -146,11 +160,11 @@ def frozen_model(
     """
 
     def loss(batch: Batch, step: int) -> Loss:
-        found = _asked_of_heads(model, batch, decompose, answer_ids)
-        layers = read_losses(
-            found, partial(_read, heads, own_head(model, answer_ids)), settings.label_smoothing
-        )
-        return Loss(layers.sum(), layers)
+        with products(_device(model), settings.precision):
+            with torch.no_grad():
+                read = _read(model, batch, decompose, answer_ids)
+            weights = [1.0] * (len(read.states) - 1)
+            return _heads_loss(read, heads, None, weights, _form(settings, step))
 
     model.eval()
     start_heads(heads, model, answer_ids)
@@ -170,45 +184,62 @@ def heads_accuracy(
     """
     head, right, total = own_head(model, answer_ids), 0, 0
     for batch in batches:
-        found = _asked_of_heads(model, batch, decompose, answer_ids)
-        for layer, state in enumerate(found.states, start=1):
-            right += int((_read(heads, head, state, layer).argmax(1) == found.targets).sum())
-            total += len(found.targets)
+        read = _read(model, batch, decompose, answer_ids)
+        for layer, state in enumerate(read.states[:-1], start=1):
+            right += int((heads.read(state, layer, head).argmax(1) == read.targets).sum())
+            total += len(read.targets)
     return 100.0 * right / total
 
 
-def _teach(model: OFA, batch: Batch, decompose: bool) -> tuple[list[Tensor], Tensor]:
-    """Return the states of all layers under teacher forcing, and the targets."""
-    device = model.decoder.layer_norm.weight.device
-    images, source, words = (
-        part.to(device) for part in (batch.images, batch.source_tokens, batch.decoder_tokens)
-    )
-    return model(images, source, words, decompose), batch.target_tokens.to(device)
-
-
-def _asked_of_heads(model: OFA, batch: Batch, decompose: bool, answer_ids: Sequence[int]) -> Asked:
-    """Return the states of all layers but the last, which keeps the model's head."""
-    with torch.no_grad():
-        states, targets = _teach(model, batch, decompose)
-    return asked(states[:-1], targets, answer_ids)
-
-
-def _read(
-    readout: LayerHeads | ImitationHead, head: ModelHead, states: Tensor, layer: int
-) -> Tensor:
-    return readout.read(states, layer, head)
-
-
-def _imitation(found: Asked, readout: ImitationHead, head: ModelHead) -> Tensor:
-    seen = [head.norm(state) for state in found.states]
-    return imitation_loss(
-        [readout.imitate(state, layer) for layer, state in enumerate(seen[:-1], start=1)], seen
-    )
-
-
-def _first_joint(settings: TrainingSection) -> int:
+def first_joint_step(settings: TrainingSection) -> int:
     """Return the step, from 0, from which on all layers are trained."""
     return math.ceil(settings.last_layer_first * settings.steps)
+
+
+def _read(model: OFA, batch: Batch, decompose: bool, answer_ids: Sequence[int]) -> Positions:
+    """Return what all layers leave at the positions that have a target, the right words given."""
+    device = _device(model)
+    images, source, words = (
+        part.to(device, non_blocking=True)
+        for part in (batch.images, batch.source_tokens, batch.decoder_tokens)
+    )
+    return positions(model(images, source, words, decompose), batch.target_tokens, answer_ids)
+
+
+def _heads_loss(
+    read: Positions,
+    heads: LayerHeads,
+    last: tuple[nn.Module, Tensor] | None,
+    weights: Sequence[float],
+    form: LossForm,
+) -> Loss:
+    """Return the loss of a head per layer. last: norm and head of the last layer, the model's own;
+    None where it is not trained.
+    """
+    own = [
+        (norm, head.get_parameter("weight"))
+        for norm, head in zip(heads.norms, heads.heads, strict=True)
+    ]
+    pairs = own if last is None else [*own, last]
+    hidden = [
+        norm(state) if weight > 0.0 else state
+        for (norm, _), state, weight in zip(pairs, read.states, weights, strict=False)
+    ]
+    return task_loss(hidden, [head for _, head in pairs], read.targets, weights, form)
+
+
+def _head_weight(model: OFA, answer_ids: Sequence[int]) -> Tensor:
+    """Return the head, (V, D): of the vocabulary, or of a closed set's answers."""
+    weight = model.decoder.embed_tokens.weight
+    return weight[list(answer_ids)] if answer_ids else weight
+
+
+def _form(settings: TrainingSection, step: int) -> LossForm:
+    return LossForm(settings.label_smoothing)
+
+
+def _device(model: OFA) -> torch.device:
+    return model.decoder.layer_norm.weight.device
 
 
 def _frozen_parts(model: OFA, settings: TrainingSection) -> tuple[nn.Module, ...]:

@@ -10,18 +10,17 @@ if TYPE_CHECKING:
     import pyarrow
 
 CAPTION_PROMPT = " what does the image describe?"
-MAX_CAPTION_WORDS = 20
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def caption_target(caption: str) -> str:
-    """Return a caption as the decoder learns it: no punctuation, first 20 words.
+    """Return a caption as the decoder learns it: no punctuation, white space collapsed.
 
-    Here lower case too, since the metrics ignore case.
+    OFA: also the first 20 words alone. Here lower case too, since the metrics ignore case, and
+    data.max_target_tokens is the one limit of length: a batch says how many it cut.
     """
-    words = caption.lower().translate(_NO_PUNCTUATION).split()
-    return " ".join(words[:MAX_CAPTION_WORDS])
+    return " ".join(caption.lower().translate(_NO_PUNCTUATION).split())
 
 
 def clean_generated(text: str) -> str:

@@ -1,0 +1,151 @@
+"""Cross-entropy of several layers through one head, with its gradient, a few positions at a time.
+
+Six layers' logits over OFA's 59,457 words, and what a softmax keeps of them, are most of a training
+step's memory. Here a chunk's gradient is taken as soon as its logits are there, and only the
+gradients of states and head are kept. Loss of a row of logits z with label smoothing s (as OFA has
+it: s / (V - 1) to every wrong class):
+
+    b = s / (V - 1),  a = 1 - s - b,  loss = logsumexp(z) - a z[target] - b sum(z)
+
+Shape letters: N layers, M positions that have a target, D embed, V classes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_NUMBERS = {"cpu": 2**22, "cuda": 2**27}
+"""Logits that are there at once: few where caches count, many where launches do."""
+
+
+def head_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    shares: Tensor,
+    smoothing: float = 0.0,
+    distillation: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Return sum(shares * losses), and the losses (N, M) against the targets, which carry no
+    gradient.
+
+    hidden: (N, M, D), after the head's norm. weight: (V, D). targets: (M,). shares: (N, M), how
+    much each loss counts. distillation: the part of every layer's loss but the last that is
+    cross-entropy against the last layer's probabilities instead, which this does not move. Logits,
+    softmax and loss are float32, products what autocast says.
+    """
+    total, losses = _HeadLoss.apply(hidden, weight, targets, shares, smoothing, distillation)
+    return total, losses
+
+
+@torch.no_grad()
+def position_losses(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Return (N, M): every layer's loss at every position, no gradients."""
+    return head_loss(hidden, weight, targets, hidden.new_zeros(hidden.shape[:2]), smoothing)[1]
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        shares: Tensor,
+        smoothing: float,
+        distillation: float,
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        kind = (
+            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        )
+        with torch.autocast(device, enabled=False):
+            sums = _Sums(ctx.needs_input_grad, hidden, weight, smoothing, distillation, kind)
+            step = max(1, CHUNK_NUMBERS.get(device, 2**22) // (len(hidden) * len(weight)))
+            for start in range(0, len(targets), step):
+                part = slice(start, start + step)
+                sums.add(hidden[:, part], targets[part], shares[:, part], part)
+        ctx.save_for_backward(sums.grad_hidden, sums.grad_weight)
+        ctx.mark_non_differentiable(sums.losses)
+        return sums.total, sums.losses
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        grads = (None if grad is None else grad * grad_total for grad in ctx.saved_tensors)
+        return (*grads, None, None, None, None)
+
+
+class _Sums:
+    """What is kept of the chunks: total, losses, and the gradients that someone needs."""
+
+    def __init__(
+        self,
+        needed: tuple[bool, ...],
+        hidden: Tensor,
+        weight: Tensor,
+        smoothing: float,
+        distillation: float,
+        kind: torch.dtype,
+    ) -> None:
+        self._weight = weight.to(kind)
+        self._kind = kind
+        self._wrong = smoothing / (len(weight) - 1)
+        self._right = 1.0 - smoothing - self._wrong
+        soft = torch.full((len(hidden), 1), distillation, device=hidden.device)
+        soft[-1] = 0.0
+        self._soft = soft  # (N, 1)
+        self._distils = distillation > 0.0 and len(hidden) > 1
+        self._needed = any(needed[:2])
+        self.total = torch.zeros((), device=hidden.device)
+        self.losses = torch.empty(hidden.shape[:2], device=hidden.device)
+        self.grad_hidden = torch.empty_like(hidden) if needed[0] else None
+        self.grad_weight = torch.zeros_like(weight) if needed[1] else None
+
+    def add(self, hidden: Tensor, targets: Tensor, shares: Tensor, part: slice) -> None:
+        """Add a chunk: hidden (N, m, D), targets (m,), shares (N, m)."""
+        rows = hidden.flatten(0, 1).to(self._kind)  # (N m, D)
+        logits = (rows @ self._weight.t()).float().view(*hidden.shape[:2], -1)  # (N, m, V)
+        right = targets.expand(len(hidden), -1)[..., None]  # (N, m, 1)
+        scale = logits.logsumexp(2)
+        losses = scale - self._right * logits.gather(2, right).squeeze(2)
+        if self._wrong:
+            losses -= self._wrong * logits.sum(2)
+        self.losses[:, part] = losses
+        log_probs = logits.sub_(scale[..., None]) if self._needed or self._distils else logits
+        hard = 1.0 - self._soft  # (N, 1)
+        mixed, teacher = losses, None
+        if self._distils:
+            teacher = log_probs[-1].exp()  # (m, V)
+            mixed = hard * losses - self._soft * torch.einsum("nmv,mv->nm", log_probs, teacher)
+        self.total += (shares * mixed).sum()
+        if self._needed:
+            self._add_gradients(log_probs.exp_(), teacher, right, hard, shares, rows, part)
+
+    def _add_gradients(
+        self,
+        grad: Tensor,
+        teacher: Tensor | None,
+        right: Tensor,
+        hard: Tensor,
+        shares: Tensor,
+        rows: Tensor,
+        part: slice,
+    ) -> None:
+        """Turn probabilities (N, m, V) into the logits' gradient, in place, and pass it on."""
+        share = hard.expand(shares.shape)[..., None]  # (N, m, 1)
+        grad.scatter_add_(2, right, -self._right * share)
+        if self._wrong:
+            grad.sub_(self._wrong * share)
+        if teacher is not None:
+            for each, soft in zip(grad, self._soft, strict=True):
+                each.addcmul_(teacher, soft, value=-1.0)
+        flat = grad.mul_(shares[..., None]).flatten(0, 1).to(self._kind)  # (N m, V)
+        if self.grad_hidden is not None:
+            self.grad_hidden[:, part] = (flat @ self._weight).view(*shares.shape, -1)
+        if self.grad_weight is None:
+            return
+        if self._kind == self.grad_weight.dtype:
+            self.grad_weight.addmm_(flat.t(), rows)
+        else:
+            self.grad_weight += flat.t() @ rows
