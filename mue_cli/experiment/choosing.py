@@ -229,7 +229,7 @@ class Chooser:
         """The first settings of an order that differ on the search's samples."""
         means = self._means
         same = [(float(means.scores[n]), *map(float, means.saved[n])) for n in order]
-        first = {key: number for key, number in zip(reversed(same), reversed(order), strict=True)}
+        first = dict(zip(reversed(same), reversed(order), strict=True))
         distinct = [first[key] for key in dict.fromkeys(same)][:count]
         return [self._searched(Setting(self.settings[number])) for number in distinct]
 
