@@ -45,12 +45,6 @@ mue plot reductions
 
 mue plot reductions --run runs/longer"""
 
-TRAINING_EXAMPLES = """Examples
-
-mue plot training
-
-mue plot training --run runs/longer"""
-
 EXITS_EXAMPLES = """Examples
 
 mue plot exits
@@ -81,9 +75,9 @@ def saturation(
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import exit_scores
+            from mue_cli.experiment.calibrate import open_trials
 
-            exit_scores(here, CATALOGUE["mue"])
+            open_trials(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
@@ -133,26 +127,6 @@ def reductions(
     from mue_cli.reports.figures.reductions import reductions as draw
 
     show(draw(entries, here.run.plots / "reductions"), as_json)
-
-
-def training(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Draw how a training went or goes: loss of every layer, validation score, speed and memory.
-
-    Reads train.jsonl, also while `mue finetune` runs. Writes plots/training.png and
-    plots/training.svg in the run folder.
-    """
-    here = opened(recipe, overrides, run)
-    from mue_cli.reports.figures.training import training as draw
-    from mue_cli.reports.training_log import read_training_log
-
-    log = read_training_log(here.run.need(here.run.train_log, "finetune"))
-    about = f"{here.recipe.name}, {here.recipe.exits.method}"
-    show(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
 
 
 def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
@@ -231,15 +205,15 @@ def _searches(run: "Run") -> "list[Search]":
 
     if not (run.thresholds.exists() and run.calibration.exists()):
         return []
-    found = read_thresholds(run)
-    if found.full_score <= 0:
+    found, tried = read_thresholds(run), read_tried(run)
+    if tried[0].score <= 0:
         return []
     return [
         Search(
             "mue",
             found.split,
-            found.samples,
-            found.full_score,
-            [(point.reduction, point.score) for point in read_tried(run)],
+            found.searched_on or found.samples,
+            tried[0].score,
+            [(point.reduction, point.score) for point in tried],
         )
     ]
