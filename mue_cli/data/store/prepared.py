@@ -15,7 +15,7 @@ from mue_cli.data.images import decode_image, resize
 from mue_cli.data.store.image_shards import IMAGES
 from mue_cli.data.store.manifest import Manifest, num_texts, read_manifest
 from mue_cli.data.store.storage import TABLE, TOKENIZER
-from mue_cli.data.store.tables import CAPTIONS, PAIRS, PICTURES, open_table, require_values
+from mue_cli.data.store.tables import PICTURES, columns_of, open_table, require_values
 from mue_cli.data.tasks import CAPTION, Task, TextRow
 from mue_cli.errors import DataError, MissingStepError
 
@@ -177,8 +177,8 @@ class PreparedData:
             )
         name = f"{task.name}/{split}/{TABLE}"
         count = num_texts(self.manifest.counts[task.name][split])
-        columns = PAIRS if task.answers else CAPTIONS
-        table = open_table(self.root / name, columns, self.manifest.checksums.get(name))
+        checksum = self.manifest.checksums.get(name)
+        table = open_table(self.root / name, columns_of(task.name), checksum)
         require_values(table, self.root / name, self.manifest.num_images, count)
         return table
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mue_cli.data.disk import file_sha256
-from mue_cli.data.tasks import LABELS
+from mue_cli.data.tasks import CAPTION, ENTAILMENT, LABELS
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.files import plain_file
 
@@ -24,8 +24,16 @@ PAIRS = {
 _MAY_BE_NULL = ("premise",)
 
 
-def open_table(path: Path, columns: Mapping[str, pa.DataType], sha256: str | None) -> pa.Table:
-    """Return a table that lies in the file. sha256: of the file, where it is to be compared.
+def columns_of(task: str) -> Mapping[str, pa.DataType] | None:
+    """Return the columns of a task's tables, None for a task that is not ours."""
+    return {CAPTION.name: CAPTIONS, ENTAILMENT.name: PAIRS}.get(task)
+
+
+def open_table(
+    path: Path, columns: Mapping[str, pa.DataType] | None, sha256: str | None
+) -> pa.Table:
+    """Return a table that lies in the file. columns: None for any. sha256: of the file, where it is
+    to be compared.
 
     Raises MissingStepError when the file is missing, DataError when it is not as it was written or
     its structure is damaged.
@@ -43,7 +51,7 @@ def open_table(path: Path, columns: Mapping[str, pa.DataType], sha256: str | Non
         first = str(error).partition("\n")[0]
         raise DataError(f"cannot read {path}: {first}", hint=AGAIN) from error
     have = {field.name: field.type for field in table.schema}
-    if have != dict(columns):
+    if columns is not None and have != dict(columns):
         raise DataError(f"{path} has other columns than expected: {', '.join(have)}", hint=AGAIN)
     return table
 
@@ -65,7 +73,10 @@ def require_values(table: pa.Table, path: Path, num_images: int, num_texts: int)
         if texts.null_count or (count and pc.min(lengths).as_py() < 1):
             raise _wrong(path, "`captions` is empty or null in some rows")
         count = len(texts)
-    elif not pc.all(pc.is_in(table["label"], pa.array(LABELS)), min_count=0).as_py():
+    elif (
+        "label" in table.column_names
+        and not pc.all(pc.is_in(table["label"], pa.array(LABELS)), min_count=0).as_py()
+    ):
         raise _wrong(path, f"`label` is not always one of {', '.join(LABELS)}")
     if count != num_texts or not count:
         raise _wrong(path, f"it holds {count:,} texts, the manifest counts {num_texts:,}")
