@@ -167,7 +167,7 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
-    evaluated.check_layers(*record.num_layers)
+    evaluated.check(record)
     drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
