@@ -53,6 +53,8 @@ def test_run_folder_holds_all_that_was_promised(tiny_run: Run) -> None:
     promised |= {
         "thresholds.yaml",
         "calibration.jsonl",
+        "trials.jsonl",
+        "promises.jsonl",
         "saturation.npz",
         "records.jsonl",
         "traces.jsonl",

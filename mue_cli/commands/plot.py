@@ -81,9 +81,9 @@ def saturation(
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import exit_scores
+            from mue_cli.experiment.calibrate import open_trials
 
-            exit_scores(here, CATALOGUE["mue"])
+            open_trials(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
@@ -231,15 +231,15 @@ def _searches(run: "Run") -> "list[Search]":
 
     if not (run.thresholds.exists() and run.calibration.exists()):
         return []
-    found = read_thresholds(run)
-    if found.full_score <= 0:
+    found, tried = read_thresholds(run), read_tried(run)
+    if tried[0].score <= 0:
         return []
     return [
         Search(
             "mue",
             found.split,
-            found.samples,
-            found.full_score,
-            [(point.reduction, point.score) for point in read_tried(run)],
+            found.searched_on or found.samples,
+            tried[0].score,
+            [(point.reduction, point.score) for point in tried],
         )
     ]

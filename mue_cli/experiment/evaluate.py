@@ -14,7 +14,7 @@ from mue_cli.evaluation.score import Scores, score
 from mue_cli.exits.catalogue import CATALOGUE, FULL, ORACLE
 from mue_cli.exits.methods import Method
 from mue_cli.experiment import run_folder
-from mue_cli.experiment.calibrate import Trials
+from mue_cli.experiment.calibrate import sweep as sweep_settings
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.progress import counting
@@ -206,7 +206,7 @@ def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple
         depths = [float(depth) for depth in range(deepest, 0, -1)]
         settings = {depth: dict.fromkeys(thresholds, depth) for depth in depths}
     else:
-        settings = Trials.of(experiment, spec).sweep()
+        settings = sweep_settings(experiment, spec)
     return tuple(points.record(name, setting, point)[0] for point, setting in settings.items())
 
 

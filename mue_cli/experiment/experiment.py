@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from mue_cli.calibration.goal import By, TestName
     from mue_cli.data.batches import Batch, Example
     from mue_cli.data.store.prepared import PreparedData
     from mue_cli.data.tasks import Task
@@ -266,12 +267,20 @@ class Experiment:
         return finetune(self, resume=resume, force=force)
 
     def calibrate(
-        self, target_reduction: float | None = None, method: str | None = None
+        self,
+        target_reduction: float | None = None,
+        method: str | None = None,
+        by: "By" = "expected",
+        max_drop: float | None = None,
+        confidence: float | None = None,
+        test: "TestName" = "betting",
     ) -> "Calibrated":
-        """Choose thresholds for a reduction; see `experiment.calibrate.calibrate`."""
+        """Choose thresholds for a reduction, a largest drop, or both; see
+        `experiment.calibrate.calibrate`.
+        """
         from mue_cli.experiment.calibrate import calibrate
 
-        return calibrate(self, target_reduction, method)
+        return calibrate(self, target_reduction, method, by, max_drop, confidence, test)
 
     def evaluate(self, method: str | None = None, split: str = "test") -> "Evaluated":
         """Score a method and count its costs; see `experiment.evaluate.evaluate`."""

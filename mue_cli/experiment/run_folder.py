@@ -11,6 +11,8 @@
 | deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads trained on the checkpoint, and how that went on |
 | thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
 | calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
+| trials.jsonl | calibrate | what every setting gave on every sample, to go on from; likewise |
+| promises.jsonl | calibrate | every thresholds.yaml that was written, for `mue plot calibration` |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | modality.npz | plot | score by image and text exit layer, for `mue plot modality` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
@@ -85,6 +87,14 @@ class Run:
     @property
     def calibration(self) -> Path:
         return self.folder / "calibration.jsonl"
+
+    @property
+    def trials(self) -> Path:
+        return self.folder / "trials.jsonl"
+
+    @property
+    def promises(self) -> Path:
+        return self.folder / "promises.jsonl"
 
     def of_method(self, path: Path, method: str) -> Path:
         """Return the file that stands for `path` under a method: mue's has the plain name,
@@ -179,7 +189,7 @@ def read_tried(run: Run, method: str = MUE.name) -> tuple[Tried, ...]:
     """Return every setting that the last calibration ran, the full model first. Raises
     MissingStepError before the first.
     """
-    return _read_lines(
+    return read_lines(
         Tried,
         run.need(run.of_method(run.calibration, method), calibrate_command(method)),
         "calibrate again",
@@ -231,6 +241,8 @@ def clear_results(run: Run) -> None:
         *map(run.second_log, names(_is_trained_after)),
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
+        *run.folder.glob(f"{run.trials.stem}*.jsonl"),
+        run.promises,
         run.saturation,
         run.modality,
         run.records,
@@ -274,7 +286,8 @@ def _method(line: str) -> object:
         return None
 
 
-def _read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:
+def read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:
+    """Read a file of JSON lines. hint: what to do about a line that is none."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(
         _read_line(kind, line, f"line {number} of `{path}`", hint)

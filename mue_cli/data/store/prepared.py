@@ -71,6 +71,10 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def image_id(self, index: int) -> str:
+        """Return the picture's id of an example without touching it."""
+        return self._read(self._rows[index]).image_id
+
     def source(self, index: int) -> str:
         """Return the encoder's text of an example without touching its picture."""
         return self._read(self._rows[index]).source
