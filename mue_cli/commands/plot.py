@@ -193,14 +193,14 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
+    evaluated.check_layers(*record.num_layers)
     drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
             for stream in traces[0].encoder_exits
         },
         [trace.decoder_exits[: trace.num_words] for trace in traces],
-        int(record.costs["num_encoder_layers"]),
-        int(record.costs["num_decoder_layers"]),
+        *record.num_layers,
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
     show(draw(drawn, here.run.plots / "exits"), as_json)
