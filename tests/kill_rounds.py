@@ -8,6 +8,7 @@ those of a training that nobody disturbed. Ways of training take turns: joint fr
 last layer first, heads trained along, a training anew beside an earlier one.
 """
 
+import itertools
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from mue_cli.experiment.experiment import Experiment
 
@@ -45,13 +47,11 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """kills: of this round. resumed: from a kept state, not from the first step. same: as the
-    undisturbed training.
-    """
+    """kills: of this round. differences: from the undisturbed training."""
 
     way: str
     kills: int
-    same: bool
+    differences: tuple[str, ...]
 
 
 def kill_rounds(data: Path, folder: Path, count: int, seed: int = 0) -> list[Outcome]:
@@ -70,7 +70,7 @@ def kill_rounds(data: Path, folder: Path, count: int, seed: int = 0) -> list[Out
         if way == "anew":
             shutil.copytree(calm["joint"], run)
         kills = _disturbed(data, run, WAYS[way], draw, seconds)
-        outcomes.append(Outcome(way, kills, _same(calm[way], run, WAYS[way])))
+        outcomes.append(Outcome(way, kills, _differences(calm[way], run)))
         shutil.rmtree(run)
     return outcomes
 
@@ -113,16 +113,25 @@ def _train(data: Path, run: Path, settings: tuple[str, ...], resume: bool) -> No
     here.finetune(resume=resume, force=True)
 
 
-def _same(calm: Path, run: Path, settings: tuple[str, ...]) -> bool:
-    left = {path.name for path in run.glob("[!.]*")}
-    stays = {path.name for path in calm.glob("[!.]*")}
-    whole = left == stays and not (run / ".new").exists()
-    files = [path.name for path in calm.glob("*.safetensors")]
-    equal = all((calm / name).read_bytes() == (run / name).read_bytes() for name in files)
-    states = [torch.load(folder / "last.pt", weights_only=True) for folder in (calm, run)]
-    weights = [state["model"] for state in states]
-    moved = [name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])]
-    return whole and equal and not moved and _losses(calm) == _losses(run)
+def _differences(calm: Path, run: Path) -> tuple[str, ...]:
+    """Return what differs between the folders of two trainings, but for the times in the log."""
+    left, stays = ({path.name for path in each.glob("[!.]*")} for each in (run, calm))
+    odd = [f"only in one: {name}" for name in left ^ stays]
+    odd += [".new is left"] if (run / ".new").exists() else []
+    for file in calm.glob("*.safetensors"):
+        mine, theirs = load_file(file), load_file(run / file.name)
+        if any(not torch.equal(tensor, theirs[name]) for name, tensor in mine.items()):
+            odd.append(f"{file.name} differs")
+    one, other = (torch.load(each / "last.pt", weights_only=True) for each in (calm, run))
+    moved = [
+        name for name in one["model"] if not torch.equal(one["model"][name], other["model"][name])
+    ]
+    odd += [f"{len(moved)} tensors differ, {moved[0]} among them"] if moved else []
+    for line, wanted in itertools.zip_longest(_losses(run), _losses(calm)):
+        if line != wanted:
+            odd.append(f"the log says {line}, expected {wanted}")
+            break
+    return tuple(odd)
 
 
 def _losses(run: Path) -> list[tuple[int, float, float | None]]:
@@ -140,5 +149,9 @@ if __name__ == "__main__":
         found = kill_rounds(scenes, Path(place), int(sys.argv[1]))
         for way in WAYS:
             rounds = [each for each in found if each.way == way]
-            ended, killed = sum(each.same for each in rounds), sum(each.kills for each in rounds)
+            ended, killed = (
+                sum(not each.differences for each in rounds),
+                sum(each.kills for each in rounds),
+            )
+            print(*{each for round_ in rounds for each in round_.differences}, sep="\n")
             print(f"{way}: {len(rounds)} rounds, {killed} kills, {ended} ended as undisturbed")
