@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mue_cli.calibration.candidates import AT_ONCE, NEVER, candidate_thresholds, without_decay
-from mue_cli.calibration.search import Calibration, Point, calibrate
+from mue_cli.calibration.search import Calibration, calibrate
+from mue_cli.calibration.settings import Point, Settings
 from mue_cli.errors import MueError
 from mue_cli.exits.decay import Decay, decayed_threshold
 
@@ -50,6 +51,10 @@ class MadeUpStreams:
                 + 0.1 * random.normal(size=(rows, num_layers))
             )
             self.exit_scores[stream] = 1.0 - np.minimum(change, 1.5)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_scores(self.exit_scores)
 
     def evaluate(self, thresholds: Mapping[str, float]) -> Point:
         self.calls += 1
@@ -100,7 +105,7 @@ SENSITIVE = [
 @pytest.mark.parametrize("harm", SENSITIVE)
 def test_search_comes_within_a_hundredth_of_brute_force(harm: Mapping[str, float]) -> None:
     streams = MadeUpStreams(harm)
-    found = calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=20)
+    found = calibrate(streams.settings, streams.evaluate, 0.4, max_evaluations=20)
     assert streams.calls <= 20
     assert found.reduction >= 0.4
     assert found.score >= 0.99 * streams.best_by_brute_force(0.4).score
@@ -108,7 +113,7 @@ def test_search_comes_within_a_hundredth_of_brute_force(harm: Mapping[str, float
 
 def test_stream_that_does_not_mind_gives_up_the_most_layers() -> None:
     streams = MadeUpStreams({"image": 0.1, "text": 30.0, "decoder": 30.0})
-    found = calibrate(streams.exit_scores, streams.evaluate, 0.3)
+    found = calibrate(streams.settings, streams.evaluate, 0.3)
     image, text = (
         exits(streams.exit_scores[stream], found.thresholds[stream]).mean()
         for stream in ("image", "text")
@@ -119,7 +124,7 @@ def test_stream_that_does_not_mind_gives_up_the_most_layers() -> None:
 
 def test_result_is_one_of_the_points_that_were_run_and_the_full_model_came_first() -> None:
     streams = MadeUpStreams(SENSITIVE[0])
-    found = calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=8)
+    found = calibrate(streams.settings, streams.evaluate, 0.4, max_evaluations=8)
     assert len(found.evaluations) == streams.calls == 8
     assert found.evaluations[0] == Point(
         {"image": NEVER, "text": NEVER, "decoder": NEVER}, 100.0, 0.0
@@ -132,7 +137,7 @@ def test_result_is_one_of_the_points_that_were_run_and_the_full_model_came_first
 def test_same_input_gives_the_same_search() -> None:
     def search() -> Calibration:
         streams = MadeUpStreams(SENSITIVE[1])
-        return calibrate(streams.exit_scores, streams.evaluate, 0.35, max_evaluations=10)
+        return calibrate(streams.settings, streams.evaluate, 0.35, max_evaluations=10)
 
     assert search() == search()
 
@@ -154,7 +159,7 @@ def test_what_is_returned_reached_the_target_when_it_was_run(
         seed=seed,
     )
     try:
-        found = calibrate(streams.exit_scores, streams.evaluate, target, max_evaluations=5)
+        found = calibrate(streams.settings, streams.evaluate, target, max_evaluations=5)
     except MueError:
         assert (
             target
@@ -170,7 +175,7 @@ def test_search_gets_there_when_the_exit_scores_promise_too_much() -> None:
     lower the threshold.
     """
     streams = MadeUpStreams({"image": 20.0, "text": 20.0, "decoder": 1.0}, drift=0.9)
-    first = calibrate(streams.exit_scores, streams.evaluate, 0.5, max_evaluations=16)
+    first = calibrate(streams.settings, streams.evaluate, 0.5, max_evaluations=16)
     assert any(point.reduction < 0.5 for point in first.evaluations[1:])
     assert 0.5 <= first.reduction < 0.53
 
@@ -181,7 +186,7 @@ def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it
         MueError,
         match=r"a reduction of 85.0% cannot be reached: .* as early as possible saves 80.0%",
     ) as error:
-        calibrate(streams.exit_scores, streams.evaluate, 0.85)
+        calibrate(streams.settings, streams.evaluate, 0.85)
     assert error.value.hint is not None
     assert "at most 0.80" in error.value.hint
     assert streams.calls == 2
@@ -193,12 +198,12 @@ def test_full_depth_steps_limit_what_can_be_reached() -> None:
     with pytest.raises(
         MueError, match=r"saves 62.5%"
     ):  # 5/6 of the encoder and of every other word: (0.8333 + 0.4167) / 2
-        calibrate(streams.exit_scores, streams.evaluate, 0.7)
+        calibrate(streams.settings, streams.evaluate, 0.7)
 
 
 def test_when_nothing_costs_anything_the_larger_reduction_wins() -> None:
     streams = MadeUpStreams({"image": 0.0, "text": 0.0, "decoder": 0.0})
-    found = calibrate(streams.exit_scores, streams.evaluate, 0.2, max_evaluations=12)
+    found = calibrate(streams.settings, streams.evaluate, 0.2, max_evaluations=12)
     assert found.score == found.full_score
     assert found.reduction == max(point.reduction for point in found.evaluations)
 
@@ -206,7 +211,7 @@ def test_when_nothing_costs_anything_the_larger_reduction_wins() -> None:
 def test_useless_full_model_is_still_calibrated() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=10)
     found = calibrate(
-        streams.exit_scores,
+        streams.settings,
         lambda thresholds: Point(thresholds, 0.0, streams.evaluate(thresholds).reduction),
         0.4,
         6,
@@ -219,7 +224,7 @@ def test_progress_is_told_after_every_evaluation() -> None:
     streams = MadeUpStreams(SENSITIVE[3], num_samples=10)
     seen: list[tuple[int, int]] = []
     calibrate(
-        streams.exit_scores,
+        streams.settings,
         streams.evaluate,
         0.3,
         4,
@@ -232,20 +237,20 @@ def test_progress_is_told_after_every_evaluation() -> None:
 def test_target_must_be_a_fraction(target: float) -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
     with pytest.raises(MueError, match="not between 0 and 1"):
-        calibrate(streams.exit_scores, streams.evaluate, target)
+        calibrate(streams.settings, streams.evaluate, target)
     assert streams.calls == 0
 
 
 def test_two_evaluations_are_too_few() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
     with pytest.raises(MueError, match="2 evaluations are too few"):
-        calibrate(streams.exit_scores, streams.evaluate, 0.4, max_evaluations=2)
+        calibrate(streams.settings, streams.evaluate, 0.4, max_evaluations=2)
 
 
 def test_exit_scores_without_a_decoder_are_refused() -> None:
     streams = MadeUpStreams(SENSITIVE[0], num_samples=3)
     with pytest.raises(ValueError, match="decoder's exit scores are needed"):
-        calibrate({"image": streams.exit_scores["image"]}, streams.evaluate, 0.4)
+        Settings.from_scores({"image": streams.exit_scores["image"]})
 
 
 def test_candidate_thresholds_by_hand() -> None:

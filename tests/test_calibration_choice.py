@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mue_cli.calibration.candidates import candidate_thresholds
+from mue_cli.calibration.candidates import candidate_thresholds, candidates_at, first_above
 from mue_cli.calibration.certificate import certify, path_of
-from mue_cli.calibration.exit_table import ExitTable, first_above
+from mue_cli.calibration.exit_table import ExitTable
 from mue_cli.calibration.frontier import frontier, last_within, rising, smoothed
 from mue_cli.calibration.halving import Finalist, choose, halve, rounds
 from mue_cli.calibration.losses import by_picture, relative_drop, wrong_now
@@ -248,6 +248,12 @@ def test_similarity_that_is_no_number_lets_nothing_leave() -> None:
     candidates = candidate_thresholds(scores)
     assert np.isfinite(candidates.thresholds).all()
     assert candidates.saved[-1] == pytest.approx(1 - (2 + 3) / 6)
+
+
+def test_counts_have_the_candidates_they_are_given() -> None:
+    """Agreeing layers 1 2 3 and 1 1 2: above 1 they leave after 2 and 3, above 3 never."""
+    candidates = candidates_at([[1, 2, 3], [1, 1, 2]], [3, 2, 1])
+    assert candidates.saved == pytest.approx([0, 0, 1 - 2.5 / 3])
 
 
 def test_certificate_keeps_the_last_that_passed() -> None:

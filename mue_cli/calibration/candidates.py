@@ -22,6 +22,7 @@ NUM_LEVELS = 24  # thresholds per stream, evenly spaced in mean exit layer
 SMALLEST_GAP = 2e-6  # exit scores closer than this are one value but for rounding
 
 Array = NDArray[np.float64]
+Layers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,23 @@ def candidate_thresholds(scores: ArrayLike, num_levels: int = NUM_LEVELS) -> Can
     return Candidates(np.array(thresholds), 1.0 - mean_exit / num_layers)
 
 
+def candidates_at(scores: ArrayLike, thresholds: Sequence[float]) -> Candidates:
+    """Given thresholds, from never to at once, as candidates: where scores are counts, there are
+    few. scores: (R, N).
+    """
+    values = np.asarray(thresholds, dtype=np.float64)
+    exits = first_above(np.asarray(scores, dtype=np.float64), values)
+    return Candidates(values, 1.0 - exits.mean(axis=1) / np.shape(scores)[1])
+
+
+def first_above(scores: Array, thresholds: Sequence[float] | Array) -> Layers:
+    """First layer above each threshold, (t, R), from 1; the last layer where none is. scores: (R,
+    N), NaN above nothing.
+    """
+    peaks = np.maximum.accumulate(np.nan_to_num(scores[:, :-1], nan=-np.inf), axis=1)
+    return 1 + (peaks[None] <= np.asarray(thresholds)[:, None, None]).sum(axis=2)
+
+
 def _widest_gap(peaks: Array, first: int, last: int) -> int | None:
     """Rank from first to last before which the sorted values have the widest gap; None where no
     threshold fits.
@@ -94,7 +112,11 @@ def levels(scores: ArrayLike, num_points: int) -> dict[float, float]:
     """Thresholds of one stream, about evenly spaced in mean exit layer, by the share of all it can
     save: 1 / num_points to 1.
     """
-    candidates = candidate_thresholds(scores, NUM_LEVELS)
+    return evenly(candidate_thresholds(scores, NUM_LEVELS), num_points)
+
+
+def evenly(candidates: Candidates, num_points: int) -> dict[float, float]:
+    """Some of the candidates, as `levels`."""
     shares = [(number + 1) / num_points for number in range(num_points)]
     most = candidates.saved.max()
     nearest = {share: int(np.abs(candidates.saved - share * most).argmin()) for share in shares}

@@ -49,6 +49,24 @@ class Certificate:
     mean_loss: float
     units_needed: int | None = None
 
+    def in_words(self) -> Iterator[str]:
+        """The promise, a line each."""
+        if self.num_passed:
+            yield (
+                f"certified: a sample's expected loss ({self.loss}) is at most {self.max_drop:.1%} "
+                f"with confidence {self.confidence:.1%} ({self.test}, {self.units} pictures, "
+                f"{len(self.p_values)} of {self.path} settings tested, {self.num_passed} passed; "
+                f"loss there {self.mean_loss:.2%})"
+            )
+        else:
+            yield (
+                f"not certified: no setting keeps the expected loss ({self.loss}) within "
+                f"{self.max_drop:.1%} with confidence {self.confidence:.1%} on {self.units} "
+                "pictures; the full model alone does"
+            )
+        if self.units_needed is not None and self.units_needed > self.units:
+            yield f"the next setting would need about {self.units_needed} pictures of the test half"
+
 
 def certify(
     num_settings: int,

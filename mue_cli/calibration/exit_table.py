@@ -10,13 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mue_cli.calibration.candidates import Array
+from mue_cli.calibration.candidates import Array, Layers, first_above
 from mue_cli.calibration.measured import Measured, Setting
 from mue_cli.calibration.settings import Settings
-
-Layers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +49,14 @@ class ExitTable:
         measured = Measured(setting, scores, spent, np.ones_like(spent))
         return measured if samples is None else measured.of(samples)
 
-    def grid(self, settings: Settings, samples: Sequence[int]) -> "GridMeans":
-        """Mean score and mean depths of every setting on some samples."""
+    def grid(
+        self, settings: Settings, samples: Sequence[int], values: Array | None = None
+    ) -> "GridMeans":
+        """Mean score and mean saving of every setting on some samples.
+
+        values: to take means of instead of the scores, of the same shape: losses.
+        """
+        values = self.scores if values is None else values
         index = np.asarray(samples)
         streams = [stream for stream in settings.streams if stream != "decoder"]
         columns = [settings.candidates[stream].thresholds for stream in streams]
@@ -66,7 +69,7 @@ class ExitTable:
         for places in np.ndindex(*(len(column) for column in columns)):
             at = [each[place] for each, place in zip(layers, places, strict=True)]
             decoder = first_above(self.decoder[(index, *at)], theta) - 1  # (t, n)
-            scores.append(self.scores[(index, *at, decoder)].mean(axis=1))
+            scores.append(values[(index, *at, decoder)].mean(axis=1))
             saved.append(self._saved(streams, at, decoder))
         return GridMeans(np.concatenate(scores), np.concatenate(saved))
 
@@ -88,11 +91,3 @@ class GridMeans:
 
     scores: Array
     saved: Array
-
-
-def first_above(scores: Array, thresholds: Sequence[float] | Array) -> Layers:
-    """First layer above each threshold, (t, n), from 1; the last layer where none is. scores: (n,
-    N), NaN above nothing.
-    """
-    peaks = np.maximum.accumulate(np.nan_to_num(scores[:, :-1], nan=-np.inf), axis=1)
-    return 1 + (peaks[None] <= np.asarray(thresholds)[:, None, None]).sum(axis=2)

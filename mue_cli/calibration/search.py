@@ -14,14 +14,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from numpy.typing import ArrayLike
-
-from mue_cli.calibration.candidates import candidate_thresholds
 from mue_cli.calibration.estimates import most_promising
 from mue_cli.calibration.settings import Point, Settings
 from mue_cli.errors import MueError
-
-__all__ = ["Calibration", "Point", "calibrate", "trade_off"]
 
 Evaluate = Callable[[Mapping[str, float]], Point]
 """Runs a setting on `val`."""
@@ -45,7 +40,7 @@ class Calibration:
 
 
 def calibrate(
-    exit_scores: Mapping[str, ArrayLike],
+    settings: Settings,
     evaluate: Evaluate,
     target: float,
     max_evaluations: int = 24,
@@ -54,24 +49,22 @@ def calibrate(
     """Search the thresholds with the best score among those whose measured reduction is at least
     `target`.
 
-    exit_scores: of the full model on `val`, (R, N), per stream that has a rule ("image" and "text",
-        or "joint", and "decoder", or "decoder" alone): a row is a sample, in the decoder a word. In
-        generation pass the decoder's through `without_decay` first where its threshold decays.
+    settings: from the full model's exit scores on `val`; in generation the decoder's go through
+        `without_decay` first where its threshold decays.
     target: fraction. max_evaluations: how often `evaluate` may be called, the full model included.
 
     Of equal scores the larger reduction wins. Raises MueError for a target out of range or out of
     reach, stating the largest reachable reduction, which is measured by leaving every stream as
     early as its rule allows.
     """
-    _check(exit_scores, target, max_evaluations)
-    search = _Search(exit_scores, evaluate, max_evaluations, progress)
-    settings = search.settings
+    _check(target, max_evaluations)
+    search = _Search(settings, evaluate, max_evaluations, progress)
     search.run(settings.full)
     if settings.reduction.max() < target and search.run(settings.earliest).reduction < target:
-        raise _out_of_reach(target, search.points[-1])
+        raise out_of_reach(target, search.points[-1].reduction)
     best = search.reach(target, max_evaluations)
     if best is None:
-        raise _out_of_reach(target, max(search.points, key=lambda point: point.reduction))
+        raise out_of_reach(target, max(point.reduction for point in search.points))
     return Calibration(
         best.thresholds,
         best.score,
@@ -83,7 +76,7 @@ def calibrate(
 
 
 def trade_off(
-    exit_scores: Mapping[str, ArrayLike],
+    settings: Settings,
     evaluate: Evaluate,
     targets: Sequence[float],
     evaluations_each: int,
@@ -95,7 +88,7 @@ def trade_off(
     evaluations_each: how often `evaluate` may be called for a target; once more for the full model.
     Other arguments as in `calibrate`.
     """
-    search = _Search(exit_scores, evaluate, 1 + len(targets) * evaluations_each, progress)
+    search = _Search(settings, evaluate, 1 + len(targets) * evaluations_each, progress)
     search.run(search.settings.full)
     best = {
         target: search.reach(target, 1 + number * evaluations_each)
@@ -109,14 +102,12 @@ class _Search:
 
     def __init__(
         self,
-        exit_scores: Mapping[str, ArrayLike],
+        settings: Settings,
         evaluate: Evaluate,
         budget: int,
         progress: Progress | None,
     ) -> None:
-        self.settings = Settings.of(
-            {stream: candidate_thresholds(scores) for stream, scores in exit_scores.items()}
-        )
+        self.settings = settings
         self.tried: list[int] = []
         self.points: list[Point] = []
         self._evaluate, self._progress, self._budget = evaluate, progress, budget
@@ -149,7 +140,7 @@ class _Search:
         return earliest if last and not reached and earliest not in self.tried else candidate
 
 
-def _check(exit_scores: Mapping[str, ArrayLike], target: float, max_evaluations: int) -> None:
+def _check(target: float, max_evaluations: int) -> None:
     if not 0.0 < target < 1.0:
         raise MueError(
             f"target reduction {target:g} is not between 0 and 1",
@@ -160,14 +151,13 @@ def _check(exit_scores: Mapping[str, ArrayLike], target: float, max_evaluations:
             f"{max_evaluations} evaluations are too few to calibrate",
             "allow at least 3: the full model, one setting, the earliest exits",
         )
-    if "decoder" not in exit_scores:
-        raise ValueError(f"the decoder's exit scores are needed, not only {sorted(exit_scores)}")
 
 
-def _out_of_reach(target: float, earliest: Point) -> MueError:
+def out_of_reach(target: float, most: float) -> MueError:
+    """The error for a target that no setting reaches. most: the largest reduction that one does."""
     return MueError(
         f"a reduction of {target:.1%} cannot be reached: "
-        f"leaving every stream as early as possible saves {earliest.reduction:.1%}",
-        f"ask for at most {math.floor(earliest.reduction * 100) / 100:.2f}, "
+        f"leaving every stream as early as possible saves {most:.1%}",
+        f"ask for at most {math.floor(most * 100) / 100:.2f}, "
         "or run fewer decoding steps at full depth",
     )

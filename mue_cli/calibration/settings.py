@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mue_cli.calibration.candidates import Array, Candidates
+from mue_cli.calibration.candidates import Array, Candidates, candidate_thresholds
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Settings:
     saved: Array
     reduction: Array
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
+    weights: Mapping[str, float] | None = None
+
+    @classmethod
+    def from_scores(cls, exit_scores: Mapping[str, ArrayLike]) -> "Settings":
+        """Settings of streams with these exit scores, (R, N): "image" and "text", or "joint", and
+        "decoder", or "decoder" alone. A row is a sample, in the decoder a word.
+        """
+        return cls.of({name: candidate_thresholds(scores) for name, scores in exit_scores.items()})
 
     @classmethod
     def of(
@@ -40,14 +49,16 @@ class Settings:
         """Combine the streams' candidate thresholds, from never to at once.
 
         weights: by stream, the reduction that a saving of all its layers would be; Eq. 14's when
-        None.
+        None. Raises ValueError without a decoder.
         """
+        if "decoder" not in candidates:
+            raise ValueError(f"the decoder's exit scores are needed, not only {sorted(candidates)}")
         streams = (*(stream for stream in candidates if stream != "decoder"), "decoder")
         thresholds = _combinations([candidates[stream].thresholds for stream in streams])
         saved = _combinations([candidates[stream].saved for stream in streams])
         ordered = {stream: candidates[stream] for stream in streams}
         reduction = predicted_reduction(streams, saved, weights)
-        return cls(streams, thresholds, saved, reduction, ordered)
+        return cls(streams, thresholds, saved, reduction, ordered, weights)
 
     @property
     def full(self) -> int:
@@ -67,6 +78,10 @@ class Settings:
     def __getitem__(self, candidate: int) -> dict[str, float]:
         values = map(float, self.thresholds[candidate])
         return dict(zip(self.streams, values, strict=True))
+
+    def reduction_of(self, saved: Array) -> Array:
+        """Reduction, (C,), of saved fractions, (C, K), that were measured."""
+        return predicted_reduction(self.streams, saved, self.weights)
 
     def distances(self, tried: Sequence[int]) -> Array:
         """How far settings are from those already run, (C, E), in saved fractions."""

@@ -1,7 +1,7 @@
-"""`mue calibrate`: thresholds that reach a wanted reduction."""
+"""`mue calibrate`: thresholds that reach a wanted reduction, or keep a score, and their promise."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,15 +21,20 @@ from mue_cli.commands.options import (
 from mue_cli.experiment.choices import CATALOGUE, CalibratedName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mue_cli.experiment.calibrate import Calibrated
     from mue_cli.experiment.thresholds import Thresholds
 
 EXAMPLES = """Examples
 
 mue calibrate
 
-mue calibrate --target-reduction 0.4
+mue calibrate --target-reduction 0.4 --by flops
 
-mue calibrate --recipe shapes-entailment --set calibration.max_evaluations=40
+mue calibrate --max-drop 0.02
+
+mue calibrate --max-drop 0.05 --confidence 0.95 --explain
 
 mue calibrate --method deebert --target-reduction 0.15"""
 
@@ -43,9 +48,48 @@ TargetOption = Annotated[
     typer.Option(
         "--target-reduction",
         metavar="FRACTION",
-        show_default="the recipe's",
-        help="Expected time reduction (Eq. 14) to reach.",
+        show_default="the recipe's, unless there is --max-drop",
+        help="Reduction to reach.",
     ),
+]
+
+ByOption = Annotated[
+    Literal["expected", "flops", "latency"],
+    typer.Option(
+        help="How reductions are counted: by Eq. 14, by FLOPs, or by milliseconds, predicted from "
+        "parts timed on this machine and then verified.",
+    ),
+]
+
+DropOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        metavar="FRACTION",
+        show_default=False,
+        help="Largest relative fall of the score; the largest reduction within it is chosen.",
+    ),
+]
+
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        metavar="FRACTION",
+        show_default=False,
+        help="Certify --max-drop: the expected loss of a sample exceeds it with no more than the "
+        "rest of probability.",
+    ),
+]
+
+TestOption = Annotated[
+    Literal["betting", "hoeffding-bentkus"],
+    typer.Option("--test", help="Of the certificate: the sharp one, or the conservative one."),
+]
+
+ExplainOption = Annotated[
+    bool,
+    typer.Option("--explain", help="Print and draw the frontier that the choice was made from."),
 ]
 
 
@@ -57,15 +101,24 @@ def calibrate(
     method: MethodOption = None,
     decompose: DecomposeOption = None,
     target_reduction: TargetOption = None,
+    by: ByOption = "expected",
+    max_drop: DropOption = None,
+    confidence: ConfidenceOption = None,
+    test: TestOption = "betting",
+    explain: ExplainOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Search the thresholds with the best score among those that reach a reduction on `val`.
+    """Choose the thresholds with the best score among those that reach a reduction on `val`, or
+    with the largest reduction among those that keep the score.
 
-    Reads checkpoint.safetensors, or what --weights names, and the prepared data. Writes
-    thresholds.yaml, calibration.jsonl (every setting that was tried) and saturation.npz to the run
-    folder; for another method than mue thresholds-METHOD.yaml and calibration-METHOD.jsonl. A
-    target out of reach is an error that states the largest reachable one.
+    Half of calibration.samples is searched; settings near the best are judged on the other half,
+    beside the full model. Reads checkpoint.safetensors, or what --weights names, and the prepared
+    data. Writes thresholds.yaml (thresholds, what they promise, and on what grounds),
+    calibration.jsonl (settings that were searched), trials.jsonl (their answers: a calibration that
+    was interrupted goes on from there), promises.jsonl and saturation.npz to the run folder; for
+    another method than mue thresholds-METHOD.yaml and so on. A reduction out of reach is an error
+    that states the largest reachable one.
     """
     settings = with_decompose(overrides, decompose)
     with bars() as tell:
@@ -73,16 +126,22 @@ def calibrate(
         chosen = method or here.recipe.exits.method
         path = here.run.of_method(here.run.thresholds, chosen)
         with keeping(lambda: f"`{path}` is as it was before"):
-            stored = here.calibrate(target_reduction, method).thresholds
+            result = here.calibrate(target_reduction, method, by, max_drop, confidence, test)
+    figures = _draw(result, here.run.plots / "frontier") if explain else []
     if as_json:
-        answer_json(asdict(stored))
+        answer_json(
+            {**asdict(result.thresholds), **({"frontier": _rows(result)} if explain else {})}
+        )
         return
-    _show(stored)
+    _show(result.thresholds)
+    if explain:
+        _explain(result)
+        for figure in figures:
+            answer(figure)
     say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")
 
 
 def _show(stored: "Thresholds") -> None:
-    share = f", {stored.score / stored.full_score:.1%}" if stored.full_score else ""
     bounded = CATALOGUE[stored.method].threshold == "score"
     never = {
         name: " (never)" if bounded and value > 1 else ""
@@ -91,6 +150,29 @@ def _show(stored: "Thresholds") -> None:
     answer(
         "  ".join(f"{name} {value:.4f}{never[name]}" for name, value in stored.thresholds.items())
     )
-    answer(f"expected reduction {stored.achieved:.1%}, wanted {stored.target:.1%}")
-    scores = f"{stored.metric} {stored.score:.1f} (full model {stored.full_score:.1f}{share})"
-    answer(f"{scores} on {stored.samples} samples of {stored.split}")
+    for line in stored.in_words():
+        answer(line)
+
+
+def _explain(result: "Calibrated") -> None:
+    """Print the frontier, from little saving to much."""
+    card = result.thresholds
+    answer(f"frontier on the {card.searched_on} samples of the search:")
+    for point in result.frontier:
+        settings = "  ".join(f"{name} {value:.4f}" for name, value in point.thresholds.items())
+        answer(f"  {point.reduction:6.1%}  {card.metric} {point.score:6.1f}  {settings}")
+
+
+def _rows(result: "Calibrated") -> list[dict[str, object]]:
+    return [asdict(point) for point in result.frontier]
+
+
+def _draw(result: "Calibrated", path: "Path") -> list[str]:
+    from mue_cli.reports.figures.frontier import frontier as draw
+    from mue_cli.reports.promises import Frontier
+
+    card = result.thresholds
+    points = [(point.reduction, point.score) for point in result.frontier]
+    tried = [(point.reduction, point.score) for point in result.trials]
+    drawn = Frontier(tried, points, (card.achieved, card.score), card.metric, card.searched_on)
+    return [str(each) for each in draw(drawn, path)]

@@ -81,9 +81,9 @@ def saturation(
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import exit_scores
+            from mue_cli.experiment.calibrate import open_trials
 
-            exit_scores(here, CATALOGUE["mue"])
+            open_trials(here, CATALOGUE["mue"])
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
@@ -193,14 +193,14 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
+    evaluated.check_layers(*record.num_layers)
     drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
             for stream in traces[0].encoder_exits
         },
         [trace.decoder_exits[: trace.num_words] for trace in traces],
-        int(record.costs["num_encoder_layers"]),
-        int(record.costs["num_decoder_layers"]),
+        *record.num_layers,
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
     show(draw(drawn, here.run.plots / "exits"), as_json)
@@ -231,15 +231,15 @@ def _searches(run: "Run") -> "list[Search]":
 
     if not (run.thresholds.exists() and run.calibration.exists()):
         return []
-    found = read_thresholds(run)
-    if found.full_score <= 0:
+    found, tried = read_thresholds(run), read_tried(run)
+    if tried[0].score <= 0:
         return []
     return [
         Search(
             "mue",
             found.split,
-            found.samples,
-            found.full_score,
-            [(point.reduction, point.score) for point in read_tried(run)],
+            found.searched_on or found.samples,
+            tried[0].score,
+            [(point.reduction, point.score) for point in tried],
         )
     ]

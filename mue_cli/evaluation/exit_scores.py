@@ -1,5 +1,5 @@
-"""The exit scores of the full model: what a method's rules would compare with their thresholds, after
-every layer (Eq. 7-10). Thresholds are chosen from them.
+"""The exit scores of the full model: what a method's rules would compare with their thresholds,
+after every layer (Eq. 7-10). Thresholds are chosen from them.
 
 Shape letters: R rows (a sample, or one decoding step of a sample), N layers.
 """

@@ -1,4 +1,4 @@
-"""What happened at every layer while a batch ran: a probe on every stream, asked per sample later."""
+"""What happened at every layer while a batch ran: a probe on every stream, read by sample later."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

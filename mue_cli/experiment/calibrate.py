@@ -1,30 +1,31 @@
-"""Choose a method's thresholds on `val`, for a reduction; and the settings of a trade-off curve."""
+"""Choose a method's thresholds on `val`, for a reduction, a largest drop, or both; and the settings
+of a trade-off curve.
+"""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mue_cli.calibration.candidates import levels, without_decay
-from mue_cli.calibration.search import Calibration, trade_off
-from mue_cli.calibration.search import calibrate as search
+from mue_cli import __version__
+from mue_cli.calibration.goal import By, Goal, TestName
+from mue_cli.calibration.measured import Intervals, Measured, intervals
 from mue_cli.calibration.settings import Point
-from mue_cli.cost.reduction import expected_time_reduction
 from mue_cli.errors import MueError
-from mue_cli.evaluation.exit_scores import ExitScores, measure_exit_scores
-from mue_cli.evaluation.predict import Prediction, predict
-from mue_cli.evaluation.score import quick_score
+from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import MethodSpec
-from mue_cli.exits.methods import build
-from mue_cli.experiment.batches import Batches
-from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
-from mue_cli.experiment.progress import counting
 from mue_cli.experiment.run_folder import append_line
-from mue_cli.experiment.thresholds import Thresholds, write_thresholds
+from mue_cli.experiment.thresholds import Thresholds, add_promise, earlier, write_thresholds
+from mue_cli.experiment.timing import latency_model, machine, verified
+from mue_cli.experiment.trial_log import TrialLog
+from mue_cli.experiment.trials import Trials
 from mue_cli.reports.saturation import Saturation
+
+if TYPE_CHECKING:
+    from mue_cli.experiment.experiment import Experiment
 
 SWEEP_TARGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 """Reductions that a sweep of several thresholds aims at."""
@@ -33,30 +34,41 @@ SWEEP_POINTS = 8
 """Points of a sweep of one threshold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibrated:
-    """thresholds: as they were stored. trials: every setting that was run, the full model first."""
+    """thresholds: as they were stored. trials: every setting that the search ran, the full model
+    first. frontier: the best of them by what they save, on the search's samples. passes: samples
+    that were encoded and decoded, each time counted.
+    """
 
     thresholds: Thresholds
     trials: tuple[Point, ...]
+    frontier: tuple[Point, ...]
+    passes: tuple[int, int]
 
 
 def calibrate(
-    experiment: Experiment, target_reduction: float | None = None, method: str | None = None
+    experiment: "Experiment",
+    target_reduction: float | None = None,
+    method: str | None = None,
+    by: By = "expected",
+    max_drop: float | None = None,
+    confidence: float | None = None,
+    test: TestName = "betting",
 ) -> Calibrated:
-    """Search the thresholds with the best score among those that reach a reduction on `val`, and
-    store them.
+    """Choose thresholds on `val` and store them, with what they are expected to do.
 
-    target_reduction: expected time reduction (Eq. 14), None for the recipe's. method: None for the
-    recipe's exits.method. Raises MueError for a target out of reach, which states the largest.
+    target_reduction: a fraction, counted `by` Eq. 14, FLOPs or milliseconds; None for the recipe's,
+    unless there is a max_drop. max_drop: largest relative fall of the score, for the largest
+    reduction within it; with a confidence, the largest expected loss of a sample, certified by
+    `test`. method: None for the recipe's exits.method. Raises MueError for a reduction out of
+    reach, which states the largest.
     """
-    recipe, run = experiment.recipe, experiment.run
-    target = recipe.calibration.target_reduction if target_reduction is None else target_reduction
-    if not 0.0 < target < 1.0:
-        raise MueError(
-            f"the target reduction is {target:g}, expected a fraction above 0 and below 1",
-            "0.4 stands for 40 %",
-        )
+    recipe = experiment.recipe
+    if target_reduction is None and max_drop is None:
+        target_reduction = recipe.calibration.target_reduction
+    goal = Goal(target_reduction, by, max_drop, confidence, test)
+    goal.check()
     spec = spec_of(method or recipe.exits.method)
     if not spec.is_calibrated:
         raise MueError(
@@ -65,151 +77,167 @@ def calibrate(
         )
     refuse_fixed_thresholds(recipe, spec)
     experiment.need_trained()
-    trials = Trials.of(experiment, spec)
-    best = _search(trials, target)
-    thresholds = Thresholds(
-        thresholds=best.thresholds,
-        target=target,
-        achieved=best.reduction,
+    trials = open_trials(experiment, spec)
+    spending = _spending(experiment, goal.by)
+    chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
+    choice = chooser.choose()
+    card = _card(experiment, spec, goal, chooser, choice)
+    write_thresholds(experiment.run, card)
+    add_promise(experiment.run, card)
+    _write_tried(experiment, spec, choice)
+    points = tuple(map(_point, choice.frontier))
+    return Calibrated(card, choice.tried, points, trials.passes)
+
+
+def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
+    """Run the full model on the calibration samples of `val`; what was tried on them before is
+    remembered.
+
+    Exit scores are also written to saturation.npz, for the figure.
+    """
+    trials = Trials(experiment, spec)
+    if trials.table is None:
+        path = experiment.run.of_method(experiment.run.trials, spec.name)
+        trials.keep_log(TrialLog(path, _circumstances(experiment, spec)))
+    if spec.score is not None and spec.exits == "everywhere":
+        data = experiment.data.manifest.name
+        about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
+        scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
+        Saturation(scores, about).save(experiment.run.saturation)
+    return trials
+
+
+def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
+    """Settings from little to much saving, each under the number that makes it the same point for
+    every seed.
+
+    Of one threshold they are evenly spaced, by the share of what it can save (of a number of
+    layers, by that number); of several the best of each reduction, by that reduction. A setting
+    that would stand twice keeps its first number.
+    """
+    trials = open_trials(experiment, spec)
+    spending, how = _layers(experiment), decay(experiment.recipe, experiment.task, spec)
+    chooser = Chooser.of(trials, spending, Goal(SWEEP_TARGETS[0]), how)
+    candidates = chooser.settings.candidates["decoder"]
+    settings: dict[float, dict[str, float]]
+    if spec.threshold == "agreement":
+        settings = {value: {"decoder": float(value)} for value in candidates.thresholds[1:]}
+    elif trials.streams == ("decoder",):
+        settings = {n: {"decoder": level} for n, level in chooser.shares(SWEEP_POINTS).items()}
+    else:
+        settings = chooser.best_of(SWEEP_TARGETS, EVALUATIONS_EACH)
+    first = {tuple(each.items()): number for number, each in reversed(settings.items())}
+    return {n: each for n, each in settings.items() if first[tuple(each.items())] == n}
+
+
+def _spending(experiment: "Experiment", by: By) -> Spending:
+    """How reductions are counted."""
+    match by:
+        case "flops":
+            return by_flops(experiment.predictor, experiment.recipe.data.image_size)
+        case "latency":
+            return by_latency(latency_model(experiment))
+        case _:
+            return _layers(experiment)
+
+
+def _layers(experiment: "Experiment") -> Spending:
+    config = experiment.model.config
+    return by_layers(config.num_encoder_layers, config.num_decoder_layers)
+
+
+def _card(
+    experiment: "Experiment", spec: MethodSpec, goal: Goal, chooser: Chooser, choice: Choice
+) -> Thresholds:
+    """What is stored: the thresholds, what they are expected to do, and on what grounds."""
+    trials, finalist = chooser.trials, choice.finalist
+    fresh = trials.halves.fresh or trials.halves.search
+    spread = _intervals(chooser, finalist.all, finalist.judged, fresh)
+    measured = None
+    if goal.by == "latency":
+        measured = verified(experiment, trials.method(finalist.searched.setting))
+    data = fingerprint(experiment)
+    return Thresholds(
+        thresholds=dict(finalist.searched.setting.thresholds),
+        target=goal.target_reduction,
+        achieved=finalist.all.reduction,
         metric=experiment.task.metric,
-        score=best.score,
-        full_score=best.full_score,
+        score=finalist.judged.score,
+        full_score=chooser.full.of(fresh).score,
         split="val",
         samples=trials.num_samples,
         method=spec.name,
         conditions=experiment.conditions(spec.name),
+        by=goal.by,
+        max_drop=goal.max_drop,
+        met=choice.met if measured is None else choice.met and measured >= _wanted(goal),
+        measured=measured,
+        intervals=asdict(spread),
+        certificate=choice.certificate,
+        certified_before=_certified_before(experiment, spec, data) if choice.certificate else 0,
+        data=data,
+        searched_on=len(trials.halves.search),
+        judged_on=len(trials.halves.fresh),
+        version=__version__,
+        machine=machine(experiment),
     )
-    write_thresholds(run, thresholds)
-    return Calibrated(thresholds, best.evaluations)
 
 
-def _search(trials: "Trials", target: float) -> Calibration:
-    experiment, run = trials.experiment, trials.experiment.run
-    log = run.of_method(run.calibration, trials.spec.name)
-    log.unlink(missing_ok=True)
-
-    def evaluate(thresholds: Mapping[str, float]) -> Point:
-        point = trials.run(thresholds)
-        append_line(log, asdict(point))
-        return point
-
-    most = experiment.recipe.calibration.max_evaluations
-    progress = counting(experiment.progress, "calibrate", most)
-    return search(trials.comparable, evaluate, target, most, progress)
+def _wanted(goal: Goal) -> float:
+    return 0.0 if goal.target_reduction is None else goal.target_reduction
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Settings of one method, run on the calibration samples of `val`.
-
-    scores: what its rules would compare, of the full model, which has run already.
-    """
-
-    experiment: Experiment
-    spec: MethodSpec
-    scores: ExitScores
-
-    @classmethod
-    def of(cls, experiment: Experiment, spec: MethodSpec) -> "Trials":
-        """Run the full model on the calibration samples."""
-        return cls(experiment, spec, exit_scores(experiment, spec))
-
-    @property
-    def num_samples(self) -> int:
-        return len(self.scores.predictions)
-
-    @property
-    def comparable(self) -> dict[str, np.ndarray]:
-        """The exit scores as thresholds are compared with them: numbers of layers as fractions of
-        the decoder's, and Eq. 11's decay taken out.
-        """
-        streams = dict(self.scores.streams)
-        if self.spec.threshold == "agreement":
-            streams["decoder"] = (streams["decoder"] - 1) / self._num_decoder_layers
-        how = decay(self.experiment.recipe, self.experiment.task, self.spec)
-        if how is not None:
-            num_steps = self.experiment.recipe.search.max_tokens + 1
-            steps = self.scores.steps
-            streams["decoder"] = without_decay(streams["decoder"], steps, num_steps, how)
-        return streams
-
-    def run(self, thresholds: Mapping[str, float]) -> Point:
-        """Run one setting and return it as a recipe would state it, with score and reduction."""
-        stated = self._stated(thresholds)
-        method = self.experiment.method(self.spec.name, stated)
-        if method.can_exit:
-            predictions = predict(self.experiment.predictor, method, self._batches)
-        else:
-            predictions = list(self.scores.predictions)
-        config = self.experiment.model.config
-        traces = [prediction.trace for prediction in predictions]
-        reduction = expected_time_reduction(
-            traces, config.num_encoder_layers, config.num_decoder_layers
-        )
-        return Point(stated, self._score(predictions), reduction.expected)
-
-    def sweep(self) -> dict[float, dict[str, float]]:
-        """Return settings from little to much saving, each under the number that makes it the same
-        point for every seed.
-
-        Of one threshold they are evenly spaced, by the share of what it can save (of a number of
-        layers, by that number); of several the best of each reduction, by that reduction. A setting
-        that would stand twice keeps its first number.
-        """
-        scores = self.comparable
-        if list(scores) == ["decoder"]:
-            shares = levels(scores["decoder"], SWEEP_POINTS).items()
-            settings = {share: self._stated({"decoder": level}) for share, level in shares}
-            if self.spec.threshold == "agreement":
-                settings = {setting["decoder"]: setting for setting in settings.values()}
-        else:
-            total = 1 + len(SWEEP_TARGETS) * EVALUATIONS_EACH
-            label = "settings for the sweep, on val"
-            progress = counting(self.experiment.progress, label, total)
-            points = trade_off(scores, self.run, SWEEP_TARGETS, EVALUATIONS_EACH, progress)
-            settings = {target: dict(point.thresholds) for target, point in points.items()}
-        first = {tuple(each.items()): number for number, each in reversed(settings.items())}
-        return {
-            number: each
-            for number, each in settings.items()
-            if first[tuple(each.items())] == number
-        }
-
-    def _stated(self, thresholds: Mapping[str, float]) -> dict[str, float]:
-        """Return thresholds in the unit of a recipe: numbers of layers, not fractions of them."""
-        if self.spec.threshold != "agreement":
-            return dict(thresholds)
-        layers = self._num_decoder_layers
-        return {
-            stream: float(max(1, math.ceil(value * layers))) for stream, value in thresholds.items()
-        }
-
-    @property
-    def _num_decoder_layers(self) -> int:
-        return self.experiment.model.config.num_decoder_layers
-
-    @cached_property
-    def _batches(self) -> Batches:
-        return self.experiment.batches("val", self.experiment.recipe.calibration.samples)
-
-    @cached_property
-    def _score(self) -> Callable[[Sequence[Prediction]], float]:
-        return quick_score(self.experiment.task, self._batches)
+def _intervals(
+    chooser: Chooser, everywhere: Measured, judged: Measured, samples: tuple[int, ...]
+) -> Intervals:
+    """Intervals of the reduction on all samples, of the score on those that judged it."""
+    trials, full = chooser.trials, chooser.full
+    pictures = [hash(trials.pictures[number]) for number in samples]
+    order = [*trials.halves.search, *trials.halves.fresh]
+    each = [hash(trials.pictures[number]) for number in order]
+    over_all = intervals(everywhere, full.of(order), each)
+    return replace(intervals(judged, full.of(samples), pictures), reduction=over_all.reduction)
 
 
-def exit_scores(experiment: Experiment, spec: MethodSpec) -> ExitScores:
-    """Run the full model on the calibration samples of `val` and return what a method's rules
-    would compare after every layer.
+def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> int:
+    """How many certificates were made on the same samples before."""
+    return sum(
+        each.certificate is not None and each.data == data and each.method == spec.name
+        for each in earlier(experiment.run)
+    )
 
-    Similarities are also written to saturation.npz, for the figure.
-    """
+
+def fingerprint(experiment: "Experiment") -> str:
+    """A short name of the prepared data's content."""
+    text = json.dumps(experiment.data.manifest.checksums, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, object]:
+    """All that an answer depends on besides the setting and the sample."""
+    with experiment.weights.weights.open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     recipe = experiment.recipe
-    batches = experiment.batches("val", recipe.calibration.samples)
-    never = dict.fromkeys(spec.streams(recipe.model.decompose), 1.0)
-    method = build(spec, never, recipe.model.decompose, head=experiment.exit_head(spec.name))
-    progress = counting(experiment.progress, "full model on val", len(batches.examples))
-    scores = measure_exit_scores(experiment.predictor, method, batches, progress)
-    if spec.score is not None and spec.exits == "everywhere":
-        about = {"recipe": recipe.name, "dataset": experiment.data.manifest.name, "split": "val"}
-        Saturation(scores.streams, about).save(experiment.run.saturation)
-    return scores
+    return {
+        "method": spec.name,
+        "weights": weights,
+        "data": fingerprint(experiment),
+        "samples": recipe.calibration.samples,
+        "image_size": recipe.data.image_size,
+        "prompt": recipe.data.prompt,
+        "search": asdict(recipe.search),
+        "conditions": asdict(experiment.conditions(spec.name)),
+        "version": __version__,
+    }
+
+
+def _write_tried(experiment: "Experiment", spec: MethodSpec, choice: Choice) -> None:
+    """Write calibration.jsonl: what the search measured, the full model first."""
+    log = experiment.run.of_method(experiment.run.calibration, spec.name)
+    log.unlink(missing_ok=True)
+    for point in choice.tried:
+        append_line(log, asdict(point))
+
+
+def _point(measured: Measured) -> Point:
+    return Point(dict(measured.setting.thresholds), measured.score, measured.reduction)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from mue_cli.calibration.goal import By, TestName
     from mue_cli.data.batches import Batch, Example
     from mue_cli.data.store.prepared import PreparedData
     from mue_cli.data.tasks import Task
@@ -136,13 +137,19 @@ class Experiment:
     @cached_property
     def model(self) -> "OFA":
         """The trained model in float32, in evaluation mode, on the device."""
-        from mue_cli.experiment.models import check_vocabulary, pretrained_model, settle_threads
+        from mue_cli.experiment.models import (
+            check_fits,
+            check_vocabulary,
+            pretrained_model,
+            settle_threads,
+        )
         from mue_cli.model import checkpoint
 
         if self.run.weights:
             model = pretrained_model(self.recipe, self.weights, self.device)
         else:
             model = checkpoint.load(self.weights.weights, self.device)
+        check_fits(self.recipe, model.config)
         check_vocabulary(model, self.tokenizer.vocab_size, self.weights.weights)
         settle_threads(model)
         return model
@@ -266,12 +273,20 @@ class Experiment:
         return finetune(self, resume=resume, force=force)
 
     def calibrate(
-        self, target_reduction: float | None = None, method: str | None = None
+        self,
+        target_reduction: float | None = None,
+        method: str | None = None,
+        by: "By" = "expected",
+        max_drop: float | None = None,
+        confidence: float | None = None,
+        test: "TestName" = "betting",
     ) -> "Calibrated":
-        """Choose thresholds for a reduction; see `experiment.calibrate.calibrate`."""
+        """Choose thresholds for a reduction, a largest drop, or both; see
+        `experiment.calibrate.calibrate`.
+        """
         from mue_cli.experiment.calibrate import calibrate
 
-        return calibrate(self, target_reduction, method)
+        return calibrate(self, target_reduction, method, by, max_drop, confidence, test)
 
     def evaluate(self, method: str | None = None, split: str = "test") -> "Evaluated":
         """Score a method and count its costs; see `experiment.evaluate.evaluate`."""

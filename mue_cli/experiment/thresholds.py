@@ -1,14 +1,21 @@
-"""Stored thresholds: what calibration chose, and the conditions under which they hold."""
+"""Stored thresholds, the exit card: what calibration chose, what it promises and on what grounds,
+and the conditions under which it holds.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import MUE
-from mue_cli.experiment.run_folder import Run, calibrate_command
+from mue_cli.calibration.certificate import Certificate
+from mue_cli.calibration.goal import By
+from mue_cli.errors import RecipeError, one_line
+from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
+from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
 from mue_cli.files import write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
-from mue_cli.schema.schema import Count, Fraction, build
+from mue_cli.schema.json_files import read_json_lines
+from mue_cli.schema.schema import Count, Fraction, Natural, build, show
+
+STREAMS = ("image", "text", "joint", "decoder")
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,8 @@ class Conditions:
     decompose: image and text apart. decay: Eq. 11's settings, empty where nothing decays.
     skipped_layers: the policy. search: beam and longest caption, empty for closed sets: rules look
     at all hypotheses together, and Eq. 11 at the longest caption. precision. weights: as
-    `--weights` named them, None for the run's own.
+    `--weights` named them, None for the run's own. fingerprint: of the weights, and of the method's
+    own exit head: weights trained anew are others under the same name.
     """
 
     decompose: bool = True
@@ -27,6 +35,7 @@ class Conditions:
     search: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     weights: str | None = None
+    fingerprint: str = ""
 
     def differences(self, other: "Conditions") -> Iterator[tuple[str, str]]:
         """Yield what differs from other conditions, field by field, in words: ours and theirs."""
@@ -41,12 +50,20 @@ class Thresholds:
     """A method's thresholds by stream (absent: never), and what they reached where they were
     searched.
 
-    target, achieved: expected time reduction (Eq. 14). score, full_score: of these thresholds and
-    of the full model, on the same samples of `split`.
+    target, achieved: reduction that was wanted (None: only a drop was bounded) and reached, counted
+        `by` Eq. 14, FLOPs or milliseconds predicted from measured parts; measured: then timed.
+    score, full_score: of these thresholds and of the full model, on the same samples of `split`.
+    max_drop: largest relative fall of the score, or loss of the certificate. met: whether all that
+        was wanted is reached. intervals: 95 %, of the reduction, the score and its difference to
+        the full model's.
+    certified_before: certificates made on the same samples before this one; each more weakens the
+        promise.
+    data: fingerprint of the prepared data. searched_on, judged_on: of the samples, those that the
+        search used and the fresh ones that judged it.
     """
 
     thresholds: Mapping[str, float]
-    target: Fraction
+    target: Fraction | None
     achieved: float
     metric: str
     score: float
@@ -55,6 +72,60 @@ class Thresholds:
     samples: Count
     method: str = MUE.name
     conditions: Conditions = field(default_factory=Conditions)
+    by: By = "expected"
+    max_drop: Fraction | None = None
+    met: bool = True
+    measured: float | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    certificate: Certificate | None = None
+    certified_before: Natural = 0
+    data: str = ""
+    searched_on: Natural = 0
+    judged_on: Natural = 0
+    version: str = ""
+    machine: str = ""
+
+    def in_words(self) -> list[str]:
+        """What is promised and on what grounds, a line each."""
+        wanted = "" if self.target is None else f", wanted {self.target:.1%}"
+        about = {"flops": "FLOPs", "latency": "latency"}.get(self.by, "expected")
+        timed = "" if self.measured is None else f"; timed turn by turn: {self.measured:.1%}"
+        share = f", {self.score / self.full_score:.1%}" if self.full_score else ""
+        count = self.judged_on or self.samples
+        fresh = "fresh samples" if self.judged_on else "samples"
+        saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
+        return [
+            f"{about} reduction {saved}{wanted}{timed}",
+            f"{self.metric} {self.score:.1f}{self._interval('score')} "
+            f"(full model {self.full_score:.1f}{share}) on {count} {fresh} of {self.split}",
+            *self._difference(),
+            *self._certified(),
+            *([] if self.met else ["budget met: no; this is the best that was reached"]),
+        ]
+
+    def _interval(self, name: str, scale: float = 1.0) -> str:
+        if name not in self.intervals:
+            return ""
+        low, high = (scale * value for value in self.intervals[name])
+        return f" [{low:.1f}, {high:.1f}]"
+
+    def _difference(self) -> list[str]:
+        if "difference" not in self.intervals:
+            return []
+        gap = self.score - self.full_score
+        return [f"difference to the full model {gap:+.1f}{self._interval('difference')}"]
+
+    def _certified(self) -> list[str]:
+        """The certificate in words; that it was repeated on the same samples is said."""
+        if self.certificate is None:
+            return []
+        lines = list(self.certificate.in_words())
+        if self.certified_before:
+            lines.append(
+                f"these samples were used for {self.certified_before} certificates before: each "
+                "more weakens the promise, so take others for one that counts"
+            )
+        return lines
 
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
@@ -71,19 +142,60 @@ def write_thresholds(run: Run, thresholds: Thresholds) -> None:
     write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
+def add_promise(run: Run, thresholds: Thresholds) -> None:
+    """Add what was stored to promises.jsonl."""
+    append_line(run.promises, asdict(thresholds))
+
+
+def earlier(run: Run) -> list[Thresholds]:
+    """Return all that was stored for the run, oldest first; nothing before the first. Raises
+    DataError for a line edited into nonsense.
+    """
+    if not run.promises.exists():
+        return []
+    return read_json_lines(Thresholds, run.promises, "remove the file")
+
+
 def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
     """Return what `mue calibrate` chose.
 
     Raises MissingStepError before it was run, RecipeError for a file edited into nonsense.
     """
-    path = run.need(run.of_method(run.thresholds, method), calibrate_command(method))
-    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    command = calibrate_command(method)
+    path = run.need(run.of_method(run.thresholds, method), command)
+    hint = f"run: {run.command(command)}"
+    stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    if stored.method != method:
+        found = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{found}, expected {method}", hint)
+    unknown = stored.thresholds.keys() - {*STREAMS}
+    if unknown:
+        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+    place = f"`thresholds.{{stream}}` in `{path}`"
+    check_scores(CATALOGUE[method], stored.thresholds, place, hint)
+    return stored
+
+
+def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str) -> None:
+    """Raise RecipeError for a threshold that no exit score comes near, such as 95 for per cent.
+
+    place: where it stands, with {stream} in it. hint: what to do.
+    """
+    for stream, value in thresholds.items():
+        subject = place.replace("{stream}", stream)
+        if spec.threshold == "score" and not -1.0 <= value <= 2.0:
+            raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
+        if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
+            raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
 
 
 def _in_words(name: str, value: object) -> str:
     match name, value:
         case "decompose", _:
             return "image and text apart" if value else "image and text in one stream"
+        case "fingerprint", _:
+            return f"the weights {value}" if value else "weights of which nothing was kept"
         case "weights", _:
             return f"the weights {value}" if value else "the run's own weights"
         case _, Mapping():

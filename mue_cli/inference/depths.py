@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from mue_cli.exits.methods import Method
@@ -48,21 +49,46 @@ class CachedDepths:
         """Return what the encoder gives when its streams leave at these depths. rows: of the batch
         (None: all).
         """
+        count = len(self.full.hidden) if rows is None else len(rows)
+        return self.leaving({stream: [depth] * count for stream, depth in depths.items()}, rows)
+
+    def leaving(
+        self, exit_layers: Mapping[str, Sequence[int]], rows: Sequence[int] | None = None
+    ) -> Encoded:
+        """Return what the encoder gives when each row leaves its streams where it wants to.
+
+        exit_layers: by stream, of each of the `rows` (None: all of the batch), counted from 1.
+        """
         rows = range(len(self.full.hidden)) if rows is None else rows
         index = index_tensor(rows, self.full.hidden.device)
-        mask = self.full.padding_mask
+        mask, counts = self.full.padding_mask, self.full.num_tokens
+        hidden = [
+            torch.stack(
+                [
+                    states[layer - 1][row]
+                    for row, layer in zip(rows, exit_layers[stream], strict=True)
+                ]
+            )
+            for stream, states in self._states.items()
+        ]
         return replace(
             self.full,
-            hidden=self._join(
-                [states[depths[stream] - 1][index] for stream, states in self._states.items()]
-            ),
+            hidden=self._join(hidden),
             padding_mask=None if mask is None else mask[index],
-            exit_layers={stream: [depth] * len(rows) for stream, depth in depths.items()},
-            num_tokens={
-                stream: [counts[row] for row in rows]
-                for stream, counts in self.full.num_tokens.items()
-            },
+            exit_layers={stream: list(layers) for stream, layers in exit_layers.items()},
+            num_tokens={stream: [each[row] for row in rows] for stream, each in counts.items()},
         )
+
+    @property
+    def depths(self) -> Depths:
+        """Full depth, by stream."""
+        return {stream: len(states) for stream, states in self._states.items()}
+
+    @property
+    def num_bytes(self) -> int:
+        """Return how much memory the states take."""
+        states = (state for stream in self._states.values() for state in stream)
+        return sum(state.element_size() * state.nelement() for state in states)
 
 
 class _Keeper:

@@ -4,7 +4,7 @@ The scorers are pycocoevalcap's, run one by one: its own runner loses every metr
 Its `Cider` is CIDEr-D, which papers call CIDEr.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pycocoevalcap.cider.cider
 import pycocoevalcap.rouge.rouge
 
 from mue_cli.errors import DataError, MueError
-from mue_cli.metrics.cider import CiderD
+from mue_cli.metrics.cider import CiderD, DocumentFrequencies
 from mue_cli.metrics.java import UnavailableError
 from mue_cli.metrics.meteor import meteor, meteor_files
 from mue_cli.metrics.spice import IMAGES_AT_A_TIME, SpiceJars, find_spice, spice
@@ -112,11 +112,18 @@ class RepeatedCider:
     `score_captions` does.
     """
 
-    def __init__(self, references: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        references: Mapping[str, Sequence[str]],
+        weighing: Collection[str] | None = None,
+    ) -> None:
+        """weighing: images whose references give words their weights; None for all."""
         _check(references, references)
         self._tokenizer = caption_tokenizer()
         self._images = tuple(references)
-        self._cider = CiderD(_tokenize_references(self._tokenizer, references))
+        tokenized = _tokenize_references(self._tokenizer, references)
+        weigh = tokenized if weighing is None else {image: tokenized[image] for image in weighing}
+        self._cider = CiderD(tokenized, DocumentFrequencies.of(weigh))
         self.notes = tuple(_tokenizer_notes(self._tokenizer)) + (
             (_SINGLE_IMAGE,) if len(references) == 1 else ()
         )

@@ -1,0 +1,99 @@
+"""The log of a calibration, trials.jsonl: what every setting gave on every sample.
+
+An interrupted calibration goes on from it, and the next target need not measure again. The first
+line says under which circumstances it holds; under others it is begun anew.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mue_cli.calibration.measured import Setting
+from mue_cli.exits.trace import Trace
+
+Answer = tuple[str, Trace]
+"""A sample's text and exits."""
+
+Key = tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]
+
+
+class TrialLog:
+    """Answers by setting and sample, kept in a file as they come."""
+
+    def __init__(self, path: Path, circumstances: Mapping[str, object]) -> None:
+        """circumstances: all that answers depend on besides setting and sample, as JSON values."""
+        self._path = path
+        self._answers: dict[Key, dict[int, Answer]] = {}
+        head = json.dumps(dict(circumstances), sort_keys=True)
+        if not self._read(head):
+            self._answers = {}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(head + "\n", encoding="utf-8")
+
+    def known(self, setting: Setting) -> Mapping[int, Answer]:
+        """Answers of a setting, by sample."""
+        return self._answers.get(_key(setting), {})
+
+    def add(self, setting: Setting, answers: Mapping[int, Answer]) -> None:
+        """Keep answers of a setting."""
+        self._answers.setdefault(_key(setting), {}).update(answers)
+        line = {
+            "thresholds": dict(setting.thresholds),
+            "decay": dict(setting.decay),
+            "samples": list(answers),
+            "texts": [text for text, _ in answers.values()],
+            "traces": [_short(trace) for _, trace in answers.values()],
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _read(self, head: str) -> bool:
+        """Whether the file holds under these circumstances; a line that was cut off is left out."""
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return False
+        if not lines or lines[0] != head:
+            return False
+        try:
+            for line in lines[1:]:
+                self._take(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            whole = "\n".join([head, *map(json.dumps, self._lines())])
+            self._path.write_text(whole + "\n", encoding="utf-8")
+        return True
+
+    def _take(self, line: Mapping[str, list]) -> None:
+        setting = Setting(dict(line["thresholds"]), dict(line["decay"]))
+        traces = [_long(values) for values in line["traces"]]
+        rows = zip(line["samples"], line["texts"], traces, strict=True)
+        answers = {int(sample): (str(text), trace) for sample, text, trace in rows}
+        self._answers.setdefault(_key(setting), {}).update(answers)
+
+    def _lines(self) -> list[dict[str, object]]:
+        return [
+            {
+                "thresholds": dict(thresholds),
+                "decay": dict(decay),
+                "samples": list(answers),
+                "texts": [text for text, _ in answers.values()],
+                "traces": [_short(trace) for _, trace in answers.values()],
+            }
+            for (thresholds, decay), answers in self._answers.items()
+        ]
+
+
+def _key(setting: Setting) -> Key:
+    return tuple(setting.thresholds.items()), tuple(setting.decay.items())
+
+
+def _short(trace: Trace) -> Sequence[object]:
+    return list(asdict(trace).values())
+
+
+def _long(values: Sequence) -> Trace:
+    sample_id, exits, tokens, decoder_exits, num_words, hypotheses, positions = values
+    return Trace(
+        sample_id, exits, tokens, tuple(decoder_exits), num_words, tuple(hypotheses), positions
+    )
