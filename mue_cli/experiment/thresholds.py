@@ -2,17 +2,22 @@
 and the conditions under which it holds.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
+from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import MUE
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command, read_lines
-from mue_cli.files import write_text
+from mue_cli.files import staged, write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
 from mue_cli.schema.schema import Count, Fraction, Natural, build
+
+COSTS: Mapping[By, str] = {"expected": "expected", "flops": "flops", "latency": "measured"}
+"""What a record calls a reduction."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,17 @@ class Thresholds:
             )
         return lines
 
+    def beside(self, costs: Mapping[str, float], score: float, full_score: float) -> str:
+        """The promise beside what an evaluation on other samples showed."""
+        name = COSTS[self.by]
+        saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
+        promised = f"promised on {self.split}: {name} reduction {saved}"
+        here = f"here: {costs[name]:.1%}" if name in costs else "here: not measured"
+        if self.full_score > 0 and full_score > 0:
+            promised += f", {self.metric} {self.score / self.full_score:.1%} of full"
+            here += f", {score / full_score:.1%} of full"
+        return f"{promised}; {here}"
+
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
         for searched, wanted in self.conditions.differences(now):
@@ -137,8 +153,16 @@ def write_thresholds(run: Run, thresholds: Thresholds) -> None:
     write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
-def add_promise(run: Run, thresholds: Thresholds) -> None:
-    """Add what was stored to promises.jsonl."""
+def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:
+    """Write the method's thresholds.yaml and the settings that the search tried, both or none, and
+    add what was stored to promises.jsonl.
+    """
+    name = thresholds.method
+    with staged() as stage:
+        card, log = (stage(run.of_method(path, name)) for path in (run.thresholds, run.calibration))
+        card.write_text(to_yaml(asdict(thresholds)), encoding="utf-8")
+        lines = [json.dumps(asdict(point)) + "\n" for point in tried]
+        log.write_text("".join(lines), encoding="utf-8")
     append_line(run.promises, asdict(thresholds))
 
 
@@ -158,6 +182,14 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
     """
     path = run.need(run.of_method(run.thresholds, method), calibrate_command(method))
     return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+
+
+def promise_of(run: Run, method: str, thresholds: object) -> Thresholds | None:
+    """Return the last that was stored with exactly these thresholds, None without one."""
+    same = (each for each in earlier(run) if each.method == method)
+    return next(
+        (each for each in reversed(list(same)) if dict(each.thresholds) == thresholds), None
+    )
 
 
 def _in_words(name: str, value: object) -> str:
