@@ -1,11 +1,13 @@
 """Calibration of a small trained run from Python: what is chosen, promised, stored and remembered."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from conftest import Answer
 
 from mue_cli import Experiment
 from mue_cli.calibration.measured import Setting
@@ -15,6 +17,7 @@ from mue_cli.evaluation.predict import predict
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment.calibrate import open_trials
+from mue_cli.experiment.evaluate import evaluate
 from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run, read_tried
 from mue_cli.experiment.thresholds import earlier, read_thresholds
@@ -22,14 +25,13 @@ from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
 
 MUE = CATALOGUE["mue"]
+TINY = ("calibration.samples=6", "evaluation.timed_samples=0", "evaluation.samples=3")
 
 
 @pytest.fixture
 def captions(copied_run: Run) -> Experiment:
     """Return a small trained captioner that a test may change."""
-    return Experiment.open(
-        run=copied_run.folder, device="cpu", overrides=("calibration.samples=6",)
-    )
+    return Experiment.open(run=copied_run.folder, device="cpu", overrides=TINY)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +200,7 @@ def test_card_edited_into_nonsense_is_refused_in_one_line(
 
 def test_promise_stands_beside_what_was_measured(captions: Experiment) -> None:
     captions.calibrate(target_reduction=0.2)
-    record = captions.evaluate("mue").record
+    record = evaluate(captions, "mue", metrics=("CIDEr",)).record
     drawn = promises(captions.run, "test")
     assert drawn.promises[-1].measured_reduction == record.costs["expected"]
     assert drawn.promises[-1].target == 0.2
@@ -227,3 +229,31 @@ def test_saturation_is_measured_for_the_figure(captions: Experiment) -> None:
     trials = open_trials(captions, MUE)
     assert captions.run.saturation.exists()
     assert all(math.isfinite(value) for value in trials.scores.decoder.ravel())
+
+
+def test_frontier_is_printed_and_drawn(copied_run: Run, mue: Callable[..., Answer]) -> None:
+    words = ("--set", "calibration.samples=4", "--run", copied_run.folder)
+    answer = mue("calibrate", "--max-drop", 0.9, "--explain", *words)
+    assert answer.code == 0, answer.stderr
+    assert "frontier on the 2 samples of the search:" in answer.stdout
+    assert (copied_run.plots / "frontier.png").stat().st_size > 10_000
+
+
+def test_promises_are_drawn_beside_what_was_measured(
+    copied_run: Run, mue: Callable[..., Answer]
+) -> None:
+    answer = mue("plot", "calibration", "--run", copied_run.folder)
+    assert answer.code == 0, answer.stderr
+    assert (copied_run.plots / "calibration.svg").stat().st_size > 5_000
+    answer = mue("plot", "calibration", "--split", "val", "--run", copied_run.folder)
+    assert answer.code != 0
+    assert "no thresholds that `mue calibrate` chose were evaluated on val" in answer.stderr
+
+
+def test_confidence_alone_is_refused_in_one_line(
+    copied_run: Run, mue: Callable[..., Answer]
+) -> None:
+    answer = mue("calibrate", "--confidence", 0.9, "--run", copied_run.folder)
+    assert answer.code != 0
+    assert "a confidence alone promises nothing" in answer.stderr
+    assert "add --max-drop 0.02" in answer.stderr
