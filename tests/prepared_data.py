@@ -5,10 +5,13 @@ import json
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
+
+from mue_cli.data.problems import Fault
 
 
 def write_texts(texts: Iterable[str], path: Path) -> None:
@@ -16,11 +19,19 @@ def write_texts(texts: Iterable[str], path: Path) -> None:
     path.write_text(json.dumps(list(texts)))
 
 
-def given(images: dict[str, bytes]) -> Callable[[Container[str]], Iterator[tuple[str, bytes]]]:
-    """Return these images as the writer asks for them."""
-    return lambda done: (
-        (image_id, data) for image_id, data in images.items() if image_id not in done
-    )
+@dataclass
+class Given:
+    """Pictures as the writer asks for them."""
+
+    images: dict[str, bytes]
+    faults: dict[str, Fault] = field(default_factory=dict)
+
+    @property
+    def num_images(self) -> int:
+        return len(self.images)
+
+    def read(self, done: Container[str]) -> Iterator[tuple[str, bytes]]:
+        return ((key, data) for key, data in self.images.items() if key not in done)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -72,6 +83,15 @@ def write_karpathy(path: Path, images: list[dict[str, object]]) -> Path:
 
 
 def problems_in(root: Path) -> list[tuple[str, str]]:
-    """(item, reason) of each line of problems.jsonl."""
-    lines = (root / "problems.jsonl").read_text().splitlines()
-    return [(problem["item"], problem["reason"]) for problem in map(json.loads, lines)]
+    """Return (item, reason) of each thing left out, as problems.jsonl lists it."""
+    return [(line["item"], line["reason"]) for line in problem_lines(root) if not line.get("kept")]
+
+
+def remarks_in(root: Path) -> list[tuple[str, str]]:
+    """Return (item, remark) of each thing kept with a remark."""
+    return [(line["item"], line["reason"]) for line in problem_lines(root) if line.get("kept")]
+
+
+def problem_lines(root: Path) -> list[dict[str, str]]:
+    lines = (root / "problems.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]

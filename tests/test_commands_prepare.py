@@ -32,10 +32,16 @@ def coco_site(site, tmp_path, monkeypatch):
         {
             "cocoid": number,
             "split": split,
-            "filename": "x",
+            "filepath": f"{part}2014",
+            "filename": f"COCO_{part}2014_{number:012d}.jpg",
             "sentences": [{"raw": f"A picture, number {number}."}],
         }
-        for number, split in enumerate(("train", "restval", "val", "test"), start=1)
+        for number, split, part in (
+            (1, "train", "train"),
+            (2, "restval", "train"),
+            (3, "val", "val"),
+            (4, "test", "val"),
+        )
     ]
     karpathy = write_karpathy(made / "dataset_coco.json", entries).read_bytes()
     images = [f"train2014/COCO_train2014_{number:012d}.jpg" for number in (1, 2)]
@@ -143,7 +149,7 @@ def test_ctrl_c_while_preparing_says_how_many_images_are_kept(
         300,
     )
     with monkeypatch.context() as patch:
-        patch.setattr(coco, "read_images", interrupted)
+        patch.setattr(coco, "Pictures", interrupted)
         answer = mue(*words, "--download", "--mirror", coco_site.url)
         assert answer.code == 130
         assert f"stopped: `{tmp_path / 'data'}` is as it was before\n" in answer.stderr
@@ -217,3 +223,114 @@ def test_flickr8k_is_downloaded_and_prepared(mue, site, tmp_path):
     answer = prepare(mue, "flickr8k", tmp_path, site, "--vocab-size", 300)
     assert answer.code == 0, answer.stderr
     assert "caption  train       1" in answer.stdout
+
+
+@pytest.fixture
+def flickr(tmp_path):
+    """A Flickr8k of twelve pictures, ten of them for training."""
+    folder = tmp_path / "flickr"
+    colours = ("red", "lime", "blue", "white", "black", "navy", "teal", "pink", "gold", "grey")
+    files = {f"images/{name}.png": picture(name) for name in (*colours, "tan", "plum")}
+    fill_folder(folder, files)
+    entries = [
+        {"filename": f"{name}.png", "split": split, "sentences": [{"raw": f"A {name} wall."}]}
+        for split, names in (("train", colours), ("val", ["tan"]), ("test", ["plum"]))
+        for name in names
+    ]
+    write_karpathy(folder / "dataset_flickr8k.json", entries)
+    return folder
+
+
+def prepare_flickr(mue, folder, *more):
+    words = ("--source", folder, "--out", folder.parent / "out", "--vocab-size", 300)
+    return mue("prepare", "flickr8k", *words, *more)
+
+
+def test_a_split_that_is_gone_is_the_last_word_and_an_error_with_strict(mue, flickr):
+    (flickr / "images" / "plum.png").unlink()
+    answer = prepare_flickr(mue, flickr)
+    assert answer.code == 0
+    assert answer.stderr.splitlines()[-1] == (
+        "WARNING: all 1 texts of test are lost (no such file: 1)"
+    )
+    assert "left out: 1 x no such file" in answer.stdout
+    strict = prepare_flickr(mue, flickr, "--strict")
+    assert strict.code == 2
+    kept = flickr.parent / "out.problems.jsonl"
+    assert (
+        f"error: all 1 texts of test are lost (no such file: 1); `{kept}` lists each"
+        in strict.stderr
+    )
+    assert "hint: mend the sources, or run it without --strict" in strict.stderr
+    assert '"item": "plum", "reason": "no such file"' in kept.read_text()
+
+
+def test_a_tenth_is_not_spoken_of_loudly_and_more_is(mue, flickr):
+    for number, name in enumerate(("red", "lime")):
+        (flickr / "images" / f"{name}.png").write_bytes(b"junk")
+        answer = prepare_flickr(mue, flickr)
+        assert answer.code == 0
+        assert ("WARNING: 2 of 10 texts of train are lost" in answer.stderr) == (number == 1)
+    assert prepare_flickr(mue, flickr, "--strict").code == 2
+    assert mue("predict", "--help").code == 0
+
+
+def test_what_is_kept_with_a_remark_is_counted(mue, flickr):
+    answer = prepare_flickr(mue, flickr)
+    assert "kept with a remark: 12 x picture of one colour" in answer.stdout
+    assert "WARNING" not in answer.stderr
+
+
+@pytest.mark.parametrize("out", [".", "", "..", "flickr/.."])
+def test_the_folder_one_is_in_is_refused_before_anything_is_read(mue, flickr, out, monkeypatch):
+    monkeypatch.chdir(flickr.parent)
+    before = sorted(flickr.parent.rglob("*"))
+    answer = mue("prepare", "flickr8k", "--source", flickr, "--out", out)
+    assert answer.code == 2
+    assert "is the folder you are in, or above it: it would be replaced as a whole" in answer.stderr
+    assert "hint: name a folder in it, such as --out data/mine" in answer.stderr
+    assert sorted(flickr.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("shapes", "--image-size", "30000"),
+        ("shapes", "--image-size", "1000000"),
+        ("shapes", "--train", "100000000000000000000"),
+        ("shapes", "--vocab-size", "100000000000000000000"),
+        ("shapes", "--out", "x" * 300),
+        ("shapes", "--out", "/proc/nothing/data"),
+        ("flickr8k", "--source", "x" * 300),
+        ("flickr8k", "--source", "/dev/null"),
+        ("coco", "--source", "nowhere"),
+        ("snli-ve", "--source", "nowhere"),
+    ],
+)
+def test_numbers_and_places_that_cannot_be_are_one_line(mue, tmp_path, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = mue("prepare", *words)
+    assert answer.code == 2
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        "http://[::1",
+        "http://example.org:999999",
+        "http://exämple.org/ü",
+        "http://example.org/a\tb",
+        "ftp://example.org",
+        "example.org",
+        "http://",
+        "http://example.org:x",
+    ],
+)
+def test_mirror_that_is_no_address_is_refused_at_once(mue, tmp_path, mirror):
+    answer = mue("prepare", "coco", "--download", "--source", tmp_path / "x", "--mirror", mirror)
+    assert answer.code == 2
+    assert "is no http or https address" in answer.stderr
+    assert "hint: give a mirror as https://" in answer.stderr
+    assert not (tmp_path / "x").exists()

@@ -8,6 +8,7 @@ import pytest
 from prepared_data import (
     fill_folder,
     picture,
+    problem_lines,
     problems_in,
     write_karpathy,
     write_tar,
@@ -16,7 +17,7 @@ from prepared_data import (
 )
 
 from mue_cli.data.sources import coco
-from mue_cli.data.sources.coco import hash_split, image_id_of_file, prepare_coco
+from mue_cli.data.sources.coco import hash_split, official_ids, prepare_coco
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION
 from mue_cli.errors import DataError
@@ -47,13 +48,14 @@ def image_ids(root):
     }
 
 
-@pytest.mark.parametrize("name", ["COCO_val2014_000000000042.jpg", "000000000042.jpg", "42.png"])
-def test_image_id_is_the_number_in_the_file_name(name):
-    assert image_id_of_file(name) == "42"
+@pytest.mark.parametrize("name", ["COCO_val2014_000000000042.jpg", "000000000042.jpg"])
+def test_image_id_is_the_number_in_an_official_name(name):
+    assert list(official_ids(name)) == ["42"]
 
 
-def test_file_without_a_number_has_no_image_id():
-    assert image_id_of_file("readme.jpg") is None
+@pytest.mark.parametrize("name", ["readme.jpg", "42.png", "shot_5.jpg", "000000000042.png"])
+def test_other_names_have_no_image_id(name):
+    assert list(official_ids(name)) == []
 
 
 def test_karpathys_splits_are_used_where_they_are(tmp_path):
@@ -63,7 +65,13 @@ def test_karpathys_splits_are_used_where_they_are(tmp_path):
     )
     splits = {1: "train", 2: "restval", 3: "val", 4: "test"}
     entries = [
-        {"cocoid": i, "split": split, "sentences": [{"raw": f"Number {i}."}], "filename": "x"}
+        {
+            "cocoid": i,
+            "split": split,
+            "sentences": [{"raw": f"Number {i}."}],
+            "filepath": "val2014",
+            "filename": f"COCO_val2014_{i:012d}.jpg",
+        }
         for i, split in splits.items()
     ]
     write_karpathy(source / "dataset_coco.json", entries)
@@ -139,11 +147,23 @@ def test_malformed_annotations_are_listed_and_left_out(tmp_path):
     write_tar(source / "val2017.tar", pictures("", [1, 2]))
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     assert problems_in(tmp_path / "out") == [
-        ("annotations[1]", "malformed entry"),
-        ("annotations[2]", "malformed entry"),
-        ("annotations[5]", "malformed entry"),
-        ("annotations[6]", "malformed entry"),
-        ("2", "no usable caption"),
+        ("annotations[1]", "malformed field"),
+        ("annotations[2]", "malformed field"),
+        ("annotations[3]", "no word in the text"),
+        ("annotations[4]", "malformed field"),
+        ("annotations[5]", "malformed field"),
+        ("annotations[7]", "malformed field"),
+        ("1000000000000000000000000000000", "no such file"),
+    ]
+    values = [line["value"] for line in problem_lines(tmp_path / "out") if "value" in line]
+    assert values == [
+        "caption: None",
+        "entry: text",
+        " . ",
+        "caption: None",
+        "image_id: inf",
+        "caption: Half a character: \\ud83d",
+        "1000000000000000000000000000000",
     ]
     assert manifest.num_images == 1
 
@@ -164,7 +184,10 @@ def test_captions_of_an_image_come_together_from_all_over_the_file(tmp_path, mon
         ("1", ("a", "b")),
         ("4", ("f",)),
     ]
-    assert problems_in(tmp_path / "out") == [("2", "no usable caption")]
+    assert problems_in(tmp_path / "out") == [
+        ("annotations[3]", "no word in the text"),
+        ("annotations[5]", "no word in the text"),
+    ]
 
 
 def test_manifest_says_what_the_data_was_made_of(tmp_path):
@@ -206,7 +229,7 @@ def test_missing_images_are_listed_and_never_fatal(tmp_path):
     write_captions(source / "captions_val2017.json", [(i, f"Number {i}.") for i in range(30)])
     write_tar(source / "val2017.tar", {**pictures("", range(20)), "000000000020.jpg": b"junk"})
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
-    assert manifest.problems == {"row without a readable image": 10, "image broken": 1}
+    assert manifest.problems == {"no such file": 9, "not a picture": 1}
     assert manifest.num_images == 20
 
 

@@ -16,7 +16,7 @@ from mue_cli.data.fetch import addresses, archives, fetch
 from mue_cli.data.fetch.addresses import DATASETS, RemoteFile
 from mue_cli.data.fetch.archives import open_member, unpack
 from mue_cli.data.fetch.snli import write_snli_ve
-from mue_cli.data.rows import Problems
+from mue_cli.data.problems import Problems
 from mue_cli.data.sources.snli_ve import read_pairs
 from mue_cli.errors import DataError
 
@@ -203,6 +203,7 @@ def test_snli_ve_has_the_fields_that_prepare_reads(tmp_path):
         "premise": "A caf\u00e9.",
         "hypothesis": "A place.",
         "label": "entailment",
+        "picture": "",
     }
     assert problems.listed == []
 

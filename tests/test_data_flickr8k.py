@@ -1,7 +1,14 @@
 """Flickr8k in Karpathy's form."""
 
 import pytest
-from prepared_data import fill_folder, picture, problems_in, write_karpathy, write_tar, write_texts
+from prepared_data import (
+    fill_folder,
+    picture,
+    problem_lines,
+    write_karpathy,
+    write_tar,
+    write_texts,
+)
 
 from mue_cli.data.sources.flickr8k import prepare_flickr8k
 from mue_cli.data.store.prepared import PreparedData
@@ -58,7 +65,7 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
     entries = [
         entry("1_a"),
         entry("1_a", "test"),
-        entry("2_b", "validation"),
+        entry("2_b", "holdout"),
         entry("3_c", captions=("!",)),
         entry("4_d"),
         {"split": "train", "sentences": []},
@@ -70,15 +77,19 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
     write_tar(source / "images.tar", {"1_a.jpg": picture(form="JPEG")})
     manifest = prepare_flickr8k(source, tmp_path / "out", write_texts)
     assert manifest.counts["caption"] == {"train": {"images": 1, "captions": 1}}
-    assert problems_in(tmp_path / "out") == [
-        ("1_a", "image listed twice"),
-        ("2_b", "unknown split"),
-        ("3_c", "no usable caption"),
-        ("images[5]", "malformed entry"),
-        ("images[6]", "malformed entry"),
-        ("images[7]", "malformed entry"),
-        ("images[8]", "malformed entry"),
-        ("4_d", "row without a readable image"),
+    assert [
+        (line["item"], line["reason"], line.get("value", ""))
+        for line in problem_lines(tmp_path / "out")
+        if not line.get("kept")
+    ] == [
+        ("images[1]", "in another split as well", "1_a.jpg: train"),
+        ("images[2]", "unknown split", "holdout"),
+        ("images[3]", "no word in the text", "!"),
+        ("images[5]", "malformed field", "filename: None"),
+        ("images[6]", "malformed field", "entry: text"),
+        ("images[7]", "malformed field", "caption: None"),
+        ("images[8]", "malformed field", "filename: half a character \\ud83d.jpg"),
+        ("4_d", "no such file", "4_d.jpg"),
     ]
 
 

@@ -14,7 +14,8 @@ import torch
 from PIL import EpsImagePlugin, Image, ImageFile
 
 from mue_cli.data import images
-from mue_cli.data.images import decode_image, encode_png, preprocess, resize
+from mue_cli.data.images import decode_image, encode_png, look_at, preprocess, resize
+from mue_cli.data.problems import Fault
 from mue_cli.errors import DataError
 
 GOLDEN = Path(__file__).parent / "golden" / "preprocess.npz"
@@ -59,8 +60,8 @@ def test_picture_of_the_right_size_is_left_alone():
     [
         (Image.new("L", (3, 3), 100), (100, 100, 100)),
         (Image.new("1", (3, 3), 1), (255, 255, 255)),
-        (Image.new("LA", (3, 3), (100, 0)), (100, 100, 100)),
-        (Image.new("RGBA", (3, 3), (10, 20, 30, 0)), (10, 20, 30)),
+        (Image.new("LA", (3, 3), (100, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (3, 3), (10, 20, 30, 255)), (10, 20, 30)),
         (Image.new("RGB", (3, 3), (10, 20, 30)).quantize(4), (10, 20, 30)),
         (Image.fromarray(np.full((3, 3), 0x8000, dtype=np.uint16)), (128, 128, 128)),
     ],
@@ -103,13 +104,106 @@ FILES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+def plain_pillow(data: bytes) -> np.ndarray:
+    """Read the slow and obvious way: a transparent pixel is mixed with white, each by itself."""
+    image = Image.open(io.BytesIO(data))
+    if "A" not in image.mode and "transparency" not in image.info:
+        return np.asarray(image.convert("RGB"))
+    rgba = np.asarray(image.convert("RGBA")).astype(float)
+    opaque = rgba[..., 3:] / 255
+    return rgba[..., :3] * opaque + 255 * (1 - opaque)
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_pixels_are_those_of_plain_pillow_as_in_ofa(name):
-    assert np.array_equal(
-        np.asarray(decode_image(FILES[name])),
-        np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB")),
+def test_pixels_are_those_of_plain_pillow_on_white(name):
+    decoded, plain = np.asarray(decode_image(FILES[name])), plain_pillow(FILES[name])
+    assert decoded.shape == plain.shape
+    assert np.abs(decoded - plain).max() <= (0 if plain.dtype == np.uint8 else 1)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_fewer_bits_kept_in_sixteen_are_not_black(bits, form):
+    ramp = np.linspace(0, 2**bits - 1, 256).astype(np.uint16).reshape(16, 16)
+    data = encoded(Image.fromarray(ramp), form)
+    assert np.array_equal(np.asarray(decode_image(data))[..., 0], ramp >> (bits - 8))
+    assert look_at(data).remarks == (() if bits == 16 else (images.RANGE,))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (-3, 7), (0, 70_000)])
+def test_floats_are_scaled_by_what_they_span(low, high):
+    values = np.linspace(low, high, 256, dtype=np.float32).reshape(16, 16)
+    grey = np.asarray(decode_image(encoded(Image.fromarray(values), "TIFF")))[..., 0]
+    assert np.abs(grey.astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
+
+
+def test_numbers_that_are_none_do_not_spoil_the_rest():
+    values = np.array([[0, 1], [np.nan, np.inf]], dtype=np.float32)
+    grey = np.asarray(decode_image(encoded(Image.fromarray(values), "TIFF")))[..., 0]
+    assert grey.tolist() == [[0, 255], [0, 0]]
+
+
+def test_thirty_two_bits_are_scaled_and_negative_ones_are_black():
+    values = np.array([[-5, 0], [2**29, 2**30]], dtype=np.int32)
+    grey = np.asarray(decode_image(encoded(Image.fromarray(values), "TIFF")))[..., 0]
+    assert grey.tolist() == [[0, 0], [64, 128]]
+
+
+def test_what_is_transparent_lies_on_white():
+    logo = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    logo.paste((0, 0, 0, 255), (2, 2, 6, 6))
+    decoded = decode_image(encoded(logo))
+    assert [decoded.getpixel(at) for at in ((0, 0), (4, 4))] == [(255, 255, 255), (0, 0, 0)]
+
+
+def turned(orientation: int, form: str) -> bytes:
+    """A picture, red on the left, with an EXIF orientation."""
+    image = Image.new("RGB", (16, 8), "blue")
+    image.paste("red", (0, 0, 8, 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, form, exif=exif)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_exif_turns_a_picture_only_where_that_is_asked_for(form):
+    data = turned(6, form)  # to be turned to the right: the left side is then above
+    assert decode_image(data).size == (16, 8)
+    upright = decode_image(data, upright=True)
+    assert upright.size == (8, 16)
+    assert upright.getpixel((4, 2))[0] > 200
+    assert look_at(data).remarks == (images.TURNED,)
+    assert look_at(turned(1, form)).remarks == ()
+
+
+def test_picture_of_one_colour_is_remarked_and_fine_detail_is_not_one_colour():
+    assert look_at(encoded(Image.new("RGB", (64, 64), "red"), "JPEG")).remarks == (
+        images.ONE_COLOUR,
     )
+    board = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    data = encoded(Image.fromarray(board.astype(np.uint8)), "JPEG", quality=95)
+    assert len(decode_image(data, shrink_to=8).convert("L").getcolors()) == 1
+    assert look_at(data).remarks == ()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_picture_that_ends_too_early_is_remarked(form):
+    data = encoded(NOISE.resize((200, 200)), form)
+    assert not images.ends_early(data)
+    assert images.ends_early(data[: len(data) * 3 // 4])
+    assert not images.ends_early(data + b"something after the end")
+
+
+def test_look_tells_apart_no_picture_and_a_broken_and_a_large_one(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    reasons = {
+        "not a picture": b"<html><body>404",
+        "broken picture": b"\xff\xd8\xff\xe0junk",
+        "too large": encoded(Image.new("L", (40, 40))),
+    }
+    for reason, data in reasons.items():
+        assert look_at(data).fault.reason == reason
+    assert look_at(b"").fault == Fault("broken picture", "empty file")
 
 
 @pytest.mark.filterwarnings("error")
@@ -195,7 +289,9 @@ def test_a_thread_that_is_done_does_not_stop_another_from_reading_a_truncated_fi
 
 
 def test_what_is_no_image_is_said_without_a_memory_address():
-    with pytest.raises(DataError, match=r"^cannot decode image: no format that is known$"):
+    with pytest.raises(
+        DataError, match=r"^cannot decode image: no format that is known \(begins with b'hello'\)$"
+    ):
         decode_image(b"hello")
 
 

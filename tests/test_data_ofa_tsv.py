@@ -6,14 +6,15 @@ import tracemalloc
 import pytest
 from prepared_data import picture, problems_in, write_texts
 
-from mue_cli.data.rows import Problems
+from mue_cli.data.problems import Problems
 from mue_cli.data.sources import ofa_tsv
 from mue_cli.data.sources.coco import prepare_coco
 from mue_cli.data.sources.ofa_tsv import (
-    CAPTION_FILES,
+    CAPTION_FILE,
+    PAIR_FILE,
+    TsvFiles,
     find_files,
     read_captions,
-    read_images,
     read_pairs,
 )
 from mue_cli.data.sources.snli_ve import prepare_snli_ve
@@ -74,8 +75,25 @@ def test_stage_1_has_a_caption_a_line_and_each_picture_is_stored_once(tmp_path):
 def test_stage_2_goes_before_stage_1(tmp_path):
     for name in ("caption_stage1_train.tsv", "caption_stage2_train.tsv", "caption_test.tsv"):
         (tmp_path / name).touch()
-    found = {split: path.name for split, path in find_files(tmp_path, CAPTION_FILES).items()}
-    assert found == {"train": "caption_stage2_train.tsv", "test": "caption_test.tsv"}
+    files = find_files(tmp_path, CAPTION_FILE).of_split
+    assert {split: path.name for split, path in files.items()} == {
+        "train": "caption_stage2_train.tsv",
+        "test": "caption_test.tsv",
+    }
+
+
+def test_split_names_that_people_use_are_known_and_others_are_named(tmp_path):
+    for name in ("snli_ve_training.tsv", "snli_ve_Validation.TSV", "snli_ve_holdout.tsv"):
+        (tmp_path / name).touch()
+    files = find_files(tmp_path, PAIR_FILE)
+    assert {split: path.name for split, path in files.of_split.items()} == {
+        "train": "snli_ve_training.tsv",
+        "val": "snli_ve_Validation.TSV",
+    }
+    assert files.notes == ("snli_ve_holdout.tsv is not read: 'holdout' is no split that is known",)
+    (tmp_path / "snli_ve_dev.tsv").touch()
+    with pytest.raises(DataError, match=r"both .* are the val split"):
+        find_files(tmp_path, PAIR_FILE)
 
 
 def test_snli_ve_lines_become_pairs(tmp_path):
@@ -110,10 +128,9 @@ def test_snli_ve_lines_become_pairs(tmp_path):
 )
 def test_base64_is_read_in_both_alphabets_with_and_without_padding(tmp_path, text):
     problems = Problems()
-    data = read_captions(
-        {"val": write_lines(tmp_path / "x.tsv", caption("1", "Text.", text))}, problems
-    )
-    assert list(read_images(data.places, problems)) == [("1", b"\xfb\xff\xfe?")]
+    path = write_lines(tmp_path / "x.tsv", caption("1", "Text.", text))
+    data = read_captions(TsvFiles({"val": path}), problems)
+    assert list(data.read(())) == [("1", b"\xfb\xff\xfe?")]
 
 
 def test_lines_that_cannot_be_used_are_problems(tmp_path):
@@ -136,20 +153,27 @@ def test_lines_that_cannot_be_used_are_problems(tmp_path):
         )
         file.write("\t".join(caption("5", "No line end.")).encode())
     problems = Problems()
-    data = read_captions({"val": path}, problems)
+    data = read_captions(TsvFiles({"val": path}), problems)
     assert [(row.image_id, row.captions) for row in data.captions["val"]] == [
         ("1", ("Fine.",)),
         ("4", ("Windows.",)),
         ("5", ("No line end.",)),
     ]
     assert listed(problems) == [
-        ("x.tsv", "line 2", "malformed line"),
-        ("x.tsv", "line 3", "no photograph named"),
-        ("x.tsv", "line 6", "another picture under the same image id"),
-        ("x.tsv", "line 7", "malformed line"),
-        ("x.tsv", "2", "no usable caption"),
+        ("x.tsv", "line 2", "malformed field"),
+        ("x.tsv", "line 3", "malformed field"),
+        ("x.tsv", "line 5", "no word in the text"),
+        ("x.tsv", "line 6", "several pictures under one id"),
+        ("x.tsv", "line 7", "malformed field"),
     ]
-    assert [image_id for image_id, _ in read_images(data.places, problems)] == ["1", "2", "4", "5"]
+    assert [problem.value for problem in problems.listed] == [
+        "columns: 2, expected 5",
+        "image-id: absent",
+        ".",
+        "1",
+        "no UTF-8: b'\\xff\\xfe'",
+    ]
+    assert [image_id for image_id, _ in data.read(())] == ["1", "4", "5"]
 
 
 def test_pairs_that_cannot_be_used_are_problems_and_ids_are_unique(tmp_path):
@@ -161,11 +185,11 @@ def test_pairs_that_cannot_be_used_are_problems_and_ids_are_unique(tmp_path):
         pair("1", "D.", "yes"),
     ]
     problems = Problems()
-    data = read_pairs({"test": write_lines(tmp_path / "x.tsv", *rows)}, problems)
+    data = read_pairs(TsvFiles({"test": write_lines(tmp_path / "x.tsv", *rows)}), problems)
     assert [row.pair_id for row in data.pairs["test"]] == ["p", "p-x-2", "x-3"]
     assert listed(problems) == [
-        ("x.tsv", "line 4", "no hypothesis"),
-        ("x.tsv", "line 5", "unknown label"),
+        ("x.tsv", "line 4", "no word in the text"),
+        ("x.tsv", "line 5", "other label"),
     ]
 
 
@@ -180,10 +204,8 @@ def test_pictures_that_are_none_are_problems_and_their_rows_are_left_out(tmp_pat
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     assert manifest.num_images == 1
     assert problems_in(tmp_path / "out") == [
-        ("2", "picture is no base64"),
-        ("3", "image broken"),
-        ("2", "row without a readable image"),
-        ("3", "row without a readable image"),
+        ("2", "broken picture"),
+        ("3", "not a picture"),
     ]
 
 
@@ -195,9 +217,9 @@ def test_lines_too_long_are_refused_and_the_next_is_read(tmp_path, monkeypatch):
         caption("3", "Fine too.", BLUE),
     ]
     problems = Problems()
-    data = read_captions({"val": write_lines(tmp_path / "x.tsv", *rows)}, problems)
-    assert listed(problems) == [("x.tsv", "line 2", "line too long")]
-    assert [(image_id, image) for image_id, image in read_images(data.places, problems)] == [
+    data = read_captions(TsvFiles({"val": write_lines(tmp_path / "x.tsv", *rows)}), problems)
+    assert listed(problems) == [("x.tsv", "line 2", "too large")]
+    assert list(data.read(())) == [
         ("1", picture("red")),
         ("3", picture("blue")),
     ]
@@ -205,7 +227,7 @@ def test_lines_too_long_are_refused_and_the_next_is_read(tmp_path, monkeypatch):
 
 def test_nothing_usable_is_an_error(tmp_path):
     write_lines(tmp_path / "caption_val.tsv", ("nothing",))
-    with pytest.raises(DataError, match=r"nothing is left of coco \(malformed line: 1\)"):
+    with pytest.raises(DataError, match=r"nothing is left of coco \(malformed field: 1\)"):
         prepare_coco(tmp_path, tmp_path / "out", write_texts)
 
 
@@ -216,8 +238,35 @@ def test_pictures_are_never_all_in_memory(tmp_path):
     )
     problems = Problems()
     tracemalloc.start()
-    data = read_captions({"train": path}, problems)
-    assert sum(1 for _ in read_images(data.places, problems)) == 60
+    data = read_captions(TsvFiles({"train": path}), problems)
+    assert sum(1 for _ in data.read(())) == 60
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * len(image)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_files_with_a_byte_order_mark_are_read(tmp_path, encoding):
+    mark = "\ufeff" if encoding.endswith("-le") else ""
+    lines = ("\t".join(caption(str(number), f"Größe {number}.")) for number in (1, 2))
+    path = tmp_path / "caption_val.tsv"
+    path.write_text(mark + "\r\n".join(lines), encoding=encoding, newline="")
+    manifest = prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    assert manifest.problems == {}
+    rows = PreparedData.open(tmp_path / "out").examples(CAPTION, "val")
+    assert [(row.image_id, row.references) for row in rows] == [
+        ("1", ("Größe 1.",)),
+        ("2", ("Größe 2.",)),
+    ]
+
+
+def test_files_that_number_their_pictures_each_from_one_keep_them_apart(tmp_path):
+    write_lines(tmp_path / "caption_stage1_train.tsv", caption("1", "Red."))
+    write_lines(tmp_path / "caption_val.tsv", caption("1", "Blue.", BLUE))
+    prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    data = PreparedData.open(tmp_path / "out")
+    rows = [data.examples(CAPTION, split)[0] for split in ("train", "val")]
+    assert [(row.image_id, row.image.getpixel((0, 0))) for row in rows] == [
+        ("1", (255, 0, 0)),
+        ("1", (0, 0, 255)),
+    ]

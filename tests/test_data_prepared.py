@@ -3,14 +3,18 @@
 import io
 import json
 import struct
+from dataclasses import replace
+from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
-from prepared_data import given, picture, problems_in, write_texts
+from prepared_data import Given, picture, problems_in, write_texts
 
-from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems
+from mue_cli.data.problems import Problems
+from mue_cli.data.rows import CaptionRow, EntailmentRow
 from mue_cli.data.store import prepared as prepared_module
 from mue_cli.data.store.manifest import Manifest, read_manifest
 from mue_cli.data.store.prepared import PreparedData
@@ -18,6 +22,13 @@ from mue_cli.data.store.storage import write_prepared
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.errors import DataError, MissingStepError
 
+MANIFEST = {
+    "format": 2,
+    "tasks": ["caption"],
+    "name": "test",
+    "counts": {"caption": {"train": {"images": 1, "captions": 1}}},
+    "num_images": 1,
+}
 PICTURES = {"r": picture("red"), "g": picture("lime"), "b": picture("blue")}
 CAPTIONS = {
     "train": [CaptionRow("r", ("A red one.", "Red!")), CaptionRow("g", ("A green one.",))],
@@ -37,7 +48,7 @@ def write(
 ):
     images = PICTURES if images is None else images
     return write_prepared(
-        root, "test", given(images), len(images), train_tokenizer, captions, entailment, **options
+        root, "test", Given(images), train_tokenizer, captions, entailment, **options
     )
 
 
@@ -181,16 +192,10 @@ def test_broken_image_takes_its_rows_along_and_is_listed(tmp_path):
     manifest = write(
         tmp_path / "data", images={**PICTURES, "g": b"junk"}, problems=(problems := Problems())
     )
-    assert (
-        manifest.problems
-        == {"image broken": 1, "row without a readable image": 1}
-        == problems.counts()
-    )
+    assert manifest.problems == {"not a picture": 1} == problems.counts()
+    assert manifest.losses == {"train": {"lost": 1, "kept": 4}, "": {"lost": 1, "kept": 8}}
     assert manifest.counts["caption"]["train"] == {"images": 1, "captions": 2}
-    assert problems_in(tmp_path / "data") == [
-        ("g", "image broken"),
-        ("g", "row without a readable image"),
-    ]
+    assert problems_in(tmp_path / "data") == [("g", "not a picture")]
 
 
 @pytest.mark.filterwarnings("error")
@@ -215,8 +220,9 @@ def test_missing_image_is_listed_under_each_of_its_rows(tmp_path):
 
 def test_image_given_twice_is_stored_once(tmp_path):
     rows = {"train": [CaptionRow("r", ("Red.",))]}
-    images = [("r", picture("red")), ("r", picture("blue"))]
-    write_prepared(tmp_path / "data", "test", lambda done: images, 2, write_texts, rows)
+    pictures = Given({"r": picture("red")})
+    pictures.read = lambda done: [("r", picture("red")), ("r", picture("blue"))]
+    write_prepared(tmp_path / "data", "test", pictures, write_texts, rows)
     only = PreparedData.open(tmp_path / "data").examples(CAPTION, "train")[0]
     assert only.image.getpixel((0, 0)) == (255, 0, 0)
 
@@ -224,8 +230,38 @@ def test_image_given_twice_is_stored_once(tmp_path):
 def test_nothing_left_is_an_error_that_says_why(tmp_path):
     with pytest.raises(DataError, match="nothing is left of test") as caught:
         write(tmp_path / "data", images={"r": b"junk"})
-    assert "image broken: 1" in caught.value.message
-    assert list(tmp_path.iterdir()) == []
+    assert "not a picture: 4, broken picture: 2" in caught.value.message
+    kept = tmp_path / "data.problems.jsonl"
+    assert f"; `{kept}` lists each" in caught.value.message
+    assert len(kept.read_text().splitlines()) == 6
+    assert list(tmp_path.iterdir()) == [kept]
+    write(tmp_path / "data")
+    assert not kept.exists()
+
+
+def test_much_that_is_lost_is_an_error_only_with_strict(tmp_path):
+    images = {**PICTURES, "g": b"junk"}
+    with pytest.raises(
+        DataError, match=r"^1 of 5 texts of train are lost; .*\(not a picture: 1\)"
+    ) as caught:
+        write(tmp_path / "data", images=images, strict=True)
+    assert "without --strict" in caught.value.hint
+    assert not (tmp_path / "data").exists()
+    assert write(tmp_path / "data", images=images).num_images == 2
+    assert write(tmp_path / "data", strict=True).num_images == 3
+
+
+def test_captions_that_training_cuts_are_counted(tmp_path):
+    captions = {"train": [CaptionRow("r", ("word " * 21, "word " * 20, "- word " * 20))]}
+
+    def train_tokenizer(texts, path):
+        write_texts(texts, path)
+        return lambda text: len(text.split())
+
+    manifest = write(
+        tmp_path / "data", captions=captions, entailment={}, train_tokenizer=train_tokenizer
+    )
+    assert manifest.remarks["caption of more than 20 tokens (data.max_target_tokens)"] == 1
 
 
 def test_failure_leaves_what_was_there_before(tmp_path):
@@ -286,7 +322,38 @@ def test_missing_folder_names_the_command(tmp_path, name, command):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"format": 1}', '{"format": 1, "tasks": [], "notes": [], "other": 2}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        '{"format": 2, "tasks": [], "notes": [], "other": 2}',
+        "[" * 100_000,
+        '{"format": 2, "tasks": [], "x": ' + "[" * 900 + "]" * 900 + "}",
+        *(
+            json.dumps({**MANIFEST, **change})
+            for change in (
+                {"counts": None},
+                {"counts": []},
+                {"counts": 3},
+                {"counts": {"caption": None}},
+                {"counts": {"caption": {"train": None}}},
+                {"counts": {"caption": {"train": {}}}},
+                {"counts": {"caption": {"train": {"images": 1}}}},
+                {"counts": {"caption": {"train": {"images": "1", "captions": 1}}}},
+                {"counts": {"caption": {"train": {"images": -1, "captions": 1}}}},
+                {"counts": {"caption": {"../entailment/test": {"images": 1, "captions": 1}}}},
+                {"counts": {"poetry": {"train": {"images": 1, "captions": 1}}}},
+                {"num_images": "3"},
+                {"num_images": None},
+                {"num_images": True},
+                {"checksums": ["x"]},
+                {"notes": "text"},
+                {"name": None},
+                {"text_only_accuracy": 7},
+            )
+        ),
+    ],
 )
 def test_damaged_manifest_is_a_data_error(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
@@ -309,21 +376,135 @@ def test_missing_split_and_task_say_what_there_is(data):
         empty.examples(ENTAILMENT, "train")
 
 
-def test_lost_and_damaged_tables_are_told_apart(data):
+def test_whole_manifest_of_these_tests_is_read(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    assert PreparedData.open(tmp_path).manifest.num_images == 1
+
+
+def test_lost_and_changed_tables_are_told_apart(data):
     table = data.root / "caption" / "train" / "data.arrow"
     table.write_bytes(b"junk")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="its checksum differs"):
         data.examples(CAPTION, "train")
     table.unlink()
     with pytest.raises(MissingStepError, match="is missing"):
         data.examples(CAPTION, "train")
 
 
+def rewritten(data, name, table):
+    """Replace a table by another, as nobody but a damaged disk or a bold editor does."""
+    path = data.root / name
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    checksums = {key: value for key, value in data.manifest.checksums.items() if key != name}
+    return PreparedData(data.root, replace(data.manifest, checksums=checksums))
+
+
+CAPTION_TABLE = {"image": [0, 1], "image_id": ["r", "g"], "captions": [["a", "b"], ["c"]]}
+PAIR_TABLE = {
+    "image": [0],
+    "image_id": ["r"],
+    "pair_id": ["p3"],
+    "premise": pa.array([None], pa.string()),
+    "hypothesis": ["It is old."],
+    "label": ["neutral"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": [0, 3]}, "`image` is out of range: the folder has 3 pictures"),
+        ({"image": [-1, 0]}, "`image` is out of range"),
+        ({"image": [0, None]}, "`image` is null in 1 rows"),
+        ({"image": ["0", "1"]}, "has other columns than expected"),
+        ({"image_id": [None, "g"]}, "`image_id` is null"),
+        ({"captions": [["a", "b", "c"], []]}, "`captions` is empty or null"),
+        ({"captions": [["a", None], ["c"]]}, "`captions` is empty or null"),
+        ({"captions": [["a", "b", "c"], None]}, "`captions` is null"),
+        ({"captions": ["a", "c"]}, "has other columns"),
+        ({"captions": [["a"], ["c"]]}, "it holds 2 texts, the manifest counts 3"),
+    ],
+)
+def test_captions_that_cannot_be_are_data_errors(data, change, message):
+    table = pa.table({**CAPTION_TABLE, **change})
+    changed = rewritten(data, "caption/train/data.arrow", table)
+    with pytest.raises(DataError, match=message) as caught:
+        changed.examples(CAPTION, "train")
+    assert caught.value.hint == "run `mue prepare` again"
+
+
+def test_whole_tables_of_these_tests_are_read(data):
+    changed = rewritten(data, "caption/train/data.arrow", pa.table(CAPTION_TABLE))
+    assert len(changed.examples(CAPTION, "train", per_caption=True)) == 3
+    changed = rewritten(data, "entailment/test/data.arrow", pa.table(PAIR_TABLE))
+    assert changed.examples(ENTAILMENT, "test")[0].target == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": ["perhaps"]}, "`label` is not always one of"),
+        ({"label": pa.array([None], pa.string())}, "`label` is null"),
+        ({"hypothesis": pa.array([None], pa.string())}, "`hypothesis` is null"),
+    ],
+)
+def test_pairs_that_cannot_be_are_data_errors(data, change, message):
+    changed = rewritten(data, "entailment/test/data.arrow", pa.table({**PAIR_TABLE, **change}))
+    with pytest.raises(DataError, match=message):
+        changed.examples(ENTAILMENT, "test")
+
+
+def test_no_changed_byte_of_a_table_ends_the_process_or_gives_other_rows(data):
+    """Each byte in turn; without the checksum, which would catch them all."""
+    path = data.root / "caption" / "train" / "data.arrow"
+    whole = path.read_bytes()
+    manifest = replace(data.manifest, checksums={})
+    refused = 0
+    for place in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[place] ^= 0xFF
+        path.write_bytes(changed)
+        try:
+            for example in PreparedData(data.root, manifest).examples(CAPTION, "train"):
+                assert example.references
+        except (DataError, MissingStepError):
+            refused += 1
+    assert refused > 20
+
+
+def test_fingerprint_names_the_contents_and_not_the_day(tmp_path):
+    first, second = write(tmp_path / "one"), write(tmp_path / "two", notes=["another day"])
+    assert first.fingerprint == second.fingerprint
+    assert len(first.fingerprint) == 64
+    other = write(tmp_path / "three", images={**PICTURES, "b": picture("black")})
+    assert other.fingerprint != first.fingerprint
+
+
+def test_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "x/..", "..", str(tmp_path)):
+        with pytest.raises(DataError, match="is the folder you are in, or above it"):
+            write(Path(name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone" / "deep")
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("file/data", "nowhere", "circle", "x" * 300, "y" * 250, "file"):
+        with pytest.raises(DataError) as caught:
+            write(tmp_path / name)
+        assert "\n" not in caught.value.message
+        assert caught.value.hint
+
+
 def test_many_images_are_found_by_their_row(tmp_path):
     """More than one Arrow batch."""
     images = {str(i): picture((i, 0, 255 - i)) for i in range(250)}
     rows = {"train": [CaptionRow(str(i), (f"number {i}",)) for i in reversed(range(250))]}
-    write_prepared(tmp_path / "data", "test", given(images), 250, write_texts, rows)
+    write_prepared(tmp_path / "data", "test", Given(images), write_texts, rows)
     examples = PreparedData.open(tmp_path / "data").examples(CAPTION, "train")
     for index in np.linspace(0, 249, 20).astype(int).tolist():
         assert examples[index].image_id == str(249 - index)

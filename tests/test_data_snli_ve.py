@@ -3,12 +3,19 @@
 import json
 
 import pytest
-from prepared_data import fill_folder, picture, problems_in, write_tar, write_texts
+from prepared_data import (
+    fill_folder,
+    picture,
+    problem_lines,
+    problems_in,
+    write_tar,
+    write_texts,
+)
 
-from mue_cli.data.sources.snli_ve import leading_digits, prepare_snli_ve
+from mue_cli.data.sources.snli_ve import photograph_ids, prepare_snli_ve
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
-from mue_cli.errors import DataError
+from mue_cli.errors import DataError, MueError
 
 
 def pair(
@@ -51,15 +58,16 @@ PHOTOGRAPHS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "digits"),
+    ("name", "ids"),
     [
-        ("2181846120_3744ca3942.jpg", "2181846120"),
-        ("4705552913.jpg#2", "4705552913"),
-        ("x1.jpg", None),
+        ("2181846120_3744ca3942.jpg", ["2181846120_3744ca3942", "2181846120"]),
+        ("4705552913.jpg", ["4705552913"]),
+        ("x1.JPG", ["x1"]),
+        ("12ab.jpg", ["12ab"]),
     ],
 )
-def test_photograph_is_known_by_its_leading_digits(name, digits):
-    assert leading_digits(name) == digits
+def test_photograph_is_known_by_its_name_or_leading_number(name, ids):
+    assert list(photograph_ids(name)) == ids
 
 
 def test_pairs_keep_labels_premises_and_splits(source, tmp_path):
@@ -121,17 +129,29 @@ def test_lines_that_cannot_be_used_are_listed(source, tmp_path):
     manifest = prepare_snli_ve(source, tmp_path / "out", write_texts)
     assert manifest.counts["entailment"]["train"] == {"images": 1, "pairs": 1}
     assert problems_in(tmp_path / "out") == [
-        ("line 2", "malformed line"),
-        ("line 4", "malformed line"),
+        ("line 2", "malformed field"),
+        ("line 4", "malformed field"),
         ("line 5", "no gold label"),
-        ("line 6", "unknown label"),
-        ("line 7", "no photograph named"),
-        ("line 8", "no hypothesis"),
-        ("line 9", "no hypothesis"),
-        ("line 11", "unknown label"),
-        ("line 12", "no hypothesis"),
-        ("line 13", "malformed line"),
-        ("lost", "row without a readable image"),
+        ("line 6", "other label"),
+        ("line 8", "no word in the text"),
+        ("line 9", "malformed field"),
+        ("line 11", "malformed field"),
+        ("line 12", "malformed field"),
+        ("line 13", "malformed field"),
+        ("11.jpg#0r1e-snli_ve_train-7", "no such file"),
+        ("lost", "no such file"),
+    ]
+    values = [line.get("value") for line in problem_lines(tmp_path / "out")][:9]
+    assert values == [
+        "line: not json",
+        "entry: [1]",
+        "-",
+        "maybe",
+        "sentence2",
+        "sentence2: None",
+        "gold_label: ['entailment']",
+        "sentence2: \\ud83d",
+        "pairID: \\ud83d",
     ]
 
 
@@ -158,3 +178,59 @@ def test_without_files_the_error_says_what_to_download(tmp_path, source):
         prepare_snli_ve(source, tmp_path / "out", write_texts)
     with pytest.raises(DataError, match="neither a folder nor an archive"):
         prepare_snli_ve(source, tmp_path / "out", write_texts, images=tmp_path / "nowhere")
+
+
+def test_mark_at_the_start_and_utf_16_are_read(source, tmp_path):
+    fill_folder(source / "images", PHOTOGRAPHS)
+    for name, encoding in (("train", "utf-8-sig"), ("dev", "utf-16")):
+        path = source / f"snli_ve_{name}.jsonl"
+        path.write_text(path.read_text(), encoding=encoding)
+    manifest = prepare_snli_ve(source, tmp_path / "out", write_texts)
+    assert manifest.counts["entailment"]["train"]["pairs"] == 2
+    assert manifest.counts["entailment"]["val"]["pairs"] == 1
+    assert manifest.problems == {}
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_line(source, tmp_path):
+    fill_folder(source / "images", PHOTOGRAPHS)
+    path = source / "snli_ve_train.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"x": "\xe4"}\n')
+    with pytest.raises(MueError, match=r"it is not UTF-8 text \(byte 0xe4 in line 3\)"):
+        prepare_snli_ve(source, tmp_path / "out", write_texts)
+
+
+def test_split_names_that_people_use_are_known_and_others_are_named(source, tmp_path):
+    (source / "snli_ve_dev.jsonl").rename(source / "snli_ve_Validation.jsonl")
+    (source / "snli_ve_test.jsonl").rename(source / "snli_ve_holdout.jsonl")
+    fill_folder(source / "images", PHOTOGRAPHS)
+    manifest = prepare_snli_ve(source, tmp_path / "out", write_texts)
+    assert set(manifest.counts["entailment"]) == {"train", "val"}
+    assert manifest.notes[:2] == (
+        "no snli_ve_test.jsonl: no test split",
+        "snli_ve_holdout.jsonl is not read: 'holdout' is no split that is known",
+    )
+    write_pairs(source / "snli_ve_dev.jsonl", [pair()])
+    with pytest.raises(DataError, match="are the val split"):
+        prepare_snli_ve(source, tmp_path / "again", write_texts)
+
+
+def test_ids_that_are_names_and_ids_with_leading_zeros_are_kept_apart(source, tmp_path):
+    photographs = {"007.png": picture("red"), "7.png": picture("blue"), "own.webp": picture("lime")}
+    write_pairs(
+        source / "snli_ve_train.jsonl",
+        [pair("007", pair_id="a"), pair("7", pair_id="b"), pair("own.webp", pair_id="c")],
+    )
+    images = fill_folder(tmp_path / "mine", photographs)
+    prepare_snli_ve(source, tmp_path / "out", write_texts, images=images)
+    rows = PreparedData.open(tmp_path / "out").examples(ENTAILMENT, "train")
+    assert [(row.image_id, row.image.getpixel((0, 0))) for row in rows] == [
+        ("007", (255, 0, 0)),
+        ("7", (0, 0, 255)),
+        ("own.webp", (0, 255, 0)),
+    ]
+
+
+def test_two_photographs_with_one_number_are_a_problem_not_a_guess(source, tmp_path):
+    fill_folder(source / "images", {**PHOTOGRAPHS, "11_other.jpg": picture(form="JPEG")})
+    prepare_snli_ve(source, tmp_path / "out", write_texts)
+    assert ("11.jpg#0r1e", "several files") in problems_in(tmp_path / "out")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from mue_cli.data.rows import EntailmentRow
-from mue_cli.data.sources import text_only
+from mue_cli.data.store import text_only
 
 LABELS = ("entailment", "contradiction", "neutral")
 

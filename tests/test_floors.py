@@ -33,6 +33,7 @@ DOORS = {
     "jinja2": ("reports/",),
     "pycocoevalcap": ("metrics/",),
     "datasets": ("data/",),
+    "pyarrow": ("data/",),
     "tokenizers": ("model/tokenizer.py",),
     "safetensors": ("model/tensor_file.py",),
     "huggingface_hub": ("model/pretrained.py",),

@@ -65,6 +65,7 @@ plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.sa
 plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))
 plot_app.command("reductions", epilog=plot.REDUCTIONS_EXAMPLES)(friendly(plot.reductions))
 plot_app.command("calibration", epilog=plot.CALIBRATION_EXAMPLES)(friendly(plot.calibration))
+plot_app.command("training", epilog=plot.TRAINING_EXAMPLES)(friendly(plot.training))
 plot_app.command("exits", epilog=plot.EXITS_EXAMPLES)(friendly(plot.exits))
 plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality, "plot modality"))
 app.add_typer(plot_app, name="plot")

@@ -1,5 +1,6 @@
 """`mue prepare`: files in, one prepared folder out."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mue_cli.commands.display import Report, answer, answer_json, keeping, percent, progress
+from mue_cli.commands.display import Report, answer, answer_json, keeping, percent, progress, say
 from mue_cli.commands.options import JsonOption
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ SourceOption = Annotated[
 ]
 VocabularyOption = Annotated[
     int,
-    typer.Option("--vocab-size", min=300, help="Tokens to learn from the training texts, at most."),
+    typer.Option(
+        "--vocab-size",
+        min=300,
+        max=1_000_000,
+        help="Tokens to learn from the training texts, at most.",
+    ),
 ]
 DownloadOption = Annotated[
     bool,
@@ -87,13 +93,27 @@ WorkersOption = Annotated[
     ),
 ]
 
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop with an error when more than a tenth of a split, or all of it, cannot be used.",
+    ),
+]
+
+MOST_SCENES = 1_000_000
+
 
 def shapes(
     out: OutOption = Path("data/shapes"),
-    train: Annotated[int, typer.Option(min=1, help="Scenes to train on.")] = 6000,
-    val: Annotated[int, typer.Option(min=1, help="Scenes to validate and calibrate on.")] = 400,
-    test: Annotated[int, typer.Option(min=1, help="Scenes to test on.")] = 400,
-    image_size: Annotated[int, typer.Option(min=16, help="Side of the pictures in pixels.")] = 64,
+    train: Annotated[int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to train on.")] = 6000,
+    val: Annotated[
+        int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to validate and calibrate on.")
+    ] = 400,
+    test: Annotated[int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to test on.")] = 400,
+    image_size: Annotated[
+        int, typer.Option(min=16, max=2048, help="Side of the pictures in pixels.")
+    ] = 64,
     vocab_size: VocabularyOption = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
     as_json: JsonOption = False,
@@ -120,6 +140,7 @@ def coco(
     out: OutOption = Path("data/coco"),
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are
@@ -132,12 +153,13 @@ def coco(
     """
     from mue_cli.data.sources.coco import prepare_coco
 
+    _require_folders(source, out, download)
     if download:
         _download("coco", source, out, mirror)
 
     with _preparing("coco", out) as report:
         manifest = prepare_coco(
-            source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers
+            source, out, _learn_vocabulary(vocab_size), report, num_workers, strict
         )
     _show(manifest, out, as_json)
 
@@ -149,6 +171,7 @@ def flickr8k(
     out: OutOption = Path("data/flickr8k"),
     vocab_size: VocabularyOption = 4000,
     num_workers: WorkersOption = 4,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder
@@ -160,12 +183,13 @@ def flickr8k(
     """
     from mue_cli.data.sources.flickr8k import prepare_flickr8k
 
+    _require_folders(source, out, download)
     if download:
         _download("flickr8k", source, out, mirror)
 
     with _preparing("flickr8k", out) as report:
         manifest = prepare_flickr8k(
-            source, out, _learn_vocabulary(vocab_size), progress=report, num_workers=num_workers
+            source, out, _learn_vocabulary(vocab_size), report, num_workers, strict
         )
     _show(manifest, out, as_json)
 
@@ -178,6 +202,7 @@ def snli_ve(
     out: OutOption = Path("data/snli-ve"),
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs,
@@ -190,6 +215,7 @@ def snli_ve(
     """
     from mue_cli.data.sources.snli_ve import prepare_snli_ve
 
+    _require_folders(source, out, download)
     if download:
         _download("snli-ve", source, out, mirror)
         _require_photographs(source, images)
@@ -202,17 +228,28 @@ def snli_ve(
             images,
             progress=report,
             num_workers=num_workers,
+            strict=strict,
         )
     _show(manifest, out, as_json)
 
 
 @contextmanager
 def _preparing(dataset: str, out: Path) -> Iterator[Report]:
-    """Show progress; on Ctrl-C say that the folder is as it was, and what the next run need not do
-    again.
+    """Show progress; on Ctrl-C say that the folder is as it was, and how much the next run need not
+    do again.
     """
     with keeping(lambda: _kept(out)), progress(f"prepare {dataset}") as report:
         yield report
+
+
+def _require_folders(source: Path, out: Path, download: bool) -> None:
+    """Raise DataError, before anything is read, for folders that cannot serve."""
+    from mue_cli.data.sources.places import require_folder
+    from mue_cli.data.store.partial import require_replaceable
+
+    if not download:
+        require_folder(source)
+    require_replaceable(out)
 
 
 def _kept(out: Path) -> str:
@@ -237,59 +274,84 @@ def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None
 
 def _require_photographs(source: Path, images: Path | None) -> None:
     from mue_cli.data.fetch.addresses import FLICKR30K_FORM
-    from mue_cli.data.sources.image_files import find_images
+    from mue_cli.data.sources.places import find_images
     from mue_cli.data.sources.snli_ve import IMAGE_NAMES
     from mue_cli.errors import DataError
 
     if images is None and not find_images(source, IMAGE_NAMES):
         raise DataError(
-            f"the SNLI-VE annotations are in {source}; the Flickr30k photographs cannot be downloaded without you",
-            hint=f"ask for them with the form at {FLICKR30K_FORM}, then run: mue prepare snli-ve --source {source} --images FOLDER|ARCHIVE",
+            f"the SNLI-VE annotations are in {source};"
+            " the Flickr30k photographs cannot be downloaded without you",
+            hint=f"ask for them with the form at {FLICKR30K_FORM}, then run:"
+            f" mue prepare snli-ve --source {source} --images FOLDER|ARCHIVE",
         )
 
 
-def _learn_vocabulary(size: int) -> Callable[[Iterable[str], Path], None]:
-    """Return the function that learns a vocabulary from texts and writes it."""
+def _learn_vocabulary(size: int) -> Callable[[Iterable[str], Path], Callable[[str], int]]:
+    """Return the function that learns a vocabulary from texts, writes it, and returns the one that
+    counts the tokens of a text.
+    """
     from mue_cli.data.tasks import WHOLE_WORDS
     from mue_cli.model.tokenizer import Tokenizer
 
-    def learn(texts: Iterable[str], path: Path) -> None:
-        Tokenizer.train(texts, size, WHOLE_WORDS).save(path)
+    def learn(texts: Iterable[str], path: Path) -> Callable[[str], int]:
+        tokenizer = Tokenizer.train(texts, size, WHOLE_WORDS)
+        tokenizer.save(path)
+        of_word = functools.cache(lambda word: len(tokenizer.encode(f" {word}")))
+        return lambda text: sum(map(of_word, text.split()))  # no token reaches over a space
 
     return learn
 
 
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
-    """Print what is in the folder, and what was left out."""
+    """Print what is in the folder, what was left out and, last where it is much, how much."""
     from mue_cli.reports.tables import Column, Table, to_text
 
     if as_json:
         answer_json({"folder": str(out), **asdict(manifest)})
-        return
-    rows = tuple(
-        (task, split, counts.get("images"), counts.get("captions", counts.get("pairs")))
-        for task, splits in manifest.counts.items()
-        for split, counts in splits.items()
-    )
-    columns = (
-        Column("task"),
-        Column("split"),
-        Column("images", ",d"),
-        Column("captions or pairs", ",d"),
-    )
-    answer(to_text(Table(columns, rows)))
+    else:
+        rows = tuple(
+            (task, split, counts.get("images"), counts.get("captions", counts.get("pairs")))
+            for task, splits in manifest.counts.items()
+            for split, counts in splits.items()
+        )
+        columns = (
+            Column("task"),
+            Column("split"),
+            Column("images", ",d"),
+            Column("captions or pairs", ",d"),
+        )
+        answer(to_text(Table(columns, rows)))
+        for line in _remarks(manifest, out):
+            answer(line)
+        answer(str(out))
+    for line in _warnings(manifest):
+        say(line)
+
+
+def _remarks(manifest: "Manifest", out: Path) -> Iterator[str]:
     if manifest.text_only_accuracy is not None:
-        answer(
-            f"entailment without looking (text alone, test): {percent(manifest.text_only_accuracy)} right"
-        )
+        right = percent(manifest.text_only_accuracy)
+        yield f"entailment without looking (text alone, test): {right} right"
     for note in manifest.notes:
-        answer(f"note: {note}")
+        yield f"note: {note}"
     if manifest.images_in_several_splits:
-        answer(f"note: {manifest.images_in_several_splits} images are in more than one split")
+        yield f"note: {manifest.images_in_several_splits} images are in more than one split"
+    listed = f" ({out / 'problems.jsonl'})"
+    if manifest.remarks:
+        remarks = "; ".join(f"{count:,} x {what}" for what, count in manifest.remarks.items())
+        yield f"kept with a remark: {remarks}{listed}"
     if manifest.problems:
-        answer(
-            "left out: "
-            + ", ".join(f"{count} x {reason}" for reason, count in manifest.problems.items())
-            + f" ({out / 'problems.jsonl'})"
-        )
-    answer(str(out))
+        problems = ", ".join(f"{count:,} x {why}" for why, count in manifest.problems.items())
+        yield f"left out: {problems}{listed}"
+
+
+def _warnings(manifest: "Manifest") -> Iterator[str]:
+    """Yield a line where much is lost; the last word, on stderr."""
+    from mue_cli.data.problems import Loss
+    from mue_cli.data.store.storage import loud_losses
+
+    losses = [Loss(split, loss["lost"], loss["kept"]) for split, loss in manifest.losses.items()]
+    if loud := loud_losses(losses):
+        reasons = ", ".join(f"{why}: {count:,}" for why, count in manifest.problems.items())
+        yield f"WARNING: {'; '.join(map(str, loud))} ({reasons})"

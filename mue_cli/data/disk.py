@@ -1,12 +1,14 @@
-"""The disk: whether it has room before something long begins, and what its faults mean."""
+"""The disk: room before something long begins, faults in words, checksums."""
 
 import errno
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mue_cli.errors import DataError
+from mue_cli.errors import DataError, os_error
 
 AGAIN = "run the same command again: it goes on where it stopped"
 
@@ -25,7 +27,8 @@ def require_room(needs: Mapping[Path, int]) -> None:
         )
         if required > free:
             raise DataError(
-                f"{' and '.join(map(str, folders))} will need {_readable(required)}, and {_readable(free)} are free on that disk",
+                f"{' and '.join(map(str, folders))} will need {_readable(required)},"
+                f" and {_readable(free)} are free on that disk",
                 hint="free some space, or name folders on another disk with --source and --out",
             )
 
@@ -43,13 +46,18 @@ def writing(path: Path) -> Iterator[None]:
                 f"the disk is full: cannot go on writing {path}",
                 hint=f"free some space; then {AGAIN}",
             ) from error
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}", hint="is the folder writable?"
-        ) from error
+        words, hint = os_error(error)
+        raise DataError(f"cannot write {path}: {words}", hint) from error
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _existing(folder: Path) -> Path:
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    paths = (folder.absolute(), *folder.absolute().parents)
+    return next(path for path in paths if os.path.exists(path))  # noqa: PTH110 - no error for a long name
 
 
 def _readable(size: int) -> str:

@@ -100,17 +100,13 @@ def _matches(pattern: str) -> list[str | Unreadable]:
 
 
 def _inside(folder: str) -> list[str | Unreadable]:
-    from mue_cli.data.sources.image_files import SUFFIXES
+    from mue_cli.data.sources.names import is_picture_name
 
     found: list[str | Unreadable] = []
     closed: list[OSError] = []
     for parent, subfolders, names in os.walk(folder, onerror=closed.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [
-            str(Path(parent) / name)
-            for name in sorted(names)
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
+        found += [str(Path(parent) / name) for name in sorted(names) if is_picture_name(name)]
     found += [Unreadable(str(error.filename), _reason(error)) for error in closed]
     return found or [Unreadable(folder, "no pictures in this folder")]
 
@@ -121,7 +117,7 @@ def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unrea
     if isinstance(path, Unreadable):
         return path
     try:
-        image = decode_image(_bytes(path))
+        image = decode_image(_bytes(path), upright=True)
     except DataError as error:
         return Unreadable(path, error.message)
     except OSError as error:
@@ -138,7 +134,7 @@ def prepare_picture(name: str, image: "Image", size: int) -> Picture:
 
 def _bytes(path: str) -> bytes:
     """Read a plain file of sensible size: a pipe might never end. Raises OSError, DataError."""
-    from mue_cli.data.sources.image_files import MAX_FILE_BYTES
+    from mue_cli.data.sources.folder import MAX_FILE_BYTES
 
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):

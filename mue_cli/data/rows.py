@@ -1,13 +1,12 @@
-"""What a reader hands to the writer: rows of text about images, and what had to be left out."""
+"""Rows of text about images, as a reader hands them to the writer."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeGuard, TypeVar, overload
 
 import pyarrow as pa
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[str, ...] = ("train", "val", "test")
 ROWS_PER_BATCH = 1000
 
 _POOL = pa.system_memory_pool()  # Arrow's own keeps twice the memory for buffers of this size
@@ -15,16 +14,28 @@ _POOL = pa.system_memory_pool()  # Arrow's own keeps twice the memory for buffer
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """An image and what people wrote about it."""
+    """An image and what people wrote about it.
+
+    picture: key of the stored picture, where two images have one id; "": the image id.
+    """
 
     image_id: str
     captions: tuple[str, ...]
+    picture: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.picture or self.image_id
+
+    @property
+    def num_texts(self) -> int:
+        return len(self.captions)
 
 
 @dataclass(frozen=True)
 class EntailmentRow:
     """A hypothesis about an image, beside a text premise or alone. label: entailment, contradiction
-    or neutral.
+    or neutral. picture: as of a CaptionRow.
     """
 
     image_id: str
@@ -32,6 +43,15 @@ class EntailmentRow:
     premise: str | None
     hypothesis: str
     label: str
+    picture: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.picture or self.image_id
+
+    @property
+    def num_texts(self) -> int:
+        return 1
 
 
 Row = TypeVar("Row", CaptionRow, EntailmentRow)
@@ -102,30 +122,3 @@ class Rows(Sequence[Row], Generic[Row]):
 def is_text(value: object) -> TypeGuard[str]:
     """Tell whether it is a string that can be written: JSON's escapes can name half a character."""
     return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something left out. source: the file it came from. item: which line, image or pair. reason: a
-    few words, the same for its like.
-    """
-
-    source: str
-    item: str
-    reason: str
-
-
-class Problems:
-    """Collects what was left out, in order."""
-
-    def __init__(self) -> None:
-        self.listed: list[Problem] = []
-
-    def add(self, source: str, item: str, reason: str) -> None:
-        self.listed.append(Problem(source, item, reason))
-
-    def counts(self) -> dict[str, int]:
-        return dict(Counter(problem.reason for problem in self.listed).most_common())
-
-    def as_dicts(self) -> Iterator[dict[str, str]]:
-        return (asdict(problem) for problem in self.listed)

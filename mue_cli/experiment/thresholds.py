@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass, field, fields
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
 from mue_cli.calibration.settings import Point
-from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import MUE
-from mue_cli.experiment.run_folder import Run, append_line, calibrate_command, read_lines
+from mue_cli.errors import RecipeError, one_line
+from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
+from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
 from mue_cli.files import staged, write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
-from mue_cli.schema.schema import Count, Fraction, Natural, build
+from mue_cli.schema.json_files import read_json_lines
+from mue_cli.schema.schema import Count, Fraction, Natural, build, show
+
+STREAMS = ("image", "text", "joint", "decoder")
 
 COSTS: Mapping[By, str] = {"expected": "expected", "flops": "flops", "latency": "measured"}
 """What a record calls a reduction."""
@@ -27,7 +30,8 @@ class Conditions:
     decompose: image and text apart. decay: Eq. 11's settings, empty where nothing decays.
     skipped_layers: the policy. search: beam and longest caption, empty for closed sets: rules look
     at all hypotheses together, and Eq. 11 at the longest caption. precision. weights: as
-    `--weights` named them, None for the run's own.
+    `--weights` named them, None for the run's own. fingerprint: of the weights, and of the method's
+    own exit head: weights trained anew are others under the same name.
     """
 
     decompose: bool = True
@@ -36,6 +40,7 @@ class Conditions:
     search: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     weights: str | None = None
+    fingerprint: str = ""
 
     def differences(self, other: "Conditions") -> Iterator[tuple[str, str]]:
         """Yield what differs from other conditions, field by field, in words: ours and theirs."""
@@ -172,7 +177,7 @@ def earlier(run: Run) -> list[Thresholds]:
     """
     if not run.promises.exists():
         return []
-    return list(read_lines(Thresholds, run.promises, "remove the file"))
+    return read_json_lines(Thresholds, run.promises, "remove the file")
 
 
 def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
@@ -180,8 +185,33 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
 
     Raises MissingStepError before it was run, RecipeError for a file edited into nonsense.
     """
-    path = run.need(run.of_method(run.thresholds, method), calibrate_command(method))
-    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    command = calibrate_command(method)
+    path = run.need(run.of_method(run.thresholds, method), command)
+    hint = f"run: {run.command(command)}"
+    stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    if stored.method != method:
+        found = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{found}, expected {method}", hint)
+    unknown = stored.thresholds.keys() - {*STREAMS}
+    if unknown:
+        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+    place = f"`thresholds.{{stream}}` in `{path}`"
+    check_scores(CATALOGUE[method], stored.thresholds, place, hint)
+    return stored
+
+
+def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str) -> None:
+    """Raise RecipeError for a threshold that no exit score comes near, such as 95 for per cent.
+
+    place: where it stands, with {stream} in it. hint: what to do.
+    """
+    for stream, value in thresholds.items():
+        subject = place.replace("{stream}", stream)
+        if spec.threshold == "score" and not -1.0 <= value <= 2.0:
+            raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
+        if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
+            raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
 
 
 def promise_of(run: Run, method: str, thresholds: object) -> Thresholds | None:
@@ -196,6 +226,8 @@ def _in_words(name: str, value: object) -> str:
     match name, value:
         case "decompose", _:
             return "image and text apart" if value else "image and text in one stream"
+        case "fingerprint", _:
+            return f"the weights {value}" if value else "weights of which nothing was kept"
         case "weights", _:
             return f"the weights {value}" if value else "the run's own weights"
         case _, Mapping():

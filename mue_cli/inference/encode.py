@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mue_cli.exits.methods import Method
+from mue_cli.inference.cuda.rule import recorded_rule
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.walk import ApplyLayer, Probe, Rows, walk
+from mue_cli.inference.rows import Rows
+from mue_cli.inference.walk import ApplyLayer, Probe, walk
+from mue_cli.model.backbone import Backbone
 from mue_cli.model.encoder import Stream, join_padding, joint_stream, separate_streams, with_padding
-from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
 
 
@@ -34,7 +36,7 @@ class Encoded:
 
 
 def encode(
-    model: OFA,
+    model: Backbone,
     tables: PositionTables,
     method: Method,
     images: Tensor,
@@ -47,20 +49,24 @@ def encode(
     image_mask: (B,) bool, False where a row has no image. probes: by stream name.
     """
     images = images.to(model.encoder.embed_positions.weight.dtype)
+    if tables.recorder is not None:
+        images = tables.recorder("trunk", model.encoder.embed_images, images)
     image, text = model.encoder.embed(images, tokens, image_mask)
     streams = (separate_streams if method.decompose else joint_stream)(image, text)
     hidden, exit_layers = [], {}
     for stream in streams:
-        walked = walk(
+        output = walk(
             stream.hidden,
             len(model.encoder.layers),
             _layers(model, tables, stream),
-            method.rule(stream.name),
+            recorded_rule(
+                method.rule(stream.name), stream.name, len(stream.hidden), tables.recorder
+            ),
             padding_mask=stream.padding_mask,
             probe=(probes or {}).get(stream.name),
         )
-        hidden.append(walked.hidden)
-        exit_layers[stream.name] = walked.exit_layers
+        hidden.append(output.hidden)
+        exit_layers[stream.name] = output.exit_layers
     return Encoded(
         model.encoder.join(hidden),
         join_padding([image, text]),
@@ -70,9 +76,14 @@ def encode(
     )
 
 
-def _layers(model: OFA, tables: PositionTables, stream: Stream) -> ApplyLayer:
+def _layers(model: Backbone, tables: PositionTables, stream: Stream) -> ApplyLayer:
     def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
         bias = tables.encoder_bias(layer, stream.layout)
+        if tables.recorder is not None and stream.padding_mask is None and rows.are_all:
+            name = ("encoder layer", layer, stream.layout)
+            return tables.recorder(
+                name, lambda x: model.encoder.layers[layer](x, bias[None]), hidden
+            )
         padding_mask = None if stream.padding_mask is None else rows.take(stream.padding_mask)
         return model.encoder.layers[layer](hidden, with_padding(bias, padding_mask))
 

@@ -17,6 +17,7 @@ from mue_cli.schema.schema import (
     Positive,
     Range,
     Share,
+    Text,
     stored,
 )
 
@@ -30,7 +31,7 @@ class DataSection:
 
     dataset: Literal["shapes", "coco", "flickr8k", "snli-ve"] = "shapes"
     """Data set that `mue prepare` writes."""
-    root: str | None = None
+    root: Text | None = None
     """Folder that `mue prepare` wrote; null: data/<dataset>."""
     prompt: Literal["ofa", "bare"] = "ofa"
     """ofa: OFA's questions; bare: the sentence alone, which a small model learns sooner."""
@@ -51,11 +52,11 @@ class DataSection:
 class ModelSection:
     """The model, and the weights it starts from."""
 
-    preset: str | None = None
+    preset: Text | None = None
     """Named size (mue_cli/model/config.py); null: the weights' own, else nano."""
     config: dict[str, object] = field(default_factory=dict)
     """Single fields of the size that are replaced, e.g. drop_path: 0.1."""
-    weights: str | None = None
+    weights: Text | None = None
     """Weights to start from: a file or folder (ours, Hugging Face's, fairseq's) or a hub id such as
     OFA-Sys/ofa-base; their vocabulary comes along."""
     ema: bool = False

@@ -50,7 +50,8 @@ def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
             for other in content.namelist():
                 if _ESCAPES.search(other):
                     raise DataError(
-                        f"{archive} has a member {other!r} that leads outside its folder; nothing was unpacked",
+                        f"{archive} has a member {other!r} that leads outside its folder;"
+                        " nothing was unpacked",
                         hint=HINT,
                     )
             member = _plain_member(content, name, archive)
@@ -76,7 +77,8 @@ def _plain_member(content: zipfile.ZipFile, name: str, archive: Path) -> zipfile
         raise DataError(f"{name} in {archive} is no plain file", hint=HINT)
     if member.file_size > MAX_MEMBER_BYTES:
         raise DataError(
-            f"{name} in {archive} unpacks to {member.file_size:,} bytes, expected {MAX_MEMBER_BYTES:,} at most",
+            f"{name} in {archive} unpacks to {member.file_size:,} bytes,"
+            f" expected {MAX_MEMBER_BYTES:,} at most",
             hint=HINT,
         )
     return member

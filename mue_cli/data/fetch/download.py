@@ -12,7 +12,6 @@ import queue
 import random
 import re
 import threading
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse, IncompleteRead
@@ -23,7 +22,7 @@ from urllib.error import HTTPError, URLError
 from mue_cli import __version__
 from mue_cli.data.disk import AGAIN, require_room, writing
 from mue_cli.data.fetch.addresses import RemoteFile
-from mue_cli.data.fetch.http import opener, retry_after, validator_of
+from mue_cli.data.fetch.http import opener, require_address, retry_after, validator_of
 from mue_cli.errors import DataError
 from mue_cli.files import write_text
 
@@ -36,7 +35,7 @@ MAX_BYTES = 4 * 2**30  # of a file whose size is not published
 RETRIED = (408, 425, 429)  # and 500 to 599
 
 Report = Callable[[int, int, str], None]
-"""report(megabytes done, megabytes in all, what to say beside it)"""
+"""report(megabytes done, megabytes in all, remark beside it)"""
 
 
 def download(
@@ -162,10 +161,7 @@ class _Transfer:
             )
 
     def _open(self) -> HTTPResponse:
-        if urllib.parse.urlsplit(self.file.url).scheme not in ("http", "https"):
-            raise DataError(
-                f"{self.file.url} is no http or https address", hint="give a mirror as https://..."
-            )
+        require_address(self.file.url)
         headers = {"User-Agent": f"mue/{__version__}", "Accept-Encoding": "identity"}
         if self.have and self.validator:
             headers |= {"Range": f"bytes={self.have}-", "If-Range": self.validator}
@@ -174,7 +170,7 @@ class _Transfer:
         )
 
     def _start(self, response: HTTPResponse) -> None:
-        """Read the head of the answer: where the body belongs, and whether it is the file we want."""
+        """Read the head of the answer: where the body belongs, and whether it is this file."""
         validator = validator_of(response)
         if response.status == 206:
             came = re.fullmatch(
@@ -219,7 +215,8 @@ class _Transfer:
                 if self.have + len(block) > (self.total or MAX_BYTES):
                     self._discard()
                     raise DataError(
-                        f"{self.file.url} sends more than the {self.total or MAX_BYTES:,} bytes expected",
+                        f"{self.file.url} sends more than the"
+                        f" {self.total or MAX_BYTES:,} bytes expected",
                         hint=_elsewhere(self.path),
                     )
                 while block:
@@ -240,15 +237,15 @@ class _Transfer:
 
     def _finish(self) -> None:
         """Check the whole file and give it its name."""
-        expected, found = self.file.checksum, None
+        expected, actual = self.file.checksum, None
         if expected is not None:
             self.note = f"checking {self.file.name}"
-            found = _checksum(self.part, expected.partition(":")[0])
+            actual = _checksum(self.part, expected.partition(":")[0])
             self.note = ""
-        if found != expected:
+        if actual != expected:
             self._discard()
             raise DataError(
-                f"{self.file.url} has {found}, expected {expected}; what came was removed",
+                f"{self.file.url} has {actual}, expected {expected}; what came was removed",
                 hint=_elsewhere(self.path),
             )
         with writing(self.path):
@@ -292,11 +289,11 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
     try:
         for thread in threads:
             thread.start()
-        left, told = len(threads), None
+        left, reported = len(threads), None
         while left:
-            if (state := _state(transfers)) != told:
+            if (state := _state(transfers)) != reported:
                 report(*state)
-                told = state
+                reported = state
             try:
                 error = ended.get(timeout=0.2)
             except queue.Empty:
@@ -313,7 +310,7 @@ def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Repo
 
 
 def _state(transfers: Sequence[_Transfer]) -> tuple[int, int, str]:
-    """Return what to report: megabytes done and in all, and what is waited for."""
+    """Return megabytes done and in all, and the notes of transfers that wait."""
     done, total = (
         sum(numbers)
         for numbers in zip(*((t.have, max(t.total or 0, t.have)) for t in transfers), strict=True)

@@ -11,8 +11,9 @@ from mue_cli.data.fetch.addresses import (
 )
 from mue_cli.data.fetch.archives import unpack
 from mue_cli.data.fetch.download import Report, download
+from mue_cli.data.fetch.http import require_address
 from mue_cli.data.fetch.snli import write_snli_ve
-from mue_cli.data.sources.image_files import find_images
+from mue_cli.data.sources.places import find_images
 from mue_cli.data.sources.snli_ve import FILES
 
 
@@ -25,6 +26,8 @@ def fetch(
     well, before anything is fetched. mirror: address of a folder that has the files under the same
     names, in place of the official ones. Raises DataError as download, unpack and write_snli_ve do.
     """
+    if mirror is not None:
+        require_address(mirror)
     if dataset == "snli-ve" and all((folder / name).is_file() for name in FILES.values()):
         return
     files = [file.on(mirror) for file in DATASETS[dataset] if _is_needed(file, folder)]

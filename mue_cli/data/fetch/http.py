@@ -10,7 +10,24 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 
+from mue_cli.data.problems import shown
 from mue_cli.errors import DataError
+
+
+def require_address(url: str) -> None:
+    """Raise DataError for what cannot be an http or https address, before anything is asked."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_address = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        )
+    except ValueError:  # brackets that do not close, a port that is no number
+        is_address = False
+    if not is_address or not url.isascii() or not url.isprintable() or " " in url:
+        raise DataError(
+            f"{shown(url)} is no http or https address",
+            hint="give a mirror as https://..., in ASCII; other characters as %XX",
+        )
 
 
 class Redirects(urllib.request.HTTPRedirectHandler):

@@ -1,44 +1,74 @@
-"""COCO captions: the official 2014 and 2017 layouts, or Karpathy's splits of the 2014 photographs."""
+"""COCO captions: the official 2014 and 2017 layouts, or Karpathy's splits."""
 
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from mue_cli.data.rows import ROWS_PER_BATCH, CaptionRow, Problems, Rows
+from mue_cli.data.problems import MALFORMED, SEVERAL_FILES, Fault, Problems
+from mue_cli.data.rows import ROWS_PER_BATCH, CaptionRow, Rows
 from mue_cli.data.sources import ofa_tsv
-from mue_cli.data.sources.image_files import find_images, read_images, require_images
-from mue_cli.data.sources.json_list import read_list
-from mue_cli.data.sources.karpathy import read_karpathy, usable_captions
-from mue_cli.data.sources.sources import describe_images, describe_texts
+from mue_cli.data.sources.fields import MalformedError, id_of, object_of, optional_text
+from mue_cli.data.sources.json_list import read_lists
+from mue_cli.data.sources.karpathy import Captions, read_karpathy, usable_captions
+from mue_cli.data.sources.names import split_of
+from mue_cli.data.sources.places import COMMON_NAMES, Pictures, find_images, require_images
+from mue_cli.data.sources.provenance import describe_images, describe_texts
+from mue_cli.data.sources.resolver import Requests
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 SPLIT_FILE = "dataset_coco.json"
 IMAGE_NAMES = ("train2014", "val2014", "train2017", "val2017")
-YEARS = ("2017", "2014")
+YEARS = ("2017", "2014", "")
 LAYOUT = """needed in one folder:
-  annotations/captions_train2014.json, captions_val2014.json   from http://images.cocodataset.org/annotations/annotations_trainval2014.zip
-  train2014.zip, val2014.zip (or unpacked, or .tar)            from http://images.cocodataset.org/zips/
-  dataset_coco.json (Karpathy's splits, as papers use them)    from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
-the 2017 files do as well, and so does a part of them (val2017 alone), or OFA's own caption_*.tsv without anything else;
-then run: mue prepare coco --source FOLDER; with --download it fetches all of this itself"""
+  annotations/captions_train2014.json, captions_val2014.json   from
+      http://images.cocodataset.org/annotations/annotations_trainval2014.zip
+  train2014.zip, val2014.zip (or unpacked, or .tar)            from
+      http://images.cocodataset.org/zips/
+  dataset_coco.json (Karpathy's splits, as papers use them)    from
+      https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
+the 2017 files do as well, and so does a part of them (val2017 alone), or OFA's own caption_*.tsv
+without anything else; then run: mue prepare coco --source FOLDER; with --download it fetches all of
+this itself"""
+
+_CAPTION_FILE = re.compile(r"captions_([a-z]+?)_?((?:20\d\d)?)\.json", re.IGNORECASE)
+_OFFICIAL_NAME = re.compile(r"(?:COCO_[a-z]+20\d\d_)?(\d{12})\.jpg")
 
 
-@dataclass(frozen=True)
-class Captions:
-    """What was read. notes: how splits were made where the files do not say."""
+@dataclass
+class _Annotations:
+    """Captions as the official files have them, in any order.
 
-    rows: dict[str, Rows[CaptionRow]]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
+    order: image id -> its place among the ids that came. places, batches: of each caption the place
+    of its image, and its text, ROWS_PER_BATCH at a time ("": cannot be used); Python's strings
+    would take three times the memory. names: image id -> file_name, a fault where two are given.
+    """
+
+    order: dict[str, int] = field(default_factory=dict)
+    places: "array[int]" = field(default_factory=lambda: array("q"))
+    batches: list[pa.StringArray] = field(default_factory=list)
+    names: dict[str, str | Fault] = field(default_factory=dict)
+    numeric_ids: bool = True
+
+
+@dataclass
+class _Official:
+    """What the official files ask for so far. name_of: key of a picture -> its file_name. faults:
+    keys whose file_name is not clear.
+    """
+
+    requests: Requests = field(default_factory=lambda: Requests(official_ids))
+    name_of: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, Fault] = field(default_factory=dict)
+    numeric_ids: bool = True
 
 
 def prepare_coco(
@@ -47,44 +77,47 @@ def prepare_coco(
     train_tokenizer: TrainTokenizer,
     progress: Progress | None = None,
     num_workers: int = 0,
+    strict: bool = False,
 ) -> Manifest:
     """Read COCO from the folder `source` and write it to `root`; OFA's own TSV files where they are
     there.
 
     Splits: Karpathy's where dataset_coco.json is there. Otherwise captions_train is train, and
-    captions_val is halved into val and test by a hash of the image id; a lone file is cut 80/10/10
-    by that hash. The manifest says which. Raises DataError when files are missing or nothing is
-    left.
+    captions_val is halved into val and test by a hash of the image id where there is no
+    captions_test; a lone file is cut 80/10/10 by that hash. The manifest says which. Raises
+    DataError when files are missing or nothing is left; with `strict`, when more than a tenth of a
+    split is lost.
     """
-    tsv = ofa_tsv.find_files(source, ofa_tsv.CAPTION_FILES)
-    if tsv:
-        return ofa_tsv.prepare_captions(tsv, root, "coco", train_tokenizer, progress, num_workers)
+    if tsv := ofa_tsv.find_files(source, ofa_tsv.CAPTION_FILE):
+        return ofa_tsv.prepare_tsv(
+            ofa_tsv.read_captions, tsv, root, "coco", train_tokenizer, progress, num_workers, strict
+        )
     problems = Problems()
     captions = _read_captions(source, problems)
-    sources = find_images(source, IMAGE_NAMES)
-    require_images(sources, source, LAYOUT)
-    wanted = {row.image_id for rows in captions.rows.values() for row in rows}
+    paths = find_images(source, IMAGE_NAMES) or find_images(source, COMMON_NAMES)
+    require_images(paths, source, LAYOUT)
+    pictures = Pictures(paths, captions.requests, problems)
+    pictures.faults.update(captions.faults)
     return write_prepared(
         root,
         "coco",
-        images=lambda done: read_images(sources, image_id_of_file, wanted, problems, done),
-        num_images=len(wanted),
-        train_tokenizer=train_tokenizer,
+        pictures,
+        train_tokenizer,
         captions=captions.rows,
         problems=problems,
-        sources={"captions": describe_texts(captions.files), "images": describe_images(sources)},
-        notes=captions.notes,
+        sources={"captions": describe_texts(captions.files), "images": describe_images(paths)},
+        notes=(*captions.notes, *pictures.notes),
+        numeric_ids=captions.numeric_ids,
         progress=progress,
         num_workers=num_workers,
+        strict=strict,
     )
 
 
-def image_id_of_file(name: str) -> str | None:
-    """Return COCO's image id: the number that ends the file's stem ("COCO_val2014_000000000042.jpg"
-    -> "42").
-    """
-    digits = re.search(r"(\d+)\.\w+$", name)
-    return str(int(digits[1])) if digits else None
+def official_ids(name: str) -> Iterator[str]:
+    """Yield the image id in an official name ("COCO_val2014_000000000042.jpg" -> "42")."""
+    if match := _OFFICIAL_NAME.fullmatch(name):
+        yield str(int(match[1]))
 
 
 def hash_split(image_id: str, cuts: Sequence[tuple[str, int]]) -> str:
@@ -100,83 +133,164 @@ def hash_split(image_id: str, cuts: Sequence[tuple[str, int]]) -> str:
 
 
 def _read_captions(source: Path, problems: Problems) -> Captions:
-    karpathy = _find(source, SPLIT_FILE)
+    karpathy = next((path for path in _places(source, SPLIT_FILE) if path.exists()), None)
     if karpathy is not None:
-        rows = read_karpathy(karpathy, lambda entry: str(int(str(entry["cocoid"]))), problems)
-        return Captions(rows, (karpathy,), ("Karpathy's splits; restval counts as train",))
-    for year in YEARS:
-        train, val = (_find(source, f"captions_{part}{year}.json") for part in ("train", "val"))
-        if train is not None and val is not None:
-            held_out = _cut(_read_official(val, problems), (("val", 50), ("test", 50)))
-            notes = (f"{val.name} halved into val and test by a hash of the image id",)
-            return Captions(
-                {"train": Rows(CaptionRow, _read_official(train, problems)), **held_out},
-                (train, val),
-                notes,
-            )
-    for year in YEARS:
-        for part in ("val", "train"):
-            path = _find(source, f"captions_{part}{year}.json")
-            if path is not None:
-                rows = _cut(
-                    _read_official(path, problems), (("train", 80), ("val", 10), ("test", 10))
-                )
-                return Captions(
-                    rows,
-                    (path,),
-                    (
-                        f"{path.name} alone: cut 80/10/10 into train, val and test by a hash of the image id",
-                    ),
-                )
-    raise DataError(f"no captions found in {source}", hint=LAYOUT)
-
-
-def _find(source: Path, name: str) -> Path | None:
-    return next(
-        (path for path in (source / name, source / "annotations" / name) if path.is_file()), None
+        captions = read_karpathy(karpathy, problems, id_field="cocoid", ids_of=official_ids)
+        return replace(captions, notes=("Karpathy's splits; restval counts as train",))
+    files = _caption_files(source)
+    if files is None:
+        raise DataError(f"no captions found in {source}", hint=LAYOUT)
+    reading = _Official()
+    if len(files) > 1:
+        rows, notes = _read_splits(files, reading, problems)
+    else:
+        (path,) = files.values()
+        cuts = (("train", 80), ("val", 10), ("test", 10))
+        rows = _cut(_read_official(path, "", reading, problems), cuts)
+        notes = (
+            f"{path.name} alone: cut 80/10/10 into train, val and test by a hash of the image id",
+        )
+    return Captions(
+        rows, reading.requests, tuple(files.values()), reading.numeric_ids, notes, reading.faults
     )
 
 
-def _read_official(path: Path, problems: Problems) -> Iterator[CaptionRow]:
-    """Yield the rows in the order in which the file names the images first; it has their captions
-    in no order at all.
+def _read_splits(
+    files: Mapping[str, Path], reading: "_Official", problems: Problems
+) -> tuple[dict[str, Rows[CaptionRow]], tuple[str, ...]]:
+    """Read the file of each split; what is neither of val and test is cut out of the other."""
+    if "val" in files and "test" in files:
+        rows = {
+            split: Rows(CaptionRow, _read_official(path, split, reading, problems))
+            for split, path in files.items()
+        }
+        return rows, ()
+    held_out = files.get("val", files.get("test", Path()))
+    cut = _cut(_read_official(held_out, "", reading, problems), (("val", 50), ("test", 50)))
+    train = Rows(CaptionRow, _read_official(files["train"], "train", reading, problems))
+    note = f"{held_out.name} halved into val and test by a hash of the image id"
+    return {"train": train, **cut}, (note,)
+
+
+def _caption_files(source: Path) -> dict[str, Path] | None:
+    """Return the caption file of each split: of the first year that has train and another, else the
+    one file of a year.
     """
-    image_ids, captions = _read_annotations(path, problems)
-    _, first, image = np.unique(image_ids, return_index=True, return_inverse=True)
-    order = np.argsort(first[image], kind="stable")
-    ends = [*np.flatnonzero(np.diff(image_ids[order])) + 1, len(order)]
+    by_year: dict[str, dict[str, Path]] = {year: {} for year in YEARS}
+    for folder in (source, source / "annotations"):
+        for path in sorted(folder.glob("captions_*.json")):
+            match = _CAPTION_FILE.fullmatch(path.name)
+            split = split_of(match[1]) if match else None
+            if match and split and match[2] in by_year:
+                by_year[match[2]].setdefault(split, path)
+    splits = ("train", "val", "test")
+    ordered = [
+        {split: files[split] for split in splits if split in files} for files in by_year.values()
+    ]
+    whole = next((files for files in ordered if "train" in files and len(files) > 1), None)
+    if whole is not None:
+        return whole
+    for files in ordered:
+        for split in ("val", "train", "test"):
+            if split in files:
+                return {split: files[split]}
+    return None
+
+
+def _places(source: Path, name: str) -> tuple[Path, Path]:
+    return source / name, source / "annotations" / name
+
+
+def _read_official(
+    path: Path, split: str, reading: "_Official", problems: Problems
+) -> Iterator[CaptionRow]:
+    """Yield the rows in the order in which the file names the images first; it has their captions
+    in no order at all. Ids with one file name are one picture.
+    """
+    annotations = _read_annotations(path, split, problems)
+    reading.numeric_ids = reading.numeric_ids and annotations.numeric_ids
+    image_ids = list(annotations.order)
+    places = _first_of_its_name(image_ids, annotations.names)[np.asarray(annotations.places)]
+    order = np.argsort(places, kind="stable")
+    ends = [*np.flatnonzero(np.diff(places[order])) + 1, len(order)]
     for start, end in pairwise([0, *ends] if len(order) else ends):
-        image_id = str(image_ids[order[start]])
+        image_id = image_ids[places[order[start]]]
         texts = (
-            captions[number // ROWS_PER_BATCH][number % ROWS_PER_BATCH].as_py()
+            annotations.batches[number // ROWS_PER_BATCH][number % ROWS_PER_BATCH].as_py()
             for number in order[start:end].tolist()
         )
         usable = tuple(text for text in texts if text)
         if usable:
-            yield CaptionRow(image_id, usable)
-        else:
-            problems.add(path.name, image_id, "no usable caption")
+            name = annotations.names.get(image_id, "")
+            key = _ask(reading, image_id, name, path)
+            yield CaptionRow(image_id, usable, "" if key == image_id else key)
 
 
-def _read_annotations(path: Path, problems: Problems) -> tuple[np.ndarray, list[pa.StringArray]]:
-    """Return image ids and captions as the file has them; the captions ROWS_PER_BATCH at a time, ""
-    for one that cannot be used.
+def _first_of_its_name(image_ids: Sequence[str], names: Mapping[str, str | Fault]) -> np.ndarray:
+    """Return for the place of each id the place of the first id with the same file name."""
+    first: dict[str, int] = {}
+    places = np.arange(len(image_ids))
+    for place, image_id in enumerate(image_ids):
+        name = names.get(image_id)
+        if isinstance(name, str):
+            places[place] = first.setdefault(name, place)
+    return places
 
-    Python's strings would take three times the memory.
+
+def _ask(reading: "_Official", image_id: str, name: str | Fault, path: Path) -> str:
+    """Ask for an image's picture, and return its key: the id, or another where another file uses
+    the id for another picture.
     """
-    image_ids, batches, newest = array("q"), list[pa.StringArray](), list[str]()
-    for number, entry in enumerate(read_list(path, "annotations")):
+    key, text = image_id, name if isinstance(name, str) else ""
+    if reading.name_of.get(key, text) != text:
+        key = f"{path.stem}:{image_id}"
+    if key in reading.name_of:
+        return key
+    reading.name_of[key] = text
+    if isinstance(name, Fault):
+        reading.faults[key] = name
+    elif name:
+        reading.requests.add_path(key, name)
+    else:
+        reading.requests.add_id(key, image_id)
+    return key
+
+
+def _read_annotations(path: Path, split: str, problems: Problems) -> "_Annotations":
+    annotations = _Annotations()
+    newest: list[str] = []
+    numbers = {"annotations": 0, "images": 0}
+    for key, raw in read_lists(path, ("annotations",), optional=("images",)):
+        item = f"{key}[{numbers[key]}]"
+        numbers[key] += 1
         try:
-            caption = entry["caption"]  # type: ignore[index]
-            image_ids.append(int(entry["image_id"]))  # type: ignore[index]
-        except (KeyError, TypeError, ValueError, OverflowError):
-            problems.add(path.name, f"annotations[{number}]", "malformed entry")
+            if key == "images":
+                _take_image(raw, annotations)
+                continue
+            entry = object_of(raw)
+            image_id = id_of(entry, "image_id")
+        except MalformedError as error:
+            problems.add(path.name, item, MALFORMED, str(error), split, key == "annotations")
             continue
-        newest += usable_captions([caption]) or ("",)
+        caption = usable_captions([entry.get("caption")], path.name, item, split, problems)
+        annotations.numeric_ids = annotations.numeric_ids and isinstance(image_id, int)
+        order = annotations.order
+        annotations.places.append(order.setdefault(str(image_id), len(order)))
+        newest += caption or ("",)
         if len(newest) == ROWS_PER_BATCH:
-            batches.append(pa.array(newest, pa.string()))
+            annotations.batches.append(pa.array(newest, pa.string()))
             newest = []
-    return np.array(image_ids), [*batches, pa.array(newest, pa.string())]
+    annotations.batches.append(pa.array(newest, pa.string()))
+    return annotations
+
+
+def _take_image(raw: object, annotations: "_Annotations") -> None:
+    entry = object_of(raw)
+    image_id, name = str(id_of(entry, "id")), optional_text(entry, "file_name")
+    known = annotations.names.setdefault(image_id, name)
+    if known != name:
+        before = known.value if isinstance(known, Fault) else f"id {image_id}: {known}"
+        annotations.names[image_id] = Fault(SEVERAL_FILES, f"{before}, {name}")
 
 
 def _cut(

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mue_cli.data.rows import Problems
-from mue_cli.data.sources.image_files import find_images, read_images, require_images
+from mue_cli.data.problems import Problems
 from mue_cli.data.sources.karpathy import read_karpathy
-from mue_cli.data.sources.sources import describe_images, describe_texts
+from mue_cli.data.sources.places import Pictures, find_images, require_images
+from mue_cli.data.sources.provenance import describe_images, describe_texts
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
@@ -13,8 +13,10 @@ from mue_cli.errors import DataError
 SPLIT_FILE = "dataset_flickr8k.json"
 IMAGE_NAMES = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
 LAYOUT = """needed in one folder:
-  dataset_flickr8k.json   from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
-  Flickr8k_Dataset.zip    the photographs (8,091), from https://github.com/jbrownlee/Datasets/releases/tag/Flickr8k;
+  dataset_flickr8k.json   from
+                          https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip
+  Flickr8k_Dataset.zip    the photographs (8,091), from
+                          https://github.com/jbrownlee/Datasets/releases/tag/Flickr8k;
                           or unpacked as Flicker8k_Dataset/ or images/, or as images.tar
 then run: mue prepare flickr8k --source FOLDER"""
 
@@ -25,29 +27,29 @@ def prepare_flickr8k(
     train_tokenizer: TrainTokenizer,
     progress: Progress | None = None,
     num_workers: int = 0,
+    strict: bool = False,
 ) -> Manifest:
     """Read Flickr8k from the folder `source` and write it to `root`. Raises DataError when files
-    are missing or nothing is left.
+    are missing or nothing is left; with `strict`, when more than a tenth of a split is lost.
     """
     split_file = source / SPLIT_FILE
-    if not split_file.is_file():
+    if not split_file.exists():
         raise DataError(f"{split_file} is missing", hint=LAYOUT)
-    sources = find_images(source, IMAGE_NAMES)
-    require_images(sources, source, LAYOUT)
+    paths = find_images(source, IMAGE_NAMES)
+    require_images(paths, source, LAYOUT)
     problems = Problems()
-    rows = read_karpathy(split_file, lambda entry: Path(str(entry["filename"])).stem, problems)
-    wanted = {row.image_id for split in rows.values() for row in split}
+    captions = read_karpathy(split_file, problems)
+    pictures = Pictures(paths, captions.requests, problems)
     return write_prepared(
         root,
         "flickr8k",
-        images=lambda done: read_images(
-            sources, lambda name: Path(name).stem, wanted, problems, done
-        ),
-        num_images=len(wanted),
-        train_tokenizer=train_tokenizer,
-        captions=rows,
+        pictures,
+        train_tokenizer,
+        captions=captions.rows,
         problems=problems,
-        sources={"captions": describe_texts([split_file]), "images": describe_images(sources)},
+        sources={"captions": describe_texts([split_file]), "images": describe_images(paths)},
+        notes=pictures.notes,
         progress=progress,
         num_workers=num_workers,
+        strict=strict,
     )

@@ -1,11 +1,16 @@
-"""A long list inside a JSON file, read entry by entry: the file never lies in memory as a whole."""
+"""Long lists inside a JSON file, read entry by entry: the file never lies in memory as a whole.
+
+Own code, since ijson 3.6 serves badly here: a number of 5,000 digits ends the process (segmentation
+fault), 100,000 opening brackets take all memory, and half a character silently becomes "?".
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from mue_cli.errors import DataError
+from mue_cli.errors import DataError, MueError
+from mue_cli.files import open_text
 
 CHUNK_CHARACTERS = 2**18
 _WHITE = " \t\r\n"
@@ -13,19 +18,29 @@ _AFTER = tuple(_WHITE + ",:]}")  # ends a value for sure: "1" may go on as "12",
 
 
 def read_list(path: Path, key: str) -> Iterator[object]:
-    """Yield the entries of the list that the file's object has at `key`.
+    """Yield the entries of the list that the file's object has at `key`. Raises DataError as
+    read_lists does.
+    """
+    return (entry for _, entry in read_lists(path, (key,)))
 
-    What stands beside the list is passed over, but must be JSON: a file that was cut short is found
-    out. Raises DataError, maybe after some entries, when the file cannot be read, is no JSON object
-    or has no such list.
+
+def read_lists(
+    path: Path, keys: Collection[str], optional: Collection[str] = ()
+) -> Iterator[tuple[str, object]]:
+    """Yield (key, entry) of the lists that the file's object has at `keys`, in the file's order.
+
+    What stands beside the lists is passed over, but must be JSON: a file that was cut short does
+    not pass. Raises DataError, maybe after some entries, when the file cannot be read, is no JSON
+    object or lacks a list at one of `keys`; `optional` ones may be absent.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            yield from _Scanner(file, path).entries(key)
+        with open_text(path) as file:
+            yield from _Scanner(file, path).entries(keys, optional)
+    except MueError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(
-            error, "msg", error
-        )  # without json's line and column, which count from the window's start
+        # without json's line and column, which count from the window's start
+        reason = getattr(error, "msg", error)
         raise DataError(f"cannot read {path}: {reason}", hint="download the file again") from error
 
 
@@ -39,29 +54,55 @@ class _Scanner:
         self._text = ""
         self._at = 0
 
-    def entries(self, wanted: str) -> Iterator[object]:
+    def entries(
+        self, keys: Collection[str], optional: Collection[str]
+    ) -> Iterator[tuple[str, object]]:
         if self._peek() != "{":
             raise DataError(
                 f"{self._path} holds a {type(self._value()).__name__}, not an object",
                 hint="is it the right file?",
             )
-        found = False
+        missing = set(keys)
         for _ in self._items("{", "}"):
             key = self._value()
             self._take(":")
-            is_list = self._peek() == "["
-            if key == wanted and is_list:
-                found = True
-                yield from (self._value() for _ in self._items("[", "]"))
-            elif is_list:  # "images" stands beside "annotations", and is as long
-                for _ in self._items("[", "]"):
-                    self._value()
-            else:
+            if self._peek() != "[":
                 self._value()
+                continue
+            is_wanted = isinstance(key, str) and (key in keys or key in optional)
+            missing.discard(str(key))
+            for entry in self._list():
+                if is_wanted:
+                    yield str(key), entry
         if self._peek():
             raise ValueError(f"something follows the object: {self._peek()!r}")
-        if not found:
-            raise DataError(f"{self._path} has no list {wanted!r}", hint="is it the right file?")
+        for key in missing:
+            raise DataError(f"{self._path} has no list {key!r}", hint="is it the right file?")
+
+    def _list(self) -> Iterator[object]:
+        """Yield the entries of a list: many at once where they are objects that end alike."""
+        in_bulk = True
+        for _ in self._items("[", "]"):
+            while in_bulk and (entries := self._several()):
+                yield from entries
+            in_bulk = False  # nested entries, or the list's end is near
+            yield self._value()
+
+    def _several(self) -> list[object]:
+        """Return the entries up to the last "}," of the window; none where that is not an entry's
+        end.
+        """
+        if len(self._text) - self._at < CHUNK_CHARACTERS // 2 and not self._more(CHUNK_CHARACTERS):
+            return []
+        end = self._text.rfind("},", self._at)
+        if end < 0:
+            return []
+        try:
+            entries: list[object] = json.loads(f"[{self._text[self._at : end + 1]}]")
+        except (ValueError, RecursionError):
+            return []
+        self._at = end + 2
+        return entries
 
     def _items(self, opening: str, closing: str) -> Iterator[None]:
         """Stop before each item of a list or an object; the caller reads it."""
@@ -82,7 +123,7 @@ class _Scanner:
         self._at += 1
 
     def _peek(self) -> str:
-        """The next character that is not white, or "" at the end."""
+        """Return the next character that is not white, or "" at the end."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in _WHITE:

@@ -5,36 +5,42 @@ datasets.md).
     SNLI-VE      uniq-id, image-id, image, hypothesis, premise, label
 
 The files have tens of gigabytes. They are read twice, line by line: first the texts and where each
-picture stands, then each picture once.
+picture stands, then the pictures.
 """
 
 import base64
 import binascii
+import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems
+from mue_cli.data.problems import (
+    BROKEN,
+    EMPTY_TEXT,
+    MALFORMED,
+    OTHER_LABEL,
+    SEVERAL_PICTURES,
+    TOO_LARGE,
+    Fault,
+    Problems,
+)
+from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow, Rows
 from mue_cli.data.sources.karpathy import usable_captions
-from mue_cli.data.sources.sources import describe_images
+from mue_cli.data.sources.names import split_of
+from mue_cli.data.sources.provenance import describe_images
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
+from mue_cli.errors import DataError
+from mue_cli.files import encoding_of, open_text, plain_file
 
-CAPTION_FILES = {
-    # Stage 2 has each picture once with all its captions, stage 1 a line for each caption.
-    "train": ("caption_stage2_train.tsv", "caption_stage1_train.tsv"),
-    "val": ("caption_val.tsv",),
-    "test": ("caption_test.tsv",),
-}
-PAIR_FILES = {
-    "train": ("snli_ve_train.tsv",),
-    "val": ("snli_ve_dev.tsv",),
-    "test": ("snli_ve_test.tsv",),
-}
+CAPTION_FILE = re.compile(r"caption_(?:stage(?P<stage>[0-9])_)?(?P<split>\w+)\.tsv", re.IGNORECASE)
+PAIR_FILE = re.compile(r"snli_ve_(?P<split>\w+)\.tsv", re.IGNORECASE)
 MAX_LINE_BYTES = 64 * 2**20
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
@@ -52,221 +58,257 @@ CAPTION_LAYOUT = Layout(columns=5, image=4)
 PAIR_LAYOUT = Layout(columns=6, image=2)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a picture stands: the offset of its line. crc: of its base64, to tell a second picture
-    under the same id.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a picture stands. number: of the line, from 1. crc: of its base64, to tell a second
+    picture under the same id.
     """
 
     path: Path
-    offset: int
+    number: int
     layout: Layout
     crc: int
 
 
 @dataclass(frozen=True)
+class TsvFiles:
+    """The file of each split that is there. notes: files that are no split's."""
+
+    of_split: Mapping[str, Path]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
 class TsvData:
-    """What the first reading gives. places: image id -> where its picture stands."""
+    """Texts per split and the pictures beside them: key of an image -> line.
 
-    captions: dict[str, list[CaptionRow]] = field(default_factory=dict)
-    pairs: dict[str, list[EntailmentRow]] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    faults: key -> why it has no picture; grows while they are read.
+    """
+
+    captions: dict[str, Rows[CaptionRow]] = field(default_factory=dict)
+    pairs: dict[str, Rows[EntailmentRow]] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
+    faults: dict[str, Fault] = field(default_factory=dict)
+
+    @property
+    def num_images(self) -> int:
+        return len(self.lines)
+
+    def read(self, done: Container[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (key, encoded bytes) of what is not in `done`, one at a time."""
+        by_file: dict[Path, dict[int, str]] = {}
+        for key, place in self.lines.items():
+            if key not in done:
+                by_file.setdefault(place.path, {})[place.number] = key
+        for path, keys in by_file.items():
+            for number, line in _lines(path):
+                if number not in keys or isinstance(line, Fault):
+                    continue
+                key = keys[number]
+                try:
+                    yield key, _decode(line.split(b"\t")[self.lines[key].layout.image])
+                except (binascii.Error, IndexError) as error:
+                    self.faults[key] = Fault(BROKEN, f"no base64: {error}")
 
 
-def prepare_captions(
-    files: Mapping[str, Path],
+def prepare_tsv(
+    read: Callable[[TsvFiles, Problems], TsvData],
+    files: TsvFiles,
     root: Path,
     name: str,
     train_tokenizer: TrainTokenizer,
     progress: Progress | None = None,
     num_workers: int = 0,
+    strict: bool = False,
 ) -> Manifest:
-    """Write the captions of these files to `root`. Raises DataError when nothing is left."""
+    """Write what these files hold to `root`. read: read_captions or read_pairs. Raises DataError
+    when nothing is left; with `strict`, when more than a tenth of a split is lost.
+    """
     problems = Problems()
-    return _write(
-        read_captions(files, problems),
-        files,
+    data = read(files, problems)
+    return write_prepared(
         root,
         name,
+        data,
         train_tokenizer,
-        problems,
-        progress,
-        num_workers,
+        captions=data.captions,
+        entailment=data.pairs,
+        problems=problems,
+        sources={"tsv": describe_images(files.of_split.values())},
+        notes=["OFA's own files", *files.notes],
+        progress=progress,
+        num_workers=num_workers,
+        strict=strict,
     )
 
 
-def prepare_pairs(
-    files: Mapping[str, Path],
-    root: Path,
-    name: str,
-    train_tokenizer: TrainTokenizer,
-    progress: Progress | None = None,
-    num_workers: int = 0,
-) -> Manifest:
-    """Write the SNLI-VE pairs of these files to `root`. Raises DataError when nothing is left."""
-    problems = Problems()
-    return _write(
-        read_pairs(files, problems),
-        files,
-        root,
-        name,
-        train_tokenizer,
-        problems,
-        progress,
-        num_workers,
-    )
+def find_files(source: Path, pattern: re.Pattern[str]) -> TsvFiles | None:
+    """Return the files of `source` that are named so, None when there is none. Stage 2 has each
+    picture once with all its captions, stage 1 a line for each caption: the higher one is read.
+
+    Raises DataError when two files are the same split's.
+    """
+    of_split: dict[str, tuple[str, Path]] = {}
+    notes = []
+    for path in sorted(source.glob("*")):
+        if (match := pattern.fullmatch(path.name)) is None:
+            continue
+        split, stage = split_of(match["split"]), match.groupdict().get("stage") or ""
+        if split is None:
+            notes.append(f"{path.name} is not read: {match['split']!r} is no split that is known")
+        elif split in of_split and of_split[split][0] == stage:
+            raise DataError(
+                f"both {of_split[split][1].name} and {path.name} are the {split} split",
+                hint="move one of them away",
+            )
+        elif split not in of_split or stage > of_split[split][0]:
+            of_split[split] = stage, path
+    files = {split: of_split[split][1] for split in SPLITS if split in of_split}
+    return TsvFiles(files, tuple(notes)) if files else None
 
 
-def find_files(source: Path, names: Mapping[str, Sequence[str]]) -> dict[str, Path]:
-    """Return the file of each split that is there, the first of its names."""
-    found = {
-        split: [source / name for name in choices if (source / name).is_file()]
-        for split, choices in names.items()
-    }
-    return {split: paths[0] for split, paths in found.items() if paths}
-
-
-def read_captions(files: Mapping[str, Path], problems: Problems) -> TsvData:
+def read_captions(files: TsvFiles, problems: Problems) -> TsvData:
     """Read captions per split. A picture's captions come together wherever its lines are; lines
     that cannot be used are problems.
     """
     data = TsvData()
-    for split, path in files.items():
-        captions: dict[str, list[object]] = {}
-        for _, texts in _rows(path, CAPTION_LAYOUT, data.places, problems):
-            captions.setdefault(texts[1], []).extend(texts[2].split("&&"))
-        rows = [
-            CaptionRow(image_id, usable_captions(found)) for image_id, found in captions.items()
-        ]
-        for row in rows:
-            if not row.captions:
-                problems.add(path.name, row.image_id, "no usable caption")
-        data.captions[split] = [row for row in rows if row.captions]
+    for split, path in files.of_split.items():
+        captions: dict[tuple[str, str], list[str]] = {}
+        for number, key, texts in _rows(path, split, CAPTION_LAYOUT, data.lines, problems):
+            usable = usable_captions(
+                list(texts[2].split("&&")), path.name, f"line {number}", split, problems
+            )
+            captions.setdefault((texts[1], key), []).extend(usable)
+        data.captions[split] = Rows(
+            CaptionRow,
+            (
+                CaptionRow(image_id, tuple(usable), "" if key == image_id else key)
+                for (image_id, key), usable in captions.items()
+                if usable
+            ),
+        )
+    _drop_unused(data)
     return data
 
 
-def read_pairs(files: Mapping[str, Path], problems: Problems) -> TsvData:
+def read_pairs(files: TsvFiles, problems: Problems) -> TsvData:
     """Read SNLI-VE per split. Lines that cannot be used are problems; pair ids are made where
     absent or repeated.
     """
     data = TsvData()
-    for split, path in files.items():
-        rows, seen = data.pairs.setdefault(split, []), set[str]()
-        for number, (pair_id, image_id, _, hypothesis, premise, label, *_) in _rows(
-            path, PAIR_LAYOUT, data.places, problems
-        ):
-            spare_id = f"{path.stem}-{number}"
-            if label not in LABELS:
-                problems.add(path.name, f"line {number}", "unknown label")
+    for split, path in files.of_split.items():
+        rows, used = data.pairs.setdefault(split, Rows(EntailmentRow)), set[str]()
+        for number, key, texts in _rows(path, split, PAIR_LAYOUT, data.lines, problems):
+            pair_id, image_id, _, hypothesis, premise, label = texts[:6]
+            if label.lower() not in LABELS:
+                problems.add(path.name, f"line {number}", OTHER_LABEL, label, split)
             elif not hypothesis:
-                problems.add(path.name, f"line {number}", "no hypothesis")
+                problems.add(path.name, f"line {number}", EMPTY_TEXT, "hypothesis", split)
             else:
-                unique = (
-                    spare_id
-                    if not pair_id
-                    else f"{pair_id}-{spare_id}"
-                    if pair_id in seen
-                    else pair_id
+                pair_id = _unique(pair_id, f"{path.stem}-{number}", used)
+                picture = "" if key == image_id else key
+                rows.append(
+                    EntailmentRow(
+                        image_id, pair_id, premise or None, hypothesis, label.lower(), picture
+                    )
                 )
-                seen.add(unique)
-                rows.append(EntailmentRow(image_id, unique, premise or None, hypothesis, label))
+    _drop_unused(data)
     return data
 
 
-def read_images(places: Mapping[str, Place], problems: Problems) -> Iterator[tuple[str, bytes]]:
-    """Yield (image id, encoded bytes), in the order of `places`, one at a time. What is no base64
-    is a problem.
-    """
-    by_file: dict[Path, list[tuple[str, Place]]] = {}
-    for image_id, place in places.items():
-        by_file.setdefault(place.path, []).append((image_id, place))
-    for path, found in by_file.items():
-        with path.open("rb") as file:
-            for image_id, place in found:
-                file.seek(place.offset)
-                text = (
-                    file.readline(MAX_LINE_BYTES).rstrip(b"\r\n").split(b"\t")[place.layout.image]
-                )
-                try:
-                    yield image_id, _decode(text)
-                except binascii.Error:
-                    problems.add(path.name, image_id, "picture is no base64")
+def _unique(pair_id: str, spare_id: str, used: set[str]) -> str:
+    """Return the id, or another where it is absent or was used."""
+    unique = pair_id or spare_id
+    unique = f"{unique}-{spare_id}" if unique in used else unique
+    used.add(unique)
+    return unique
 
 
-def _write(
-    data: TsvData,
-    files: Mapping[str, Path],
-    root: Path,
-    name: str,
-    train_tokenizer: TrainTokenizer,
-    problems: Problems,
-    progress: Progress | None,
-    num_workers: int,
-) -> Manifest:
-    wanted = {row.image_id for rows in data.captions.values() for row in rows}
-    wanted |= {row.image_id for pairs in data.pairs.values() for row in pairs}
-    return write_prepared(
-        root,
-        name,
-        images=lambda done: read_images(
-            {key: place for key, place in data.places.items() if key in wanted and key not in done},
-            problems,
-        ),
-        num_images=len(wanted),
-        train_tokenizer=train_tokenizer,
-        captions=data.captions,
-        entailment=data.pairs,
-        problems=problems,
-        sources={"tsv": describe_images(files.values())},
-        notes=["OFA's own files"],
-        progress=progress,
-        num_workers=num_workers,
-    )
+def _drop_unused(data: TsvData) -> None:
+    """Forget the pictures of lines that gave no row."""
+    used = {row.key for rows in data.captions.values() for row in rows}
+    used |= {row.key for rows in data.pairs.values() for row in rows}
+    data.lines = {key: line for key, line in data.lines.items() if key in used}
 
 
 def _rows(
-    path: Path, layout: Layout, places: dict[str, Place], problems: Problems
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, columns as stripped text, the picture's left empty), and note in `places`
-    where each new picture stands.
+    path: Path, split: str, layout: Layout, lines: dict[str, Line], problems: Problems
+) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line number, key of the picture, columns as stripped text, the picture's left empty),
+    and note in `lines` where each new picture stands.
     """
-    for number, offset, line in _lines(path, problems):
+    for number, line in _lines(path):
+        item = f"line {number}"
+        if isinstance(line, Fault):
+            problems.add(path.name, item, line.reason, line.value, split)
+            continue
         columns = line.split(b"\t")
         if len(columns) < layout.columns:
-            problems.add(path.name, f"line {number}", "malformed line")
+            value = f"columns: {len(columns)}, expected {layout.columns}"
+            problems.add(path.name, item, MALFORMED, value, split)
             continue
         crc = zlib.crc32(columns[layout.image])
         columns[layout.image] = b""
         try:
             texts = [column.decode("utf-8").strip() for column in columns]
-        except UnicodeDecodeError:
-            problems.add(path.name, f"line {number}", "malformed line")
+        except UnicodeDecodeError as error:
+            value = f"no UTF-8: {error.object[error.start :][:16]!r}"
+            problems.add(path.name, item, MALFORMED, value, split)
             continue
         if not texts[1]:
-            problems.add(path.name, f"line {number}", "no photograph named")
-        elif places.setdefault(texts[1], Place(path, offset, layout, crc)).crc != crc:
-            problems.add(path.name, f"line {number}", "another picture under the same image id")
+            problems.add(path.name, item, MALFORMED, "image-id: absent", split)
+            continue
+        key = _key(texts[1], Line(path, number, layout, crc), lines)
+        if key is None:
+            problems.add(path.name, item, SEVERAL_PICTURES, texts[1], split)
         else:
-            yield number, texts
+            yield number, key, texts
 
 
-def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (number, offset, line without its end) of each line that is not empty; no more than
+def _key(image_id: str, line: Line, lines: dict[str, Line]) -> str | None:
+    """Return the key of a line's picture: the id, or another where another file uses the id for
+    another picture; None where the same file does.
+    """
+    known = lines.setdefault(image_id, line)
+    if known.crc == line.crc:
+        return image_id
+    if known.path == line.path:
+        return None
+    key = f"{line.path.stem}:{image_id}"
+    return key if lines.setdefault(key, line).crc == line.crc else None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | Fault]]:
+    """Yield (number, UTF-8 line without its end) of each line that is not empty; no more than
     MAX_LINE_BYTES are held at once.
     """
-    number = offset = 0
+    with plain_file(path).open("rb") as file:
+        encoding = encoding_of(file.read(4))
+    lines = _utf8_lines(path) if encoding.startswith("utf-8") else _wide_lines(path)
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, Fault) or line.strip():
+            yield number, line
+
+
+def _wide_lines(path: Path) -> Iterator[bytes]:
+    with open_text(path) as text:
+        yield from (line.rstrip("\n").encode() for line in text)
+
+
+def _utf8_lines(path: Path) -> Iterator[bytes | Fault]:
     with path.open("rb") as file:
+        if file.read(3) != _BYTE_ORDER_MARK:
+            file.seek(0)
         while line := file.readline(MAX_LINE_BYTES):
-            number, start = number + 1, offset
-            offset += len(line)
-            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-                problems.add(path.name, f"line {number}", "line too long")
-                while rest := file.readline(MAX_LINE_BYTES):
-                    offset += len(rest)
-                    if rest.endswith(b"\n"):
-                        break
-            elif line.strip():
-                yield number, start, line.rstrip(b"\r\n")
+            if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
+                yield line.rstrip(b"\r\n")
+                continue
+            size = len(line)
+            while rest := file.readline(MAX_LINE_BYTES):
+                size += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            yield Fault(TOO_LARGE, f"line of {size:,} bytes")
 
 
 def _decode(text: bytes) -> bytes:

@@ -73,7 +73,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """things: sorted by column, then row; no two of one kind. curtain: the covered side, or None."""
+    """Things sorted by column, then row, no two of one kind. curtain: the covered side, or None."""
 
     things: tuple[Thing, ...]
     curtain: str | None
@@ -111,7 +111,7 @@ def sample_kinds(rng: random.Random) -> tuple[Kind, ...]:
 
 
 def place(kinds: tuple[Kind, ...], curtain: str | None, rng: random.Random) -> Scene:
-    """Make a scene of these kinds: a close-up, or things in the cells that the curtain leaves free."""
+    """Make a scene of these kinds: a close-up, or things in cells that the curtain leaves free."""
     if len(kinds) == 1 and rng.random() < CLOSE_UPS:
         (colour, shape), (row, column) = kinds[0], FREE_CELL[curtain]
         return Scene((Thing(shape, colour, "huge", row, column),), curtain)
@@ -131,7 +131,7 @@ def place(kinds: tuple[Kind, ...], curtain: str | None, rng: random.Random) -> S
 
 def draw_scene(scene: Scene, rng: random.Random, size: int = 64) -> Image.Image:
     """Return an RGB picture of `size` x `size` pixels. `rng` shifts, turns and tints a little; it
-    changes nothing that is told.
+    changes nothing that captions say.
     """
     image = _background(rng, size)
     for thing in scene.things:

@@ -3,10 +3,12 @@ pairs.
 """
 
 import random
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mue_cli.data.images import encode_png
+from mue_cli.data.problems import Fault
 from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow
 from mue_cli.data.sources.scene_text import Slot, captions, deal, fits, hypotheses
 from mue_cli.data.sources.scenes import Scene, draw_scene, place, sample_kinds
@@ -15,11 +17,28 @@ from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 MAX_PAIRS_PER_SCENE = 6
-MAX_SCENES_TRIED = {
-    "train": 300,
-    "val": 2400,
-    "test": 2400,
-}  # only a tenth of all scenes is for val, and for test
+MAX_SCENES_TRIED = {"train": 300, "val": 2400, "test": 2400}  # a tenth of all scenes is for val
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Pictures that are drawn when they are read. scenes: key -> scene."""
+
+    scenes: Mapping[str, Scene]
+    seed: int
+    image_size: int
+    faults: dict[str, Fault] = field(default_factory=dict)
+
+    @property
+    def num_images(self) -> int:
+        return len(self.scenes)
+
+    def read(self, done: Container[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (key, PNG) of what is not in `done`."""
+        for key, scene in self.scenes.items():
+            if key not in done:
+                rng = random.Random(f"{self.seed} {key}")
+                yield key, encode_png(draw_scene(scene, rng, self.image_size))
 
 
 def prepare_shapes(
@@ -72,9 +91,8 @@ def prepare_shapes(
     return write_prepared(
         root,
         "shapes",
-        images=lambda done: _pictures(scenes, seed, image_size, done),
-        num_images=len(scenes),
-        train_tokenizer=train_tokenizer,
+        _Drawn(scenes, seed, image_size),
+        train_tokenizer,
         captions=caption_rows,
         entailment=pair_rows,
         sources={
@@ -103,14 +121,3 @@ def _fitting_scene(
             scene = place(kinds, slots[0].curtain, rng)
             if scene.split == split:
                 return scene, tuple(each.text for each in drawn)
-
-
-def _pictures(
-    scenes: dict[str, Scene], seed: int, image_size: int, done: Container[str]
-) -> Iterator[tuple[str, bytes]]:
-    for image_id, scene in scenes.items():
-        if image_id not in done:
-            yield (
-                image_id,
-                encode_png(draw_scene(scene, random.Random(f"{seed} {image_id}"), image_size)),
-            )

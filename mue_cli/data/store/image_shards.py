@@ -1,31 +1,33 @@
 """The pictures of a prepared folder: encoded bytes in shards, and a journal from which a run that
 was stopped goes on.
 
-    images/data-00000.arrow    image_id, image (encoded bytes); SHARD_ROWS images, fewer when they
-reach SHARD_BYTES journal.jsonl              a line for each shard that is whole: what it holds, and
-which images on the way were broken
+    images/data-00000.arrow    image_id (key of the picture), image (encoded bytes); SHARD_ROWS
+                               pictures, fewer when they reach SHARD_BYTES
+    journal.jsonl              a line for each shard that is whole: its content, and which pictures
+                               on the way were broken or odd
 
-A shard is written under another name, moved to its place, then noted. What the journal does not
-note is written again. Where shards end depends on the pictures alone, so that a run in pieces gives
-the bytes of a run in one.
+A shard is written under another name, moved to its place, then noted. A shard that the journal does
+not note is written again. Where shards end depends on the pictures alone, so that a run in pieces
+gives the bytes of a run in one.
 """
 
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections import ChainMap, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from mue_cli.data.disk import writing
-from mue_cli.data.images import decode_image
-from mue_cli.data.rows import Problems
-from mue_cli.errors import DataError
+from mue_cli.data.images import Look, look_at
+from mue_cli.data.problems import Fault, Problems, shown
 from mue_cli.files import write_text
 
 IMAGES = "images"
@@ -36,31 +38,43 @@ BATCH_ROWS = 100
 BATCH_BYTES = 8 * 2**20
 WAITING_BYTES = 64 * 2**20
 
-ImageSource = Callable[[Container[str]], Iterable[tuple[str, bytes]]]
-"""images(done): yield (image_id, encoded bytes) of what is not in `done`, always in the same order.
-"""
+
+class PictureSource(Protocol):
+    """Pictures to be stored. faults: key of a picture -> why it cannot be; grows while reading."""
+
+    @property
+    def faults(self) -> dict[str, Fault]: ...
+
+    @property
+    def num_images(self) -> int: ...
+
+    def read(self, done: Container[str]) -> Iterable[tuple[str, bytes]]:
+        """Yield (key, encoded bytes) of what is not in `done`, always in the same order."""
+
+
 Progress = Callable[..., None]
-"""progress(images done, images in all, what to say beside it)"""
+"""progress(images done, images in all, remark beside it)"""
 
 _SCHEMA = pa.schema([("image_id", pa.string()), ("image", pa.binary())])
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A line of the journal. broken: (image_id, reason) of the images that were met while it was
-    written.
+    """A line of the journal. broken: (key, reason, value) of the pictures that were met while it
+    was written. odd: (key, remark) of pictures that are in it.
     """
 
     name: str
     rows: int
     bytes: int
     sha256: str
-    broken: Sequence[tuple[str, str]]
+    broken: Sequence[tuple[str, str, str]]
+    odd: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
 class StoredImages:
-    """index: image_id -> row, counted through the shards."""
+    """index: key -> row, counted through the shards."""
 
     index: dict[str, int]
     shards: list[Shard]
@@ -68,40 +82,43 @@ class StoredImages:
 
 def write_images(
     folder: Path,
-    images: ImageSource,
-    num_images: int,
+    pictures: PictureSource,
     problems: Problems,
     progress: Progress | None = None,
     num_workers: int = 0,
     note: str = "",
 ) -> StoredImages:
-    """Store each readable image once, beginning after the shards that are there.
+    """Store each readable picture once, beginning after the shards that are there.
 
-    num_workers: threads that look whether images can be read; 0: none but this one. Broken images
-    are listed as problems, after whatever reading the images lists. note: what to say beside the
+    num_workers: threads that look whether pictures can be read; 0: none but this one. Those that
+    cannot join the pictures' faults, remarks on the others the problems. note: shown beside the
     progress. Raises DataError when the disk is full or cannot be written.
     """
     stored = _read_stored(folder)
-    broken = {image_id: fault for shard in stored.shards for image_id, fault in shard.broken}
+    faults = pictures.faults
+    for shard in stored.shards:
+        faults.update({key: Fault(reason, value) for key, reason, value in shard.broken})
+    broken = {key for shard in stored.shards for key, _, _ in shard.broken}
     report = progress or (lambda done, total, note: None)
-    done = ChainMap[str, object](stored.index, broken)  # type: ignore[arg-type]
+    done = ChainMap[str, object](stored.index, dict.fromkeys(broken))  # type: ignore[arg-type]
     if done:
         note = f"going on after {len(done):,}"
-        report(len(done), num_images, note)
+        report(len(done), pictures.num_images, note)
     writer = _ShardWriter(folder, stored)
     with warnings.catch_warnings():  # once, not around each picture: threads share the filters
-        warnings.filterwarnings(
-            "ignore", module="PIL"
-        )  # of odd EXIF data and the like, thousands in a large set
-        for image_id, data, fault in _looked_at(images(done), num_workers):
-            if image_id not in done:
-                writer.add(image_id, data, fault)
-                if fault:
-                    broken[image_id] = fault
-            report(len(stored.index) + len(broken), num_images, note)
+        # of odd EXIF data and the like, thousands in a large set
+        warnings.filterwarnings("ignore", module="PIL")
+        for key, data, look in _looked_at(pictures.read(done), num_workers):
+            if key not in done and key not in broken:
+                writer.add(key, data, look)
+                if look.fault is not None:
+                    broken.add(key)
+                    faults[key] = look.fault
+            report(len(stored.index) + len(broken), pictures.num_images, note)
     writer.finish_shard()
-    for image_id, fault in broken.items():
-        problems.add("images", image_id, fault)
+    for shard in stored.shards:
+        for key, remark in shard.odd:
+            problems.remark("images", key, remark)
     return stored
 
 
@@ -112,19 +129,19 @@ def count_stored(folder: Path) -> int:
 
 def _looked_at(
     images: Iterable[tuple[str, bytes]], num_workers: int
-) -> Iterator[tuple[str, bytes, str]]:
-    """Yield (image_id, bytes, why it cannot be used or ""), in order. Threads do, since Pillow
-    decodes without Python's lock.
+) -> Iterator[tuple[str, bytes, Look]]:
+    """Yield (key, bytes, a look at them), in order. Threads do, since Pillow decodes without
+    Python's lock.
     """
     if num_workers == 0:
-        yield from ((image_id, data, _fault(data)) for image_id, data in images)
+        yield from ((key, data, look_at(data)) for key, data in images)
         return
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="look")
-    waiting: deque[tuple[str, bytes, Future[str]]] = deque()
+    waiting: deque[tuple[str, bytes, Future[Look]]] = deque()
     held = 0
     try:
-        for image_id, data in images:
-            waiting.append((image_id, data, pool.submit(_fault, data)))
+        for key, data in images:
+            waiting.append((key, data, pool.submit(look_at, data)))
             held += len(data)
             while len(waiting) > 8 * num_workers or held > WAITING_BYTES:
                 first = waiting.popleft()
@@ -137,14 +154,6 @@ def _looked_at(
         pool.shutdown(cancel_futures=True)
 
 
-def _fault(data: bytes) -> str:
-    try:
-        decode_image(data, shrink_to=8)
-    except DataError as error:
-        return "image too large" if "too large" in error.message else "image broken"
-    return ""
-
-
 class _ShardWriter:
     """Fills one shard after the other."""
 
@@ -152,19 +161,21 @@ class _ShardWriter:
         self._folder = folder
         self._stored = stored
         self._open: _OpenShard | None = None
-        self._broken: list[tuple[str, str]] = []
+        self._broken: list[tuple[str, str, str]] = []
+        self._odd: list[tuple[str, str]] = []
 
-    def add(self, image_id: str, data: bytes, fault: str) -> None:
-        if fault:
-            self._broken.append((image_id, fault))
+    def add(self, key: str, data: bytes, look: Look) -> None:
+        if look.fault is not None:
+            self._broken.append((key, look.fault.reason, shown(look.fault.value)))
             return
+        self._odd += [(key, remark) for remark in look.remarks]
         with writing(self._folder):
             if self._open is None:
                 self._open = _OpenShard(
                     self._folder / IMAGES / f"data-{len(self._stored.shards):05d}.arrow"
                 )
-            self._open.add(image_id, data)
-        self._stored.index[image_id] = len(self._stored.index)
+            self._open.add(key, data)
+        self._stored.index[key] = len(self._stored.index)
         if self._open.rows >= SHARD_ROWS or self._open.bytes >= SHARD_BYTES:
             self.finish_shard()
 
@@ -175,13 +186,13 @@ class _ShardWriter:
         if self._open is None:
             return
         with writing(self._folder):
-            shard = self._open.finish(self._broken)
+            shard = self._open.finish(self._broken, self._odd)
             with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
                 journal.write(json.dumps(asdict(shard)) + "\n")
                 journal.flush()
                 os.fsync(journal.fileno())
         self._stored.shards.append(shard)
-        self._open, self._broken = None, []
+        self._open, self._broken, self._odd = None, [], []
 
 
 class _OpenShard:
@@ -197,14 +208,16 @@ class _OpenShard:
         self._batch_bytes = 0
         self.rows = self.bytes = 0
 
-    def add(self, image_id: str, data: bytes) -> None:
-        self._batch.append((image_id, data))
+    def add(self, key: str, data: bytes) -> None:
+        self._batch.append((key, data))
         self._batch_bytes += len(data)
         self.rows, self.bytes = self.rows + 1, self.bytes + len(data)
         if len(self._batch) == BATCH_ROWS or self._batch_bytes >= BATCH_BYTES:
             self._write_batch()
 
-    def finish(self, broken: Sequence[tuple[str, str]]) -> Shard:
+    def finish(
+        self, broken: Sequence[tuple[str, str, str]], odd: Sequence[tuple[str, str]]
+    ) -> Shard:
         if self._batch:
             self._write_batch()
         self._stream.close()
@@ -214,15 +227,13 @@ class _OpenShard:
         with self._temporary.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._temporary.replace(self._path)
-        return Shard(self._path.name, self.rows, self._path.stat().st_size, digest, broken)
+        size = self._path.stat().st_size
+        return Shard(self._path.name, self.rows, size, digest, broken, odd)
 
     def _write_batch(self) -> None:
-        image_ids, data = zip(*self._batch, strict=True)
-        self._stream.write_batch(
-            pa.record_batch(
-                [pa.array(image_ids, pa.string()), pa.array(data, pa.binary())], schema=_SCHEMA
-            )
-        )
+        keys, data = zip(*self._batch, strict=True)
+        columns = [pa.array(keys, pa.string()), pa.array(data, pa.binary())]
+        self._stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
         self._batch, self._batch_bytes = [], 0
 
 
@@ -230,12 +241,11 @@ def _read_stored(folder: Path) -> StoredImages:
     """Return what an earlier run left whole; remove the rest."""
     stored = StoredImages({}, [])
     for shard in _read_journal(folder):
-        image_ids = _read_ids(folder / IMAGES / shard.name, shard)
-        if image_ids is None:
+        keys = _read_keys(folder / IMAGES / shard.name, shard)
+        if keys is None:
             break
-        stored.index.update(
-            zip(image_ids, range(len(stored.index), len(stored.index) + shard.rows), strict=True)
-        )
+        first = len(stored.index)
+        stored.index.update(zip(keys, range(first, first + shard.rows), strict=True))
         stored.shards.append(shard)
     names = {shard.name for shard in stored.shards}
     for path in (folder / IMAGES).glob("*"):
@@ -256,18 +266,37 @@ def _read_journal(folder: Path) -> Iterator[Shard]:
     )
     for line in lines:
         try:
-            yield Shard(**json.loads(line))
-        except (ValueError, TypeError):
+            yield _shard(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
             return
 
 
-def _read_ids(path: Path, shard: Shard) -> list[str] | None:
-    """Return the image ids of a shard, None when it is not as the journal says."""
+def _shard(raw: dict[str, Any]) -> Shard:
+    """Return a line of the journal. Raises TypeError or ValueError when it is not ours."""
+    shard = Shard(**raw)
+    is_ours = (
+        isinstance(shard.name, str)
+        and re.fullmatch(r"data-[0-9]{5}\.arrow", shard.name)
+        and isinstance(shard.rows, int)
+        and isinstance(shard.bytes, int)
+        and all(isinstance(text, str) for row in (*shard.broken, *shard.odd) for text in row)
+        and all(len(row) == 3 for row in shard.broken)
+        and all(len(row) == 2 for row in shard.odd)
+    )
+    if not is_ours:
+        raise ValueError(f"no line of a journal: {shard}")
+    return shard
+
+
+def _read_keys(path: Path, shard: Shard) -> list[str] | None:
+    """Return the keys of a shard's pictures, None when it is not as the journal says."""
     try:
         if path.stat().st_size != shard.bytes:
             return None
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            image_ids: list[str] = stream.read_all()["image_id"].to_pylist()
-    except (pa.ArrowException, OSError):
+            column = stream.read_all()["image_id"]
+            column.validate(full=True)
+            keys: list[str] = column.to_pylist()
+    except (pa.ArrowException, OSError, KeyError):
         return None
-    return image_ids if len(image_ids) == shard.rows else None
+    return keys if len(set(keys)) == shard.rows else None

@@ -5,11 +5,14 @@ there when all is done.
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mue_cli.data.disk import writing
+from mue_cli.data.problems import Problems
 from mue_cli.data.store.image_shards import IMAGES, JOURNAL, count_stored
 from mue_cli.data.store.manifest import FILE_NAME
 from mue_cli.errors import DataError
@@ -17,7 +20,7 @@ from mue_cli.files import write_text
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs for one folder at a time are not found out there
+except ImportError:  # Windows: two runs for one folder at a time go unnoticed there
     fcntl = None  # type: ignore[assignment]
 
 PLAN = "plan.json"
@@ -25,10 +28,27 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Partial:
-    """note: what to say about an earlier run's pictures."""
+    """Where to write. note: on an earlier run's pictures."""
 
     folder: Path
     note: str = ""
+
+
+@contextmanager
+def keep_problems(root: Path, problems: Problems) -> Iterator[None]:
+    """Write the problems beside `root` when a DataError is raised inside, and name the file."""
+    path = problems_path(_absolute(root))
+    try:
+        yield
+    except DataError as error:
+        with writing(path):
+            problems.write(path)
+        raise DataError(f"{error.message}; `{path}` lists each", error.hint) from None
+
+
+def problems_path(root: Path) -> Path:
+    """Return where the problems are kept after a refusal."""
+    return root.with_name(f"{root.name}.problems.jsonl")
 
 
 @contextmanager
@@ -36,49 +56,95 @@ def prepared_folder(root: Path, plan: Mapping[str, object]) -> Iterator[Partial]
     """Give a folder beside `root` to write in; it becomes `root` when all went well.
 
     Otherwise it stays, if whole shards of images are in it, and is given again to a run with the
-    same plan. Another plan empties it. Raises DataError when `root` holds something that was not
-    prepared by us, or another run is at work.
+    same plan. Another plan empties it. Raises DataError when `root` cannot be written or replaced,
+    or another run is at work.
     """
-    if (
-        root.exists()
-        and not (root / FILE_NAME).is_file()
-        and (not root.is_dir() or any(root.iterdir()))
-    ):
-        raise DataError(
-            f"{root} exists and is no prepared data", hint="choose another folder, or move it away"
-        )
-    root.parent.mkdir(parents=True, exist_ok=True)
+    root = _absolute(root)
     folder, old = _partial(root), root.with_name(f".{root.name}.old")
+    with writing(root):
+        _require_replaceable(root)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     with _locked(folder, root):
-        if old.exists() and not root.exists():  # killed between the two moves at the end
-            old.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
-        partial = Partial(folder, _begin(folder, json.dumps(plan, indent=2)))
+        with writing(root):
+            _tidy(root, old)
+            partial = Partial(folder, _begin(folder, json.dumps(plan, indent=2)))
         try:
             yield partial
         except BaseException:
             if not count_stored(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        if root.exists():
-            root.rename(old)
-        folder.rename(root)
-        for name in (PLAN, JOURNAL):
-            (root / name).unlink(missing_ok=True)
-        shutil.rmtree(old, ignore_errors=True)
+        with writing(root), _signals_wait():
+            if root.exists():
+                root.rename(old)
+            folder.rename(root)
+            _tidy(root, old)
+            problems_path(root).unlink(missing_ok=True)
+
+
+def require_replaceable(root: Path) -> None:
+    """Raise DataError when a prepared folder could not be put at `root`."""
+    with writing(root):
+        _require_replaceable(_absolute(root))
 
 
 def count_kept(root: Path) -> int:
     """Return how many images a run that was stopped has left for the next one."""
-    return count_stored(_partial(root))
+    return count_stored(_partial(_absolute(root)))
+
+
+def _absolute(root: Path) -> Path:
+    return Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps ".."
+
+
+def _require_replaceable(root: Path) -> None:
+    here = Path.cwd()
+    if root in (here, *here.parents):
+        raise DataError(
+            f"{root} is the folder you are in, or above it: it would be replaced as a whole",
+            hint="name a folder in it, such as --out data/mine",
+        )
+    is_ours = (root / FILE_NAME).is_file()
+    if root.is_symlink() and not root.exists():
+        raise DataError(f"{root} is a link to nowhere", hint="choose another folder")
+    if root.exists() and not is_ours and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(
+            f"{root} exists and is no prepared data", hint="choose another folder, or move it away"
+        )
 
 
 def _partial(root: Path) -> Path:
     return root.with_name(f".{root.name}.partial")
 
 
+def _tidy(root: Path, old: Path) -> None:
+    """Finish what a run that was killed in its last moves has left."""
+    if old.exists() and not root.exists():  # between the two moves
+        old.rename(root)
+    shutil.rmtree(old, ignore_errors=True)
+    if (root / FILE_NAME).is_file():
+        for name in (PLAN, JOURNAL):
+            (root / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let Ctrl-C and the like wait until the moves inside are done."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(folder: Path, plan: str) -> str:
-    """Leave nothing in the folder but images of the same plan; return what to say about others."""
+    """Leave nothing in the folder but images of the same plan; return a note about others."""
     path = folder / PLAN
     same = path.is_file() and path.read_text(encoding="utf-8", errors="replace") == plan
     lost = 0 if same else count_stored(folder)
@@ -93,8 +159,7 @@ def _begin(folder: Path, plan: str) -> str:
 
 @contextmanager
 def _locked(folder: Path, root: Path) -> Iterator[None]:
-    """Make the folder and hold it: the lock ends with the process, however it ends."""
-    folder.mkdir(exist_ok=True)
+    """Hold the folder: the lock ends with the process, however it ends."""
     if fcntl is None:
         yield
         return

@@ -1,6 +1,4 @@
-"""Reading a prepared folder: lazy examples over memory-mapped tables. How it is laid out:
-storage.py.
-"""
+"""Reading a prepared folder: lazy examples over memory-mapped tables. Its layout: storage.py."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,15 +7,15 @@ from typing import Protocol, overload
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
 from PIL import Image
 from torch import Tensor
 
 from mue_cli.data.batches import Example
 from mue_cli.data.images import decode_image, resize
 from mue_cli.data.store.image_shards import IMAGES
-from mue_cli.data.store.manifest import Manifest, read_manifest
+from mue_cli.data.store.manifest import Manifest, num_texts, read_manifest
 from mue_cli.data.store.storage import TABLE, TOKENIZER
+from mue_cli.data.store.tables import PICTURES, columns_of, open_table, require_values
 from mue_cli.data.tasks import CAPTION, Task, TextRow
 from mue_cli.errors import DataError, MissingStepError
 
@@ -117,6 +115,16 @@ class PreparedData:
     def tokenizer_path(self) -> Path:
         return self.root / TOKENIZER
 
+    @property
+    def fingerprint(self) -> str:
+        """A name for the contents: equal sources give the same."""
+        return self.manifest.fingerprint
+
+    @property
+    def numeric_ids(self) -> bool:
+        """Whether image ids are numbers in the source; else they are text, digits or not."""
+        return self.manifest.numeric_ids
+
     def splits(self, task: Task) -> tuple[str, ...]:
         """Return the splits that hold rows of this task; none when the data does not serve it."""
         return tuple(self.manifest.counts.get(task.name, {}))
@@ -159,32 +167,31 @@ class PreparedData:
         if not have:
             raise DataError(
                 f"{self.root} ({self.manifest.name}) holds no {task.name} data",
-                hint=f"it serves: {', '.join(self.manifest.tasks)}; `mue prepare shapes` serves both tasks",
+                hint=f"it serves: {', '.join(self.manifest.tasks)};"
+                " `mue prepare shapes` serves both tasks",
             )
         if split not in have:
             raise DataError(
                 f"{self.root} has no split {split!r} for {task.name}",
                 hint=f"it has: {', '.join(have)}",
             )
-        return _open(self.root / task.name / split / TABLE)
+        name = f"{task.name}/{split}/{TABLE}"
+        count = num_texts(self.manifest.counts[task.name][split])
+        checksum = self.manifest.checksums.get(name)
+        table = open_table(self.root / name, columns_of(task.name), checksum)
+        require_values(table, self.root / name, self.manifest.num_images, count)
+        return table
 
     def _images(self) -> pa.ChunkedArray:
-        """The bytes of all images: of the shards, or of the one table that earlier versions wrote."""
+        """Return the bytes of all pictures, shard after shard. Their checksums are not compared:
+        that would read gigabytes before the first picture.
+        """
         folder = self.root / IMAGES
-        tables = [_open(path) for path in sorted(folder.glob("data*.arrow"))]
-        found = sum(map(len, tables))
-        if found != self.manifest.num_images:
+        tables = [open_table(path, PICTURES, None) for path in sorted(folder.glob("data-*.arrow"))]
+        count = sum(map(len, tables))
+        if count != self.manifest.num_images or not tables:
             raise MissingStepError(
-                f"{folder} holds {found:,} images, expected {self.manifest.num_images:,}",
+                f"{folder} holds {count:,} images, expected {self.manifest.num_images:,}",
                 hint="run `mue prepare` again",
             )
         return pa.concat_tables(tables)["image"]
-
-
-def _open(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise MissingStepError(f"{path} is missing", hint="run `mue prepare` again")
-    try:
-        return Dataset.from_file(str(path)).data.table
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"cannot read {path}: {error}", hint="run `mue prepare` again") from error

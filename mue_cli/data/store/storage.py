@@ -1,16 +1,17 @@
 """Writing a prepared folder: Arrow tables, finished or absent, never half.
 
-    manifest.json    what is inside; written last problems.jsonl   one line for each thing left out,
-with the reason tokenizer.json   the vocabulary learned from the training texts
-images/data-00000.arrow          image_id, image (encoded bytes); each image once, in shards
-caption/<split>/data.arrow       image (row in images, counted through the shards), image_id,
-captions entailment/<split>/data.arrow    image, image_id, pair_id, premise (or null), hypothesis,
-label
+    manifest.json                    the contents; written last
+    problems.jsonl                   a line for each thing left out, or kept with a remark
+    tokenizer.json                   the vocabulary learned from the training texts
+    images/data-00000.arrow          image_id, image (encoded bytes); each picture once, in shards
+    caption/<split>/data.arrow       image (row in images, counted through the shards), image_id,
+                                     captions
+    entailment/<split>/data.arrow    image, image_id, pair_id, premise (or null), hypothesis, label
 
 Each table also opens with `datasets.Dataset.from_file`.
 """
 
-import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,13 +23,13 @@ from datasets import Features, Value
 from datasets.arrow_writer import ArrowWriter
 
 from mue_cli import __version__
-from mue_cli.data.disk import writing
-from mue_cli.data.rows import CaptionRow, EntailmentRow, Problems, Row, Rows, RowsBySplit
-from mue_cli.data.sources.sources import file_sha256
-from mue_cli.data.sources.text_only import text_only_accuracy
-from mue_cli.data.store.image_shards import IMAGES, ImageSource, Progress, Shard, write_images
+from mue_cli.data.disk import file_sha256, writing
+from mue_cli.data.problems import BROKEN, Fault, Loss, Problems
+from mue_cli.data.rows import CaptionRow, EntailmentRow, Row, Rows, RowsBySplit
+from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, Shard, write_images
 from mue_cli.data.store.manifest import Manifest, library_versions, write_manifest
-from mue_cli.data.store.partial import prepared_folder
+from mue_cli.data.store.partial import keep_problems, prepared_folder
+from mue_cli.data.store.text_only import text_only_accuracy
 from mue_cli.data.tasks import (
     ANSWERS,
     CAPTION,
@@ -44,7 +45,18 @@ PROBLEMS = "problems.jsonl"
 TOKENIZER = "tokenizer.json"
 ROWS_PER_BATCH = 100
 
-TrainTokenizer = Callable[[Iterable[str], Path], None]
+LOUD_SHARE = 0.1
+"""A split that has lost more of its texts than this is spoken of loudly."""
+
+CountTokens = Callable[[str], int]
+TrainTokenizer = Callable[[Iterable[str], Path], CountTokens | None]
+"""train_tokenizer(texts, path): write the vocabulary of these texts, each of which starts with a
+space; may return what counts the tokens of a text.
+"""
+
+MAX_TARGET_TOKENS = 20
+"""Of a caption, as recipes have `data.max_target_tokens` at first."""
+MANY_TOKENS = f"caption of more than {MAX_TARGET_TOKENS} tokens (data.max_target_tokens)"
 
 _CAPTION_COLUMNS = {
     "image": Value("int64"),
@@ -68,51 +80,55 @@ class _Texts:
 def write_prepared(
     root: Path,
     name: str,
-    images: ImageSource,
-    num_images: int,
+    pictures: PictureSource,
     train_tokenizer: TrainTokenizer,
     captions: RowsBySplit[CaptionRow] | None = None,
     entailment: RowsBySplit[EntailmentRow] | None = None,
     problems: Problems | None = None,
     sources: Mapping[str, object] | None = None,
     notes: Sequence[str] = (),
+    numeric_ids: bool = False,
     progress: Progress | None = None,
     num_workers: int = 0,
+    strict: bool = False,
 ) -> Manifest:
-    """Store images and the rows about them as a prepared folder, and return its manifest. One that
-    was stopped before is gone on with.
+    """Store pictures and the rows about them as a prepared folder, and return its manifest. One
+    that was stopped before is gone on with.
 
-    images(done): (image_id, encoded bytes) of what is not in `done`. Images that cannot be decoded
-    and rows without an image are listed as problems. train_tokenizer(texts, path) writes the
-    vocabulary; each text starts with a space. sources: equal ones must give equal images.
-    progress(images done, num_images, what to say beside it). num_workers: threads that look at the
-    images; 0: none but this one. Raises DataError when no row is left, the disk is full, or another
-    run is writing the same folder.
+    Rows whose picture cannot be used are listed as problems. sources: equal ones must give equal
+    pictures. progress(images done, images in all, remark beside it). num_workers: threads that look
+    at the pictures; 0: none but this one. Raises DataError when no row is left, the disk is full,
+    another run is writing the same folder or, with `strict`, more than LOUD_SHARE of a split is
+    lost; the problems are then kept beside `root`.
     """
     problems = problems or Problems()
     pa.default_memory_pool().release_unused()  # what sorting captions took
     versions = {"mue": __version__, **library_versions()}
     plan = {
         "name": name,
-        "num_images": num_images,
+        "num_images": pictures.num_images,
         "sources": dict(sources or {}),
         "versions": versions,
     }
     with prepared_folder(root, plan) as partial:
         stored = write_images(
-            partial.folder, images, num_images, problems, progress, num_workers, partial.note
+            partial.folder, pictures, problems, progress, num_workers, partial.note
         )
+        faults = pictures.faults
         texts = _Texts(
-            _with_image(captions or {}, CaptionRow, stored.index, problems, name),
-            _with_image(entailment or {}, EntailmentRow, stored.index, problems, name),
+            _with_image(captions or {}, CaptionRow, stored.index, faults, problems, name),
+            _with_image(entailment or {}, EntailmentRow, stored.index, faults, problems, name),
         )
-        _require_rows(texts, name, problems)
+        losses = problems.losses(_num_texts(texts))
+        with keep_problems(root, problems):
+            _require_rows(texts, name, losses, problems, strict)
         with writing(root):
             tables = _write_texts(partial.folder, texts, stored.index)
-            train_tokenizer(
+            count_tokens = train_tokenizer(
                 training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER
             )
-            _write_problems(partial.folder / PROBLEMS, problems)
+            _count_long(texts.captions, count_tokens, problems)
+            problems.write(partial.folder / PROBLEMS)
             manifest = Manifest(
                 name=name,
                 prepared=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,6 +136,9 @@ def write_prepared(
                 num_images=len(stored.index),
                 sources=dict(sources or {}),
                 problems=problems.counts(),
+                remarks=problems.remark_counts(),
+                losses={loss.split: {"lost": loss.lost, "kept": loss.kept} for loss in losses},
+                numeric_ids=numeric_ids,
                 text_only_accuracy=_text_only(texts.entailment),
                 images_in_several_splits=_shared_images(texts, stored.index),
                 notes=tuple(notes),
@@ -128,6 +147,11 @@ def write_prepared(
             )
             write_manifest(manifest, partial.folder)
     return manifest
+
+
+def loud_losses(losses: Iterable[Loss]) -> list[Loss]:
+    """Return the losses that are more than LOUD_SHARE, or all of a split."""
+    return [loss for loss in losses if loss.share > LOUD_SHARE or not loss.kept]
 
 
 def training_texts(
@@ -148,32 +172,70 @@ def training_texts(
 
 
 def _with_image(
-    rows: RowsBySplit[Row], kind: type[Row], index: Mapping[str, int], problems: Problems, name: str
+    rows: RowsBySplit[Row],
+    kind: type[Row],
+    index: Mapping[str, int],
+    faults: Mapping[str, Fault],
+    problems: Problems,
+    name: str,
 ) -> dict[str, Sequence[Row]]:
-    """Leave out rows without an image, then splits without rows."""
+    """Leave out rows without a picture, then splits without rows."""
     kept: dict[str, Sequence[Row]] = {}
     for split, of_split in rows.items():
-        lost = [row for row in of_split if row.image_id not in index]
-        for row in lost:
-            problems.add(
-                name,
-                row.pair_id if isinstance(row, EntailmentRow) else row.image_id,
-                "row without a readable image",
-            )
-        if len(lost) < len(of_split):
-            kept[split] = (
-                Rows(kind, (row for row in of_split if row.image_id in index)) if lost else of_split
-            )
+        num_lost = 0
+        for row in of_split:
+            if row.key not in index:
+                fault = faults.get(row.key, Fault(BROKEN))
+                item = row.pair_id if isinstance(row, EntailmentRow) else row.image_id
+                problems.add(name, item, fault.reason, fault.value, split, row.num_texts)
+                num_lost += 1
+        if num_lost == 0 and len(of_split):
+            kept[split] = of_split
+        elif num_lost < len(of_split):
+            kept[split] = Rows(kind, (row for row in of_split if row.key in index))
     return kept
 
 
-def _require_rows(texts: _Texts, name: str, problems: Problems) -> None:
+def _num_texts(texts: _Texts) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for split, captions in texts.captions.items():
+        counts[split] += sum(row.num_texts for row in captions)
+    for split, pairs in texts.entailment.items():
+        counts[split] += len(pairs)
+    return dict(counts)
+
+
+def _require_rows(
+    texts: _Texts, name: str, losses: Sequence[Loss], problems: Problems, strict: bool
+) -> None:
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in problems.counts().items())
     if not texts.captions and not texts.entailment:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in problems.counts().items())
         raise DataError(
             f"nothing is left of {name} ({reasons or 'no rows at all'})",
             hint="check that texts and images belong together",
         )
+    loud = loud_losses(losses)
+    if strict and loud:
+        raise DataError(
+            f"{'; '.join(map(str, loud))} ({reasons})",
+            hint="mend the sources, or run it without --strict to go on without them",
+        )
+
+
+def _count_long(
+    captions: RowsBySplit[CaptionRow], count_tokens: CountTokens | None, problems: Problems
+) -> None:
+    """Count the captions that training cuts at the recipes' default."""
+    if count_tokens is None:
+        return
+    targets = (
+        f" {caption_target(caption)}"
+        for rows in captions.values()
+        for row in rows
+        for caption in row.captions
+    )
+    number = sum(count_tokens(target) > MAX_TARGET_TOKENS for target in targets)
+    problems.count(MANY_TOKENS, number)
 
 
 def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[Path]:
@@ -191,9 +253,7 @@ def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[
 def _write_table(
     path: Path, columns: Mapping[str, object], records: Iterable[dict[str, object]]
 ) -> None:
-    path.parent.mkdir(
-        parents=True, exist_ok=True
-    )  # there already when an earlier run was stopped after its images
+    path.parent.mkdir(parents=True, exist_ok=True)  # there already after a run that was stopped
     with ArrowWriter(
         path=str(path), features=Features(dict(columns)), writer_batch_size=ROWS_PER_BATCH
     ) as writer:
@@ -203,19 +263,12 @@ def _write_table(
 
 
 def _caption_record(row: CaptionRow, index: Mapping[str, int]) -> dict[str, object]:
-    return {"image": index[row.image_id], "image_id": row.image_id, "captions": list(row.captions)}
+    return {"image": index[row.key], "image_id": row.image_id, "captions": list(row.captions)}
 
 
 def _pair_record(row: EntailmentRow, index: Mapping[str, int]) -> dict[str, object]:
-    return {"image": index[row.image_id], **vars(row)}
-
-
-def _write_problems(path: Path, problems: Problems) -> None:
-    # File names that are no Unicode have no UTF-8 either; \\udcff is what JSON would write.
-    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(
-            json.dumps(problem, ensure_ascii=False) + "\n" for problem in problems.as_dicts()
-        )
+    texts = {name: getattr(row, name) for name in _ENTAILMENT_COLUMNS if name != "image"}
+    return {"image": index[row.key], **texts}
 
 
 def _counts(texts: _Texts) -> dict[str, dict[str, dict[str, int]]]:
@@ -227,7 +280,7 @@ def _counts(texts: _Texts) -> dict[str, dict[str, dict[str, int]]]:
         }
     if texts.entailment:
         counts[ENTAILMENT.name] = {
-            split: {"images": len({row.image_id for row in rows}), "pairs": len(rows)}
+            split: {"images": len({row.key for row in rows}), "pairs": len(rows)}
             for split, rows in texts.entailment.items()
         }
     return counts
@@ -249,7 +302,7 @@ def _shared_images(texts: _Texts, index: Mapping[str, int]) -> int:
     for by_split in (texts.captions, texts.entailment):
         for split, rows in by_split.items():
             for row in rows:
-                splits[index[row.image_id]] |= bits[split]
+                splits[index[row.key]] |= bits[split]
     return int(np.count_nonzero(splits & (splits - 1)))
 
 

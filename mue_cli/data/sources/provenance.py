@@ -1,5 +1,5 @@
-"""What prepared data was made of, as the manifest tells it. A run goes on with another's pictures
-only when all of this is the same.
+"""The sources of prepared data, as the manifest describes them. A run goes on with another's
+pictures only when all of this is the same.
 """
 
 import hashlib
@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+
+from mue_cli.data.disk import file_sha256
+from mue_cli.data.sources.folder import Folder
 
 SourceFacts = dict[str, object]
 
@@ -29,11 +32,6 @@ def describe_images(paths: Iterable[Path]) -> list[SourceFacts]:
     return [_describe_folder(path) if path.is_dir() else _describe_file(path) for path in paths]
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _describe_file(path: Path) -> SourceFacts:
     status = path.stat()
     return {
@@ -43,22 +41,23 @@ def _describe_file(path: Path) -> SourceFacts:
     }
 
 
-def _describe_folder(folder: Path) -> SourceFacts:
+def _describe_folder(path: Path) -> SourceFacts:
     listing = hashlib.sha256()
     files = size = 0
-    for parent, subfolders, names in os.walk(folder):
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            status = path.stat() if path.exists() else path.lstat()
-            listing.update(
-                os.fsencode(path.relative_to(folder))
-                + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
-            )
-            files, size = files + 1, size + status.st_size
+    for name in Folder(path).paths():
+        status = _status(path / name)
+        listing.update(os.fsencode(name) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        files, size = files + 1, size + status.st_size
     return {
-        "path": str(folder),
+        "path": str(path),
         "files": files,
         "bytes": size,
         "listing_sha256": listing.hexdigest(),
     }
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError:  # a link to nowhere
+        return path.lstat()

@@ -1,0 +1,44 @@
+"""Fields of an entry that somebody else wrote: as expected, or named with their value."""
+
+from collections.abc import Mapping
+
+from mue_cli.data.problems import shown
+from mue_cli.data.rows import is_text
+
+
+class MalformedError(ValueError):
+    """A field with another value than expected; its text is "field: value"."""
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__(f"{field}: {shown(value)}")
+
+
+_ABSENT = "absent"
+
+
+def object_of(entry: object) -> Mapping[str, object]:
+    """Return an entry that is an object. Raises MalformedError."""
+    if not isinstance(entry, dict):
+        raise MalformedError("entry", entry)
+    return entry
+
+
+def text_of(entry: Mapping[str, object], field: str) -> str:
+    """Return a field that is text with something in it. Raises MalformedError."""
+    value = entry.get(field)
+    if is_text(value) and value.strip():
+        return value
+    raise MalformedError(field, value if field in entry else _ABSENT)
+
+
+def optional_text(entry: Mapping[str, object], field: str) -> str:
+    """Return a field that is text, or "" where it is absent or null. Raises MalformedError."""
+    return "" if entry.get(field) in (None, "") else text_of(entry, field)
+
+
+def id_of(entry: Mapping[str, object], field: str) -> str | int:
+    """Return an id: text, or a whole number. Raises MalformedError."""
+    value = entry.get(field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return text_of(entry, field)
