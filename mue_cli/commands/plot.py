@@ -45,6 +45,12 @@ mue plot reductions
 
 mue plot reductions --run runs/longer"""
 
+CALIBRATION_EXAMPLES = """Examples
+
+mue plot calibration
+
+mue plot calibration --split val --run runs/longer"""
+
 TRAINING_EXAMPLES = """Examples
 
 mue plot training
@@ -204,6 +210,26 @@ def exits(
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
     show(draw(drawn, here.run.plots / "exits"), as_json)
+
+
+def calibration(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what calibrations promised against what evaluations of their thresholds measured.
+
+    Reads promises.jsonl and records.jsonl: for several points run `mue calibrate` and `mue
+    evaluate` for several targets. Writes plots/calibration.png and plots/calibration.svg in the run
+    folder.
+    """
+    here = opened(recipe, overrides, run)
+    from mue_cli.experiment.promises import promises
+    from mue_cli.reports.figures.calibration import calibration as draw
+
+    show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
 
 
 def _record_of(traces: "EvaluationTraces", run: "Run") -> "Record":
