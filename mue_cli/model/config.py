@@ -72,7 +72,8 @@ def checked(values: Mapping[str, object], place: str) -> OFAConfig:
     config = build(OFAConfig, values, lambda _: place)
     if len(config.resnet_blocks) != 3:
         raise RecipeError(
-            f"`resnet_blocks` in {place} has {len(config.resnet_blocks)} numbers, expected one for each of three stages"
+            f"`resnet_blocks` in {place} has {len(config.resnet_blocks)} numbers, "
+            "expected one for each of three stages"
         )
     if config.embed_dim % config.num_heads:
         found = f"{place}: {config.num_heads} heads cannot share {config.embed_dim} dimensions"
