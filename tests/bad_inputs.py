@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from mue_cli.commands.app import app
 from mue_cli.commands.boundary import answered
 from mue_cli.errors import one_line
+from mue_cli.reports.exit_grid import ExitGrid
 
 Damage = Callable[[], object]
 RUN = Path("runs/tiny")
@@ -58,9 +62,9 @@ def make_world(folder: Path, data: Path, run: Path) -> None:
     recipe = folder / RUN / "recipe.yaml"
     text = recipe.read_text(encoding="utf-8")
     recipe.write_text(re.sub(r"root: .*", f"root: {DATA}", text), encoding="utf-8")
+    grid = ExitGrid(np.full((6, 6), 50.0), "CIDEr", 6, {"dataset": "shapes", "split": "test"})
+    grid.save(folder / RUN / "modality.npz")
     (folder / "pictures").mkdir()
-    from PIL import Image
-
     Image.new("RGB", (40, 30), (200, 30, 30)).save(folder / "pictures" / "good.png")
 
 
