@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ hypothesis.settings.load_profile("patient")
 
 # Models here are tiny: one thread is as fast as many, and far faster on a machine that is busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What is measured once per machine is measured here once per test run, and the user's is left alone.
+os.environ["MUE_CACHE_DIR"] = tempfile.mkdtemp(prefix="mue-test-cache-")
 
 TINY = (
     "data.image_size=32",

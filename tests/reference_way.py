@@ -18,7 +18,7 @@ from torch import Tensor
 from mue_cli.exits.methods import full
 from mue_cli.inference import search
 from mue_cli.inference.encode import Encoded
-from mue_cli.inference.walk import Walked
+from mue_cli.inference.walk import WalkOutput
 from mue_cli.model.attention import Attention
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
@@ -75,7 +75,7 @@ class Generation:
         self.model, self.encoded = model, encoded
         self.cache: list[dict[str, Tensor]] = [{} for _ in model.decoder.layers]
 
-    def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> Walked:
+    def step(self, tokens: Tensor, rows: Sequence[int], position: int) -> WalkOutput:
         decoder = self.model.decoder
         x = decoder.embed(tokens[0][:, None])  # (Q, 1, D)
         length, beams = position + 1, len(x)
@@ -86,7 +86,7 @@ class Generation:
             bias = (self_bias + decoder.relative_self_bias(i, length)[None])[:, :, -1:]
             x = self.layer(layer, self.cache[i], x, bias, cross_bias)
         states = x.transpose(0, 1)
-        return Walked(states, [len(decoder.layers)], decoder.logits(states))
+        return WalkOutput(states, [len(decoder.layers)], decoder.logits(states))
 
     def layer(
         self, layer, cache: dict[str, Tensor], x: Tensor, bias: Tensor, cross_bias: Tensor

@@ -39,6 +39,7 @@ from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
+from mue_cli.model.attention import Attend, Attention
 from mue_cli.model.config import OFAConfig, preset
 from mue_cli.model.encoder import joint_stream, separate_streams
 from mue_cli.model.layers import DecoderLayer
@@ -260,25 +261,12 @@ class SlowDecoder:
             for word in missing:
                 self.make_up(i, word, hypotheses)
             own = len(self.states)
-            x = layer(
-                x,
-                lambda k, v, i=i, own=own: self.remember(i, own, k, v),
-                self.cross_part(i),
-                None,
-                None,
-                hypotheses,
-            )
+            x = layer(x, *self.attention(i, own, hypotheses))
             if self.policy == "recompute" and i + 1 < len(self.decoder.layers):
                 for word in missing:
                     again = self.states[word][:hypotheses].reshape(1, hypotheses, -1)
-                    self.states[word] = layer(
-                        again,
-                        lambda k, v, i=i, word=word: self.remember(i, word, k, v),
-                        self.cross_part(i),
-                        None,
-                        None,
-                        hypotheses,
-                    ).transpose(0, 1)
+                    after = layer(again, *self.attention(i, word, hypotheses))
+                    self.states[word] = after.transpose(0, 1)
         self.states.append(x.unflatten(1, (hypotheses, -1)).flatten(0, 1))
         self.decoder.logits(x.unflatten(1, (hypotheses, -1))[:, :, -1])
 
@@ -302,8 +290,15 @@ class SlowDecoder:
             [v[: len(keys)] for _, v in self.known[i]], 2
         )
 
-    def cross_part(self, i: int) -> list[tuple[slice, Tensor, Tensor]]:
-        return [(slice(None), *self.cross[i])]
+    def attention(self, i: int, word: int, hypotheses: int) -> tuple[Attend, Attend]:
+        """Return a layer's attention to the words so far, and to the picture."""
+
+        def attend_self(attention: Attention, x: Tensor) -> Tensor:
+            own = x.unflatten(1, (hypotheses, -1)).flatten(0, 1)  # (1, Q T, D) -> (Q, T, D)
+            keys, values = self.remember(i, word, *attention.keys_values(own))
+            return attention(own, keys, values, None).view_as(x)
+
+        return attend_self, lambda attention, x: attention(x, *self.cross[i], None)
 
 
 @pytest.mark.parametrize("policy", get_args(SkippedPolicy))

@@ -90,7 +90,7 @@ def test_random_cases_do_what_the_slow_twin_does(monkeypatch, name: str) -> None
         method, judge, threshold, decay = drawn(name, model, rng)
         tables = PositionTables(model)
         encoded = encode(model, tables, method, images, pad(texts))
-        head = ModelHead(model.decoder.layer_norm, model.decoder.project_out)
+        head = ModelHead(model.decoder.layer_norm, model.decoder.output_projection)
 
         def read(
             state: torch.Tensor, layer: int, method: Method = method, head: ModelHead = head

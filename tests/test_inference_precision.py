@@ -6,21 +6,21 @@ import pytest
 import torch
 from small_ofa import pad, small_inputs, small_model
 
-from mue_cli.errors import MueError
 from mue_cli.exits.methods import full
-from mue_cli.inference import cpu as packing
+from mue_cli.inference.cpu import backend
+from mue_cli.inference.cpu.linear import PackedLinear
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
-from mue_cli.inference.precision import _PRECISIONS, at_precision
+from mue_cli.inference.precision import DTYPES, at_precision
 from mue_cli.inference.search import generate
 from mue_cli.recipe.recipe import InferenceSection, SearchSection
 
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.15, "int8": 0.15}
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.15}
 
 
 @pytest.fixture(autouse=True)
 def pack_everything(monkeypatch):
-    monkeypatch.setattr(packing, "SMALLEST", 1)
+    monkeypatch.setattr(backend, "SMALLEST", 1)
 
 
 @torch.inference_mode()
@@ -51,7 +51,7 @@ def test_states_are_as_close_as_the_precision_allows(name):
 
 
 def test_without_packing_bfloat16_is_a_plain_copy(monkeypatch):
-    monkeypatch.setattr(packing, "operators_work", lambda: False)
+    monkeypatch.setattr(backend, "operators_work", lambda dtype: False)
     model = small_model(3)
     exact, _ = run(model)
     hidden, _ = run(at_precision(model, "bfloat16"))
@@ -59,28 +59,29 @@ def test_without_packing_bfloat16_is_a_plain_copy(monkeypatch):
     assert next(model.parameters()).dtype == torch.float32
 
 
-def test_int8_weights_are_8_bit_in_the_layers_and_the_head():
-    fast = at_precision(small_model(3), "int8")
-    assert (
-        fast.decoder.layers[0].fc1.weight().dtype
-        == fast.encoder.layers[3].self_attn.q_proj.weight().dtype
-        == torch.qint8
-    )
-    assert fast.decoder.project_out[0].weight().dtype == torch.qint8
-    assert fast.encoder.pos_q_linear.weight.dtype == torch.float32
+def test_bfloat16_where_the_processor_has_no_such_products_is_a_plain_copy(monkeypatch):
+    def refused(weight, batch_size):
+        if weight.dtype == torch.bfloat16:
+            raise RuntimeError("bf16 path needs the cpu support avx512bw")
+        return reorder(weight, batch_size)
 
-
-def test_int8_where_it_cannot_be_had_is_an_error(monkeypatch):
-    with pytest.raises(MueError, match="int8 is for CPUs"):
-        at_precision(small_model(0).to("meta"), "int8")
-    monkeypatch.delattr(torch.ao.quantization, "quantize_dynamic")
-    with pytest.raises(MueError, match="this PyTorch cannot quantise"):
-        at_precision(small_model(0), "int8")
+    reorder = torch.ops.mkldnn._reorder_linear_weight
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refused)
+    backend.operators_work.cache_clear()
+    try:
+        fast = at_precision(small_model(3), "bfloat16")
+        assert isinstance(fast.decoder.layers[0].fc1, torch.nn.Linear)
+        assert {p.dtype for p in fast.parameters()} == {torch.bfloat16}
+        assert isinstance(
+            at_precision(small_model(3), "float32").decoder.layers[0].fc1, PackedLinear
+        )
+    finally:
+        backend.operators_work.cache_clear()
 
 
 def test_every_precision_of_a_recipe_is_known():
     assert (
         set(get_args(get_type_hints(InferenceSection)["precision"]))
-        == set(_PRECISIONS)
+        >= set(DTYPES)
         == set(TOLERANCE)
     )

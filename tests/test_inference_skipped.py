@@ -14,6 +14,7 @@ from torch import Tensor
 from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.observation import Observation
 from mue_cli.inference import decode, skipped
+from mue_cli.inference.attention import attend_to_parts
 from mue_cli.inference.cache import CrossCache
 from mue_cli.inference.decode import Generation
 from mue_cli.inference.encode import encode
@@ -116,7 +117,7 @@ def test_where_nobody_can_leave_nothing_is_kept_or_looked_for(model, monkeypatch
     def forbidden(*_):
         raise AssertionError
 
-    monkeypatch.setattr(decode, "SkippedLayers", forbidden)
+    monkeypatch.setattr(skipped, "SkippedLayers", forbidden)
     monkeypatch.setattr(skipped.LeftStates, "put", forbidden)
     states(model, full(True))
     states(model, mue({"decoder": 1.01}, True, None))
@@ -173,7 +174,8 @@ def test_rows_of_cross_attention_come_in_runs(model):
             together[2][number][None],
             bias[row : row + 1],
         )
-        assert torch.allclose(attention.attend(x, parts, bias)[row], alone[0], rtol=0, atol=1e-12)
+        attended = attend_to_parts(parts, bias)(attention, x)[row]
+        assert torch.allclose(attended, alone[0], rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()

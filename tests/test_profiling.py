@@ -9,7 +9,7 @@ from mue_cli.cost.flops import trace_flops
 from mue_cli.cost.traffic import ValueSizes, resnet_weights, trace_traffic
 from mue_cli.exits.methods import Method, SkippedPolicy, full
 from mue_cli.exits.trace import Trace
-from mue_cli.inference.cpu import packed
+from mue_cli.inference.cpu.backend import packed
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate

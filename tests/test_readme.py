@@ -1,76 +1,135 @@
-"""What the README tells a reader to type exists."""
+"""What the README and docs/ tell a reader to type exists, and their Python runs."""
 
 import itertools
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mue_cli.commands.app import app
+from mue_cli.experiment.run_folder import Run
 from mue_cli.recipe import recipe as recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMALL = [
+    "search.beam=1",
+    "search.max_tokens=4",
+    "calibration.max_evaluations=4",
+    "evaluation.timed_samples=1",
+]
+"""What makes Python examples quick."""
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
+
+
+def blocks(text: str, wanted: str) -> list[str]:
+    """Return the code blocks of a language, also those that are indented in a list."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    return [
+        re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
+        for indent, language, block in found
+        if language == wanted
+    ]
 
 
 def code_lines(text: str) -> list[str]:
-    """Return the lines of all bash blocks, continued lines joined, `$ ` and comments removed."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = (
-        "".join(block for language, block in blocks if language == "bash")
-        .replace("\\\n", " ")
-        .splitlines()
-    )
+    """Return the lines of all bash blocks, continued lines joined, comments removed."""
+    lines = "".join(blocks(text, "bash")).replace("\\\n", " ").splitlines()
     return [line.strip().removeprefix("$ ").split("  #")[0].strip() for line in lines]
 
 
+def in_tables(text: str) -> list[str]:
+    """Return the command lines in the first column of tables."""
+    return re.findall(r"^\| `(mue [^`]+)`", text, flags=re.MULTILINE)
+
+
 def mue_lines() -> list[str]:
-    """Return every distinct command line of ours in the README, in order."""
-    parts = [part.strip() for line in code_lines(README) for part in line.split("&&")]
-    commands = [part.removeprefix(".venv/bin/") for part in parts]
-    return list(dict.fromkeys(command for command in commands if command.startswith("mue ")))
+    """Return every distinct command line of ours, in order."""
+    lines = [line for text in TEXTS.values() for line in [*code_lines(text), *in_tables(text)]]
+    parts = [part.strip().removeprefix(".venv/bin/") for line in lines for part in line.split("&&")]
+    commands = [part.split(" > ")[0] for part in parts if part.startswith("mue ")]
+    return list(dict.fromkeys(commands))
 
 
-def test_readme_shows_every_command() -> None:
+def named(line: str) -> str:
+    """Return the command of a line: "prepare coco", "evaluate"."""
+    words = shlex.split(line)[1:]
+    return " ".join(words[:2] if words[0] in ("prepare", "plot") else words[:1])
+
+
+@pytest.fixture
+def in_folder_of_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in a folder with the YAML files that the pages show, and with our recipes."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    for text in TEXTS.values():
+        for block in blocks(text, "yaml"):
+            path = tmp_path / block.split("\n")[0].removeprefix("# ")
+            path.write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_command_is_shown() -> None:
+    commands = {
+        command.name or ""
+        for command in (*app.registered_commands, *app.registered_groups)
+        if not getattr(command, "hidden", False)
+    }
+    shown = {named(line).split()[0] for line in mue_lines()}
+    assert commands - {""} <= shown
+
+
+def test_front_page_shows_what_comes_first() -> None:
     shown = {
-        " ".join(
-            shlex.split(line)[1:3]
-            if shlex.split(line)[1] in ("prepare", "plot")
-            else shlex.split(line)[1:2]
-        )
-        for line in mue_lines()
+        named(line).split()[0]
+        for line in code_lines(README) + in_tables(README)
+        if "mue " in line and line.startswith("mue")
     }
-    assert shown >= {
-        "demo",
-        "finetune",
-        "calibrate",
-        "evaluate",
-        "predict",
-        "export",
-        "plot saturation",
-        "plot tradeoff",
-    }
-    assert shown >= {"prepare shapes", "prepare coco", "prepare flickr8k", "prepare snli-ve"}
+    assert {"prepare", "finetune", "calibrate", "evaluate", "predict", "study", "table"} <= shown
+    assert len(README.splitlines()) < 100
 
 
 @pytest.mark.parametrize("line", mue_lines())
-def test_command_line_of_the_readme_is_understood(line: str) -> None:
+def test_command_line_is_understood(line: str) -> None:
     words = shlex.split(line)[1:]
     result = CliRunner().invoke(app, [*words, "--help"])
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.usefixtures("in_folder_of_examples")
 @pytest.mark.parametrize(
     "line", [line for line in mue_lines() if "--set" in line or "--recipe" in line]
 )
-def test_recipes_and_overrides_of_the_readme_are_valid(line: str) -> None:
+def test_recipes_and_overrides_are_valid(line: str) -> None:
     words = shlex.split(line)
     following = list(itertools.pairwise(words))
     names = [value for option, value in following if option == "--recipe"]
     overrides = [value for option, value in following if option == "--set"]
     assert recipes.load(names[0] if names else "shapes-caption", overrides)
+
+
+@pytest.mark.parametrize(
+    "code", [code for text in TEXTS.values() for code in blocks(text, "python")]
+)
+def test_python_runs_and_prints_only_its_results(
+    code: str,
+    tiny_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(tiny_run.folder, tmp_path / "runs" / "shapes-caption")
+    Image.new("RGB", (40, 30), (200, 60, 40)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")  # without Java, whose start takes seconds
+    small = code.replace('open("shapes-caption")', f'open("shapes-caption", overrides={SMALL})')
+    exec(compile(small.replace("reduction=0.3", "reduction=0.2"), "README", "exec"), {})
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == code.count("print(") and said.err == ""
 
 
 def test_unknown_option_would_be_noticed() -> None:
@@ -92,7 +151,19 @@ def test_all_checks_run_the_readmes_own_test_line() -> None:
     assert len(matching) == 1
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    names = set(re.findall(r"`((?:mue_cli|recipes|tests|\.ci|\.github)/[\w./-]+)`", README))
-    assert names
-    assert not [name for name in sorted(names) if not (ROOT / name).exists()]
+@pytest.mark.parametrize("page", TEXTS)
+def test_files_and_links_that_a_page_names_exist(page: str) -> None:
+    names = set(
+        re.findall(r"`((?:mue_cli|recipes|tests|\.ci|\.github)/[\w./-]+)`", TEXTS[page])
+    ) - {"recipes/flowers.yaml"}
+    place = next(path.parent for path in PAGES if path.name == page)
+    links = set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXTS[page]))
+    missing = [name for name in names if not (ROOT / name).exists()]
+    assert not missing + [link for link in links if not (place / link).exists()]
+
+
+def test_every_page_is_in_the_sites_table_of_contents() -> None:
+    site = (ROOT / ".github" / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^  - .+: ([\w-]+\.md)$", site, flags=re.MULTILINE))
+    assert listed == {path.name for path in PAGES} - {"README.md"}
+    assert all(f"docs/{page}" in README for page in listed)

@@ -147,6 +147,7 @@ def test_wrong_choice_names_the_choices(write) -> None:
         ("exits.image=high", '"high"', "a number or null"),
         ("model.decompose=1", "1", "true or false"),
         ("model.preset=7", "7", "text or null"),
+        ("data.root=''", '""', "text, not empty or null"),
         ("training=3", "3", "a mapping of keys to values"),
         ("seed=", "null", "a whole number, at least 0"),
         ("name=../up", '"../up"', "letters, digits, dots and dashes"),

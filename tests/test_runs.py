@@ -107,7 +107,7 @@ def test_traces_of_two_evaluations_are_refused(run: Run) -> None:
 
 
 def test_predictions_are_in_cocos_result_form(run: Run) -> None:
-    runs.write_predictions(run, [{"image_id": 42, "caption": "ein Küken"}])
+    runs.write_predictions(run.predictions, [{"image_id": 42, "caption": "ein Küken"}])
     assert (
         run.predictions.read_text(encoding="utf-8")
         == '[\n {\n  "image_id": 42,\n  "caption": "ein Küken"\n }\n]\n'

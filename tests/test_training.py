@@ -6,7 +6,6 @@ from itertools import count, islice
 
 import pytest
 import torch
-import torch.nn.functional as F
 from small_ofa import pad, small_config, small_inputs
 from twins import plain_cross_entropy, plain_layer_losses
 
@@ -14,9 +13,9 @@ from mue_cli.data.batches import Batch
 from mue_cli.errors import MueError
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
-from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training import head_loss as head_loss_module
 from mue_cli.training.head_loss import head_loss
+from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training.losses import LossForm, layer_weights, positions, task_loss
 from mue_cli.training.schedule import learning_rate_factor
 from mue_cli.training.stages import shared_head

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mue_cli.exits.decay import Decay, decayed_threshold
+from mue_cli.model.attention import attend_to
 from mue_cli.model.encoder import Stream, joint_stream, separate_streams
 from mue_cli.model.ofa import OFA
 from mue_cli.model.positions import Layout
@@ -160,10 +161,8 @@ class Decoder:
         cross_bias = decoder.cross_bias(length, self.model.encoder.position_embedding(self.layout))
         return layer(
             line.inputs[-1][i][None, None],
-            lambda keys, values: self.keys_values(i, line),
-            [(slice(None), *layer.cross_keys_values(self.encoded))],
-            self_bias[None, :, -1:],
-            cross_bias[None, :, -1:],
+            lambda attention, x: attention(x, *self.keys_values(i, line), self_bias[None, :, -1:]),
+            attend_to(self.encoded, cross_bias[None, :, -1:]),
         )[0, 0]
 
     def keys_values(self, i: int, line: Line) -> tuple[Tensor, Tensor]:

@@ -45,9 +45,11 @@ MethodOption = Annotated[
 ]
 BatchSizeOption = Annotated[
     int | None,
-    typer.Option(min=2, show_default=False, help="Also measure latency in batches of this size."),
+    typer.Option(
+        min=2, max=4096, show_default=False, help="Also measure latency in batches of this size."
+    ),
 ]
-RepeatsOption = Annotated[int, typer.Option(min=1, help="Timings of each sample.")]
+RepeatsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Timings of each sample.")]
 
 
 def bench(

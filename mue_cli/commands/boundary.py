@@ -69,14 +69,22 @@ def explained(error: Exception) -> MueError | None:
 
 
 def run(app: Callable[..., Any]) -> int:
-    """Run the command line and return its exit code; a mistake in the words themselves is a line
-    and a hint too.
-    """
+    """Run the words of this process, and return the exit code."""
     _prepare_environment()
     _prepare_streams()
     _prepare_signals()
+    code = answered(app)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    return _after_flush(code)
+
+
+def answered(app: Callable[..., Any], words: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; a mistake in the words themselves is a line and
+    a hint too. words: None for those of this process.
+    """
     try:
-        code = app(prog_name="mue", standalone_mode=False)
+        code = app(words, prog_name="mue", standalone_mode=False)
     except KeyboardInterrupt as stop:  # outside of any command
         say("stopped: nothing was kept")
         code = 143 if isinstance(stop, Terminated) else 130
@@ -84,9 +92,7 @@ def run(app: Callable[..., Any]) -> int:
         code = _refused(error)
         if code is None:
             raise
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    return _after_flush(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _typed(command: Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from mue_cli.commands.display import answer
 from mue_cli.commands.lines import run_line
+from mue_cli.commands.options import opened
 from mue_cli.experiment.choices import DEFAULT_RECIPE, DEFAULT_TASK, DEMO_RECIPES, TaskName
 
 EXAMPLES = """Examples
@@ -61,6 +62,7 @@ def demo(
 
     recipe = DEMO_RECIPES[task]
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
+    opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
     started = time.monotonic()
     for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
         if code := run_line(line):

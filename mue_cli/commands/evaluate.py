@@ -99,9 +99,15 @@ def evaluate(
         sweep_points = [asdict(point) for point in result.curve]
         answer_json({**document, "sweep": sweep_points, "files": files})
         return
+    from mue_cli.experiment.thresholds import promise_of
     from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
 
     answer(evaluation_text(result.full, result.record))
+    metric, thresholds = result.record.metric, result.record.settings.get("thresholds")
+    promise = promise_of(here.run, result.record.method, thresholds)
+    if promise is not None and metric in result.full.scores:
+        scores = (result.record.scores[metric], result.full.scores[metric])
+        answer(promise.beside(result.record.costs, *scores))
     for note in left_out_notes(result.record):
         say(note)
     if result.curve:

@@ -31,10 +31,20 @@ SetOption = Annotated[
         help="Replace one value of the recipe. May be repeated.",
     ),
 ]
+
+
+def folder(text: str) -> Path:
+    """Return a folder's path; an empty one would mean this folder."""
+    if not text:
+        raise typer.BadParameter("it is empty; is a variable of your shell unset?")
+    return Path(text)
+
+
 RunOption = Annotated[
     Path | None,
     typer.Option(
         "--run",
+        parser=folder,
         metavar="FOLDER",
         show_default="runs/<recipe name>",
         help="Run folder: what commands read and write.",

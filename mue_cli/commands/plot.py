@@ -45,6 +45,18 @@ mue plot reductions
 
 mue plot reductions --run runs/longer"""
 
+CALIBRATION_EXAMPLES = """Examples
+
+mue plot calibration
+
+mue plot calibration --split val --run runs/longer"""
+
+TRAINING_EXAMPLES = """Examples
+
+mue plot training
+
+mue plot training --run runs/longer"""
+
 EXITS_EXAMPLES = """Examples
 
 mue plot exits
@@ -129,6 +141,26 @@ def reductions(
     show(draw(entries, here.run.plots / "reductions"), as_json)
 
 
+def training(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw how a training went or goes: loss of every layer, validation score, speed and memory.
+
+    Reads train.jsonl, also while `mue finetune` runs. Writes plots/training.png and
+    plots/training.svg in the run folder.
+    """
+    here = opened(recipe, overrides, run)
+    from mue_cli.reports.figures.training import training as draw
+    from mue_cli.reports.training_log import read_training_log
+
+    log = read_training_log(here.run.need(here.run.train_log, "finetune"))
+    about = f"{here.recipe.name}, {here.recipe.exits.method}"
+    show(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
+
+
 def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
     """Return the entries of a run's study; before the first, or without one, the run's own, with
     what its calibration tried.
@@ -167,17 +199,37 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
+    evaluated.check_layers(*record.num_layers)
     drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]
             for stream in traces[0].encoder_exits
         },
         [trace.decoder_exits[: trace.num_words] for trace in traces],
-        int(record.costs["num_encoder_layers"]),
-        int(record.costs["num_decoder_layers"]),
+        *record.num_layers,
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
     show(draw(drawn, here.run.plots / "exits"), as_json)
+
+
+def calibration(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what calibrations promised against what evaluations of their thresholds measured.
+
+    Reads promises.jsonl and records.jsonl: for several points run `mue calibrate` and `mue
+    evaluate` for several targets. Writes plots/calibration.png and plots/calibration.svg in the run
+    folder.
+    """
+    here = opened(recipe, overrides, run)
+    from mue_cli.experiment.promises import promises
+    from mue_cli.reports.figures.calibration import calibration as draw
+
+    show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
 
 
 def _record_of(traces: "EvaluationTraces", run: "Run") -> "Record":

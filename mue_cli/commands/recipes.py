@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import JsonOption, SetOption
+from mue_cli.commands.options import JsonOption, SetOption, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,9 +64,9 @@ def show(
     from dataclasses import asdict
 
     from mue_cli.recipe.explain import explained
-    from mue_cli.recipe.recipe import dump, load
+    from mue_cli.recipe.recipe import dump
 
-    whole = load(recipe, overrides or ())
+    whole = opened(recipe, overrides, None, trained=False).recipe
     if as_json:
         answer_json(asdict(whole))
     else:
@@ -88,9 +88,7 @@ def check(recipe: NameArgument, overrides: SetOption = None) -> None:
 
     Reads the recipe. Writes nothing.
     """
-    from mue_cli.recipe.recipe import load
-
-    whole = load(recipe, overrides or ())
+    whole = opened(recipe, overrides, None, trained=False).recipe
     say(f"{recipe} is a recipe: {whole.name}, task {whole.task}, data {whole.data.dataset}")
 
 

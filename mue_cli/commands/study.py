@@ -110,6 +110,10 @@ def study(
     _show(wanted, here, as_json)
 
 
+MOST_SEEDS = 1000
+"""Seeds that one number can ask for."""
+
+
 def wanted_seeds(text: str | None, known: Sequence[int]) -> tuple[int, ...]:
     """Return the seeds that `--seeds` means. Raises MueError for anything but whole numbers, each
     once.
@@ -118,12 +122,13 @@ def wanted_seeds(text: str | None, known: Sequence[int]) -> tuple[int, ...]:
         return tuple(known)
     words = [word.strip() for word in text.removesuffix(",").split(",")]
     if (
-        not all(word.isdecimal() for word in words)
+        not all(word.isdecimal() and len(word) < 19 for word in words)
         or len({int(word) for word in words}) < len(words)
         or text.strip() == "0"
+        or ("," not in text and int(words[0]) > MOST_SEEDS)
     ):
         raise MueError(
-            f"cannot read `--seeds {text}`",
+            f"cannot read `--seeds {text[:60]}`",
             "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,",
         )
     numbers = tuple(int(word) for word in words)

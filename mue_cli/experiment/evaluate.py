@@ -16,8 +16,10 @@ from mue_cli.exits.methods import Method
 from mue_cli.experiment import run_folder
 from mue_cli.experiment.calibrate import sweep as sweep_settings
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.progress import counting
+from mue_cli.files import staged
 from mue_cli.metrics.captioning import check_metrics
 from mue_cli.reports.record import Record, append_record, new_id
 from mue_cli.reports.traces import write_traces
@@ -38,6 +40,7 @@ class Evaluated:
     predictions: tuple[Prediction, ...]
 
 
+@holding_run("evaluate")
 def evaluate(
     experiment: Experiment,
     method: str | None = None,
@@ -64,19 +67,17 @@ def evaluate(
     thresholds = experiment.thresholds(name)
     record, predictions = points.record(name, thresholds)
     whole = record if name == FULL.name else points.record(FULL.name, {})[0]
-    run = experiment.run
-    write_traces(run.traces, record.id, name, [each.trace for each in predictions])
-    results = [{"evaluation": record.id, **_result(experiment, each)} for each in predictions]
-    run_folder.write_predictions(run, results)
     curve = _curve(points, name, thresholds) if sweep else ()
+    evaluated = Evaluated(record, whole, curve, tuple(predictions))
+    _keep(experiment, evaluated)
     failed = {**whole.left_out, **record.left_out}
     for metric in wanted or ():
         if metric in failed:
             raise MueError(
                 f"{metric} was asked for and failed: {failed[metric]}",
-                f"all else was kept in {run.records}",
+                f"all else was kept in {experiment.run.records}",
             )
-    return Evaluated(record, whole, curve, tuple(predictions))
+    return evaluated
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Points:
     def record(
         self, name: str, thresholds: Mapping[str, float], point: float | None = None
     ) -> tuple[Record, list[Prediction]]:
-        """Run a method, score it, time it against `full`, and add the record to the run.
+        """Run a method, score it, and time it against `full`.
 
         point: number of a point of the method's curve, which is not timed; None for a setting of
         its own.
@@ -106,7 +107,7 @@ class _Points:
         traces = [prediction.trace for prediction in predictions]
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
-        record = Record(
+        return Record(
             id=self.id,
             row=self.row if name == self.method else None,
             point=point,
@@ -124,9 +125,7 @@ class _Points:
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
             confidence={metric: scores.interval} if scores.interval else {},
-        )
-        append_record(experiment.run.records, record)
-        return record, predictions
+        ), predictions
 
     def _method(self, name: str, thresholds: Mapping[str, float]) -> Method:
         if name == ORACLE:
@@ -195,6 +194,22 @@ class _Points:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= decay_settings(recipe, experiment.task, CATALOGUE[method.name])
         return settings
+
+
+def _keep(experiment: Experiment, evaluated: Evaluated) -> None:
+    """Add the records to the run, and replace traces and predictions: all at the end, so that an
+    evaluation that is stopped leaves nothing.
+    """
+    run, record = experiment.run, evaluated.record
+    whole = () if evaluated.full is record else (evaluated.full,)
+    results = [
+        {"evaluation": record.id, **_result(experiment, each)} for each in evaluated.predictions
+    ]
+    traces = [each.trace for each in evaluated.predictions]
+    append_record(run.records, record, *whole, *evaluated.curve)
+    with staged() as beside:
+        write_traces(beside(run.traces), record.id, record.method, traces)
+        run_folder.write_predictions(beside(run.predictions), results)
 
 
 def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:

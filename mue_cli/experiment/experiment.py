@@ -137,13 +137,19 @@ class Experiment:
     @cached_property
     def model(self) -> "OFA":
         """The trained model in float32, in evaluation mode, on the device."""
-        from mue_cli.experiment.models import check_vocabulary, pretrained_model, settle_threads
+        from mue_cli.experiment.models import (
+            check_fits,
+            check_vocabulary,
+            pretrained_model,
+            settle_threads,
+        )
         from mue_cli.model import checkpoint
 
         if self.run.weights:
             model = pretrained_model(self.recipe, self.weights, self.device)
         else:
             model = checkpoint.load(self.weights.weights, self.device)
+        check_fits(self.recipe, model.config)
         check_vocabulary(model, self.tokenizer.vocab_size, self.weights.weights)
         settle_threads(model)
         return model

@@ -3,19 +3,27 @@
 The lock ends with its process, however that ends.
 """
 
+import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
 from mue_cli.errors import MueError
 from mue_cli.files import is_alive, sweep, write_text
 from mue_cli.schema.json_files import read_json
+
+if TYPE_CHECKING:
+    from mue_cli.experiment.experiment import Experiment
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOCK = ".lock"
 OWNER = ".lock-owner.json"
@@ -40,6 +48,10 @@ def holding(folder: Path, doing: str) -> Iterator[None]:
     doing: the command, for the second comer. A folder that is made here goes away again when
     nothing is put in it. Raises MueError when another procedure holds it.
     """
+    if (folder / "manifest.json").is_file():
+        raise MueError(
+            f"`{folder}` holds prepared data, and is no run folder", "name another with --run"
+        )
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
@@ -59,6 +71,26 @@ def holding(folder: Path, doing: str) -> Iterator[None]:
                 (folder / LOCK).unlink()
                 folder.rmdir()
         lock.release()
+
+
+def holding_run(
+    doing: str,
+) -> Callable[
+    [Callable[Concatenate["Experiment", P], T]], Callable[Concatenate["Experiment", P], T]
+]:
+    """Make a procedure hold its experiment's run folder; see `holding`."""
+
+    def decorate(
+        procedure: Callable[Concatenate["Experiment", P], T],
+    ) -> Callable[Concatenate["Experiment", P], T]:
+        @functools.wraps(procedure)
+        def held(experiment: "Experiment", *args: P.args, **kwargs: P.kwargs) -> T:
+            with holding(experiment.run.folder, doing):
+                return procedure(experiment, *args, **kwargs)
+
+        return held
+
+    return decorate
 
 
 def _taken(folder: Path) -> MueError:

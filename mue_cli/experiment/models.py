@@ -1,14 +1,12 @@
 """From a recipe to a model: sizes, starting weights, device, threads."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 
-from mue_cli.errors import CheckpointError, MueError, RecipeError
+from mue_cli.errors import CheckpointError, MueError, RecipeError, one_line
 from mue_cli.model import checkpoint
 from mue_cli.model.config import PRESETS, OFAConfig, preset
 from mue_cli.model.ofa import OFA
@@ -76,10 +74,10 @@ def pretrained_model(recipe: Recipe, source: Pretrained, device: torch.device | 
 
     Raises CheckpointError when they do not fit them, RecipeError for an unknown preset.
     """
-    with _naming_fields(recipe):
-        model = checkpoint.load(source.weights, device, recipe.model.ema, recipe.model.config)
+    _check_fields(recipe)
+    model = checkpoint.load(source.weights, device, recipe.model.ema, recipe.model.config)
     _check_preset(recipe, model.config, source.weights)
-    check_image_size(recipe, model.config)
+    check_fits(recipe, model.config)
     return model
 
 
@@ -93,8 +91,23 @@ def check_vocabulary(model: OFA, vocab_size: int, source: object) -> None:
         )
 
 
-def check_image_size(recipe: Recipe, sizes: OFAConfig) -> None:
-    """Raise RecipeError for pictures with more patches on a side than the model has positions."""
+def check_fits(recipe: Recipe, sizes: OFAConfig) -> None:
+    """Raise RecipeError for pictures or texts that have more positions than the model."""
+    _check_image_size(recipe, sizes)
+    lengths = {
+        "data.max_source_tokens": recipe.data.max_source_tokens,
+        "data.max_target_tokens": recipe.data.max_target_tokens,
+        "search.max_tokens": recipe.search.max_tokens,
+    }
+    for key, length in lengths.items():
+        if length > sizes.max_positions:
+            raise RecipeError(
+                f"{key} is {length}, the model has positions for {sizes.max_positions} tokens",
+                f"at most {sizes.max_positions}, or a model with more model.config.max_positions",
+            )
+
+
+def _check_image_size(recipe: Recipe, sizes: OFAConfig) -> None:
     largest = sizes.image_buckets * sizes.image_stride
     if recipe.data.image_size > largest:
         raise RecipeError(
@@ -119,9 +132,9 @@ def _check_preset(recipe: Recipe, have: OFAConfig, source: object) -> None:
 
 
 def _new_config(recipe: Recipe, vocab_size: int) -> OFAConfig:
-    with _naming_fields(recipe):
-        sizes = preset(_known_preset(recipe), vocab_size, **recipe.model.config)
-    check_image_size(recipe, sizes)
+    _check_fields(recipe)
+    sizes = preset(_known_preset(recipe), vocab_size, **recipe.model.config)
+    check_fits(recipe, sizes)
     return sizes
 
 
@@ -132,12 +145,17 @@ def _known_preset(recipe: Recipe) -> str:
     return name
 
 
-@contextmanager
-def _naming_fields(recipe: Recipe) -> Iterator[None]:
-    """Turn the error for an unknown field of OFAConfig into one for the recipe's reader."""
-    try:
-        yield
-    except TypeError as error:
-        raise RecipeError(
-            f"model.config of recipe `{recipe.name}`: {error}", "its fields are those of OFAConfig"
-        ) from error
+def _check_fields(recipe: Recipe) -> None:
+    """Raise RecipeError for a field in model.config that a model does not have."""
+    known = [item.name for item in fields(OFAConfig) if item.name != "vocab_size"]
+    for name in recipe.model.config:
+        if name == "vocab_size":
+            raise RecipeError(
+                "`model.config.vocab_size` is given, it comes with the vocabulary",
+                "leave it out; mue prepare ... --vocab-size learns a vocabulary of another size",
+            )
+        if name not in known:
+            raise RecipeError(
+                f"unknown key `model.config.{one_line(name, 60)}` in recipe `{recipe.name}`",
+                did_you_mean(name, known, "keys"),
+            )

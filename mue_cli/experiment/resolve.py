@@ -10,6 +10,7 @@ from mue_cli.data.tasks import TASKS
 from mue_cli.errors import MueError, RecipeError
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 from mue_cli.experiment.run_folder import Run
+from mue_cli.files import is_file
 from mue_cli.recipe.recipe import Recipe, load
 from mue_cli.schema.schema import did_you_mean
 
@@ -37,7 +38,8 @@ def resolve(
         raise MueError(f"`{folder}` is a file, not a run folder", "name another folder with --run")
     settings = [*overrides, *([f"seed={seed}"] if seed is not None else [])]
     own = folder / "recipe.yaml" if folder else None
-    name = recipe or (str(own) if own and own.is_file() else DEFAULT_RECIPE)
+    default = str(own) if own and is_file(own) else DEFAULT_RECIPE
+    name = default if recipe is None else recipe
     changes = [*(["model.preset=null"] if weights else []), *settings]  # weights bring their size
     wanted = load(name, changes)
     _check_task(wanted, name)
@@ -48,7 +50,7 @@ def resolve(
             f"`{run.folder}` has its own checkpoint, and --weights names another",
             "keep them apart: name a new folder with --run",
         )
-    if trained and run.recipe.is_file():
+    if trained and run.recipe.exists():
         wanted = _with_trained_sections(wanted, run, changes)
     return wanted, run
 
@@ -75,7 +77,8 @@ def _check_task(recipe: Recipe, place: str) -> None:
     if recipe.data.dataset not in datasets:
         raise RecipeError(
             f'`data.dataset` in `{place}` is "{recipe.data.dataset}", expected one of '
-            f"{', '.join(datasets)} for the task {recipe.task}"
+            f"{', '.join(datasets)} for the task {recipe.task}",
+            did_you_mean(recipe.data.dataset, datasets),
         )
 
 

@@ -27,18 +27,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from mue_cli.errors import DataError, MissingStepError
+from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import MUE, MethodSpec, names
-from mue_cli.files import write_text
+from mue_cli.files import append, write_text
 from mue_cli.recipe.recipe import Recipe, dump
 from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.reports.traces import read_traces as read_traces_file
-from mue_cli.schema.schema import build
-
-T = TypeVar("T")
+from mue_cli.schema.json_files import read_json_lines
 
 
 @dataclass(frozen=True)
@@ -174,8 +171,7 @@ def keep_tokenizer(run: Run, vocabulary: str) -> None:
 
 def append_line(path: Path, values: Mapping[str, object]) -> None:
     """Add one JSON line to a log of the run: train.jsonl, calibration.jsonl."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dict(values)) + "\n")
+    append(path, json.dumps(dict(values)))
 
 
 def cut_log(run: Run, last_step: int) -> None:
@@ -189,11 +185,8 @@ def read_tried(run: Run, method: str = MUE.name) -> tuple[Tried, ...]:
     """Return every setting that the last calibration ran, the full model first. Raises
     MissingStepError before the first.
     """
-    return read_lines(
-        Tried,
-        run.need(run.of_method(run.calibration, method), calibrate_command(method)),
-        "calibrate again",
-    )
+    path = run.need(run.of_method(run.calibration, method), calibrate_command(method))
+    return tuple(read_json_lines(Tried, path, "calibrate again"))
 
 
 def calibrate_command(method: str) -> str:
@@ -212,9 +205,9 @@ def read_traces(run: Run) -> EvaluationTraces:
     return read_traces_file(run.need(run.traces, "evaluate"))
 
 
-def write_predictions(run: Run, predictions: Sequence[Mapping[str, object]]) -> None:
+def write_predictions(path: Path, predictions: Sequence[Mapping[str, object]]) -> None:
     """Write predictions.json in COCO's result form: a list of {"image_id": ..., "caption": ...}."""
-    write_text(run.predictions, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
+    write_text(path, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
 
 
 def clear(run: Run) -> None:
@@ -284,19 +277,3 @@ def _method(line: str) -> object:
         return json.loads(line)["method"]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def read_lines(kind: type[T], path: Path, hint: str) -> tuple[T, ...]:
-    """Read a file of JSON lines. hint: what to do about a line that is none."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(
-        _read_line(kind, line, f"line {number} of `{path}`", hint)
-        for number, line in enumerate(lines, start=1)
-    )
-
-
-def _read_line(kind: type[T], line: str, place: str, hint: str) -> T:
-    try:
-        return build(kind, json.loads(line), lambda key: place)
-    except json.JSONDecodeError:
-        raise DataError(f"{place} is not JSON", hint) from None

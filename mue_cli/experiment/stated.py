@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
-from mue_cli.experiment.thresholds import Conditions, read_thresholds
+from mue_cli.experiment.thresholds import Conditions, check_scores, read_thresholds
+from mue_cli.files import fingerprint
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 def thresholds_of(experiment: "Experiment", name: str) -> dict[str, float]:
     """Return a threshold per stream that has a rule; see `Experiment.thresholds`."""
     spec = CATALOGUE.get(name)
+    stated = fixed_thresholds(experiment.recipe.exits)
+    wanted = spec.streams(experiment.recipe.model.decompose) if spec else ()
+    for stream in stated.keys() - set(wanted):
+        note = f"note: exits.{stream} has no effect on the method {name}"
+        experiment.progress("thresholds", 0, 0, note)
     if spec is None or not spec.has_curve:
         return {}
-    stated = fixed_thresholds(experiment.recipe.exits)
-    wanted = spec.streams(experiment.recipe.model.decompose)
     _check_counts(spec, stated, wanted)
+    check_scores(spec, stated, "`exits.{stream}`", "95 per cent are 0.95; above 1 nothing stops")
     if spec.is_calibrated and not stated.keys() >= set(wanted):
         chosen = read_thresholds(experiment.run, name)
         chosen.check(conditions_of(experiment, name), experiment.run)
@@ -38,7 +43,16 @@ def conditions_of(experiment: "Experiment", name: str) -> Conditions:
         search=search if task.generates else {},
         precision=recipe.inference.precision,
         weights=experiment.run.weights,
+        fingerprint=fingerprint_of(experiment, name),
     )
+
+
+def fingerprint_of(experiment: "Experiment", name: str) -> str:
+    """Return what tells the weights of a method from others: of the model, and of its exit head."""
+    files = [experiment.weights.weights]
+    if CATALOGUE[name].has_own_head:
+        files.append(experiment.run.exit_head(name))
+    return "-".join(fingerprint(path) for path in files if path.is_file())
 
 
 def _check_counts(spec: MethodSpec, stated: Mapping[str, float], wanted: tuple[str, ...]) -> None:

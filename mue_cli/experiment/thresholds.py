@@ -2,17 +2,25 @@
 and the conditions under which it holds.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
-from mue_cli.errors import RecipeError
-from mue_cli.exits.catalogue import MUE
-from mue_cli.experiment.run_folder import Run, append_line, calibrate_command, read_lines
-from mue_cli.files import write_text
+from mue_cli.calibration.settings import Point
+from mue_cli.errors import RecipeError, one_line
+from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
+from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
+from mue_cli.files import staged, write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
-from mue_cli.schema.schema import Count, Fraction, Natural, build
+from mue_cli.schema.json_files import read_json_lines
+from mue_cli.schema.schema import Count, Fraction, Natural, build, show
+
+STREAMS = ("image", "text", "joint", "decoder")
+
+COSTS: Mapping[By, str] = {"expected": "expected", "flops": "flops", "latency": "measured"}
+"""What a record calls a reduction."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class Conditions:
     decompose: image and text apart. decay: Eq. 11's settings, empty where nothing decays.
     skipped_layers: the policy. search: beam and longest caption, empty for closed sets: rules look
     at all hypotheses together, and Eq. 11 at the longest caption. precision. weights: as
-    `--weights` named them, None for the run's own.
+    `--weights` named them, None for the run's own. fingerprint: of the weights, and of the method's
+    own exit head: weights trained anew are others under the same name.
     """
 
     decompose: bool = True
@@ -31,6 +40,7 @@ class Conditions:
     search: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     weights: str | None = None
+    fingerprint: str = ""
 
     def differences(self, other: "Conditions") -> Iterator[tuple[str, str]]:
         """Yield what differs from other conditions, field by field, in words: ours and theirs."""
@@ -122,6 +132,17 @@ class Thresholds:
             )
         return lines
 
+    def beside(self, costs: Mapping[str, float], score: float, full_score: float) -> str:
+        """The promise beside what an evaluation on other samples showed."""
+        name = COSTS[self.by]
+        saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
+        promised = f"promised on {self.split}: {name} reduction {saved}"
+        here = f"here: {costs[name]:.1%}" if name in costs else "here: not measured"
+        if self.full_score > 0 and full_score > 0:
+            promised += f", {self.metric} {self.score / self.full_score:.1%} of full"
+            here += f", {score / full_score:.1%} of full"
+        return f"{promised}; {here}"
+
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
         for searched, wanted in self.conditions.differences(now):
@@ -137,8 +158,16 @@ def write_thresholds(run: Run, thresholds: Thresholds) -> None:
     write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
-def add_promise(run: Run, thresholds: Thresholds) -> None:
-    """Add what was stored to promises.jsonl."""
+def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:
+    """Write the method's thresholds.yaml and the settings that the search tried, both or none, and
+    add what was stored to promises.jsonl.
+    """
+    name = thresholds.method
+    with staged() as stage:
+        card, log = (stage(run.of_method(path, name)) for path in (run.thresholds, run.calibration))
+        card.write_text(to_yaml(asdict(thresholds)), encoding="utf-8")
+        lines = [json.dumps(asdict(point)) + "\n" for point in tried]
+        log.write_text("".join(lines), encoding="utf-8")
     append_line(run.promises, asdict(thresholds))
 
 
@@ -148,7 +177,7 @@ def earlier(run: Run) -> list[Thresholds]:
     """
     if not run.promises.exists():
         return []
-    return list(read_lines(Thresholds, run.promises, "remove the file"))
+    return read_json_lines(Thresholds, run.promises, "remove the file")
 
 
 def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
@@ -156,14 +185,49 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
 
     Raises MissingStepError before it was run, RecipeError for a file edited into nonsense.
     """
-    path = run.need(run.of_method(run.thresholds, method), calibrate_command(method))
-    return build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    command = calibrate_command(method)
+    path = run.need(run.of_method(run.thresholds, method), command)
+    hint = f"run: {run.command(command)}"
+    stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
+    if stored.method != method:
+        found = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{found}, expected {method}", hint)
+    unknown = stored.thresholds.keys() - {*STREAMS}
+    if unknown:
+        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+    place = f"`thresholds.{{stream}}` in `{path}`"
+    check_scores(CATALOGUE[method], stored.thresholds, place, hint)
+    return stored
+
+
+def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, hint: str) -> None:
+    """Raise RecipeError for a threshold that no exit score comes near, such as 95 for per cent.
+
+    place: where it stands, with {stream} in it. hint: what to do.
+    """
+    for stream, value in thresholds.items():
+        subject = place.replace("{stream}", stream)
+        if spec.threshold == "score" and not -1.0 <= value <= 2.0:
+            raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
+        if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
+            raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
+
+
+def promise_of(run: Run, method: str, thresholds: object) -> Thresholds | None:
+    """Return the last that was stored with exactly these thresholds, None without one."""
+    same = (each for each in earlier(run) if each.method == method)
+    return next(
+        (each for each in reversed(list(same)) if dict(each.thresholds) == thresholds), None
+    )
 
 
 def _in_words(name: str, value: object) -> str:
     match name, value:
         case "decompose", _:
             return "image and text apart" if value else "image and text in one stream"
+        case "fingerprint", _:
+            return f"the weights {value}" if value else "weights of which nothing was kept"
         case "weights", _:
             return f"the weights {value}" if value else "the run's own weights"
         case _, Mapping():

@@ -17,8 +17,8 @@ from mue_cli.inference.decode import decode_prompt
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.walk import Probe
+from mue_cli.model.backbone import Backbone
 from mue_cli.model.encoder import PAD_ID
-from mue_cli.model.ofa import OFA
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Answered:
 
 
 def answer(
-    model: OFA,
+    model: Backbone,
     tables: PositionTables,
     method: Method,
     encoded: Encoded,
@@ -46,7 +46,7 @@ def answer(
     right.
     """
     padding_mask = prompt.eq(PAD_ID)
-    walked = decode_prompt(
+    output = decode_prompt(
         model,
         tables,
         method,
@@ -56,15 +56,15 @@ def answer(
         answer_ids,
         (probes or {}).get("decoder"),
     )
-    assert walked.logits is not None
-    logits = walked.logits[:, 0].float()  # (B, A)
+    assert output.logits is not None
+    logits = output.logits[:, 0].float()  # (B, A)
     lengths = (~padding_mask).sum(1).tolist()
     return [
         Answered(int(choice), tuple(row), exit_layer, length)
         for choice, row, exit_layer, length in zip(
             logits.argmax(1).tolist(),
             logits.log_softmax(1).tolist(),
-            walked.exit_layers,
+            output.exit_layers,
             lengths,
             strict=True,
         )

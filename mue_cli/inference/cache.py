@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mue_cli.model.layers import CrossParts, DecoderLayer, KeysValues
+from mue_cli.inference.attention import Parts
+from mue_cli.inference.rows import index_tensor
+from mue_cli.model.layers import DecoderLayer, KeysValues
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,19 @@ class Places:
         cls, places: Sequence[tuple[int, int]], num_hypotheses: int, device: torch.device
     ) -> "Places":
         """Take pairs of row and position."""
-        rows, positions = torch.tensor(places, device=device).unbind(1)
+        rows, positions = index_tensor(places, device).unbind(1)
         return cls(rows, positions, tuple(row for row, _ in places), num_hypotheses)
 
     def __len__(self) -> int:
         return len(self.row_numbers)
 
     def __add__(self, others: "Places") -> "Places":
-        rows, positions = (
+        return Places(
             torch.cat([self.rows, others.rows]),
             torch.cat([self.positions, others.positions]),
+            self.row_numbers + others.row_numbers,
+            self.num_hypotheses,
         )
-        return Places(rows, positions, self.row_numbers + others.row_numbers, self.num_hypotheses)
 
 
 class SelfCache:
@@ -55,6 +58,10 @@ class SelfCache:
         self._shape = (num_rows, num_hypotheses, num_steps)
         self._keys: list[Tensor | None] = [None] * num_layers
         self._values: list[Tensor | None] = [None] * num_layers
+
+    @property
+    def num_rows(self) -> int:
+        return self._shape[0]
 
     def extend(
         self, layer: int, rows: Sequence[int], position: int, keys: Tensor, values: Tensor
@@ -68,15 +75,12 @@ class SelfCache:
         stored_keys, stored_values = self._storage(layer, keys)
         num_hypotheses = len(keys) // len(rows)
         # All rows are a slice: what is read is then a view, not a copy.
-        index = (
-            slice(None) if len(rows) == self._shape[0] else torch.tensor(rows, device=keys.device)
-        )
-        stored_keys[index, :num_hypotheses, :, position] = keys[:, :, 0].unflatten(
-            0, (len(rows), num_hypotheses)
-        )
-        stored_values[index, :num_hypotheses, :, position] = values[:, :, 0].unflatten(
-            0, (len(rows), num_hypotheses)
-        )
+        all_rows = len(rows) == self._shape[0]
+        index = slice(None) if all_rows else index_tensor(rows, keys.device)
+        for stored, new in ((stored_keys, keys), (stored_values, values)):
+            stored[index, :num_hypotheses, :, position] = new[:, :, 0].unflatten(
+                0, (len(rows), num_hypotheses)
+            )
         return self._read(layer, index, num_hypotheses, position + 1)
 
     def write(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> None:
@@ -94,11 +98,21 @@ class SelfCache:
         """Return the first `length` positions of each place's row, each (n * Q', H, length, K)."""
         return self._read(layer, places.rows, places.num_hypotheses, length)
 
+    def put(self, layer: int, position: Tensor, keys: Tensor, values: Tensor) -> KeysValues:
+        """Store keys and values of all rows, (B Q', H, 1, K), at a position (1,) that the host need
+        not know; return those of every position, (B Q', H, T, K), later ones included.
+        """
+        num_hypotheses = len(keys) // self.num_rows
+        for stored, new in zip(self._storage(layer, keys), (keys, values), strict=True):
+            own = new.unflatten(0, (self.num_rows, num_hypotheses))  # (B, Q', H, 1, K)
+            stored[:, :num_hypotheses].index_copy_(3, position, own)
+        return self._read(layer, slice(None), num_hypotheses, self._shape[2])
+
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Let hypothesis q of each row continue hypothesis sources[row, q]; sources: (B', Q).
         `length` positions are in use.
         """
-        index = torch.tensor(rows, device=sources.device)[:, None]
+        index = index_tensor(rows, sources.device)[:, None]
         for stored in (*self._keys, *self._values):
             if stored is not None:
                 stored[index[:, 0], : sources.shape[1], :, :length] = stored[
@@ -108,10 +122,11 @@ class SelfCache:
     def _read(
         self, layer: int, rows: Tensor | slice, num_hypotheses: int, length: int
     ) -> KeysValues:
-        keys, values = self._stored(layer)
-        return keys[rows, :num_hypotheses, :, :length].flatten(0, 1), values[
-            rows, :num_hypotheses, :, :length
-        ].flatten(0, 1)
+        keys, values = (
+            stored[rows, :num_hypotheses, :, :length].flatten(0, 1)
+            for stored in self._stored(layer)
+        )
+        return keys, values
 
     def _stored(self, layer: int) -> KeysValues:
         keys, values = self._keys[layer], self._values[layer]
@@ -120,14 +135,8 @@ class SelfCache:
 
     def _storage(self, layer: int, like: Tensor) -> KeysValues:
         if self._keys[layer] is None:
-            num_rows, num_hypotheses, num_steps = self._shape
-            shape = (
-                num_rows,
-                num_hypotheses,
-                like.shape[-3],
-                num_steps,
-                like.shape[-1],
-            )  # (B, Q, H, T, K)
+            num_heads, _, head_dim = like.shape[-3:]
+            shape = (*self._shape[:2], num_heads, self._shape[2], head_dim)  # (B, Q, H, T, K)
             self._keys[layer], self._values[layer] = like.new_zeros(shape), like.new_zeros(shape)
         return self._stored(layer)
 
@@ -135,20 +144,29 @@ class SelfCache:
 class CrossCache:
     """Cross-attention's keys and values of one batch, computed when a row first reaches a layer."""
 
-    def __init__(self, layers: Sequence[DecoderLayer], encoder_output: Tensor) -> None:
+    def __init__(
+        self,
+        layers: Sequence[DecoderLayer],
+        encoder_output: Tensor,
+        storage: list[KeysValues | None] | None = None,
+    ) -> None:
+        """storage: of an earlier batch of the same shape, whose tensors are written anew; a list of
+        None is filled.
+        """
         self._layers = layers
         self._encoder_output = encoder_output  # (B, S, D)
-        self._keys_values: list[KeysValues | None] = [None] * len(layers)
+        self._keys_values: list[KeysValues | None] = (
+            [None] * len(layers) if storage is None else storage
+        )
         self._missing = [set(range(len(encoder_output))) for _ in layers]
 
-    def get(self, layer: int, rows: Sequence[int]) -> CrossParts:
+    def get(self, layer: int, rows: Sequence[int]) -> Parts:
         """Return keys and values of some rows, each (b, H, S, K), as views: one part for every run
         of neighbouring rows, or of one row.
         """
         missing = sorted(self._missing[layer].intersection(rows))
         if len(missing) == len(self._encoder_output):
-            keys, values = self._layers[layer].cross_keys_values(self._encoder_output)
-            self._keys_values[layer] = _settled(keys, values)
+            self._put(layer, *self._layers[layer].cross_keys_values(self._encoder_output))
         elif missing:
             self._compute(layer, missing)
         self._missing[layer].difference_update(missing)
@@ -158,8 +176,16 @@ class CrossCache:
             (places, kept[0][start:end], kept[1][start:end]) for places, start, end in _runs(rows)
         ]
 
+    def _put(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        kept = self._keys_values[layer]
+        if kept is None:
+            self._keys_values[layer] = _settled(keys, values)
+        else:
+            for stored, new in zip(kept, (keys, values), strict=True):
+                stored.copy_(new)
+
     def _compute(self, layer: int, rows: list[int]) -> None:
-        index = torch.tensor(rows, device=self._encoder_output.device)
+        index = index_tensor(rows, self._encoder_output.device)
         keys, values = self._layers[layer].cross_keys_values(self._encoder_output[index])
         kept = self._keys_values[layer]
         if kept is None:

@@ -17,8 +17,9 @@ from torch import Tensor
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.encode import Encoded
-from mue_cli.inference.walk import Probe, Rows
-from mue_cli.model.ofa import OFA
+from mue_cli.inference.rows import Rows, index_tensor
+from mue_cli.inference.walk import Probe
+from mue_cli.model.backbone import Backbone
 
 Depths = Mapping[str, int]
 """Exit layer by stream, counted from 1."""
@@ -28,12 +29,11 @@ class CachedDepths:
     """One batch at every depth. full: the batch as it is after all layers."""
 
     def __init__(
-        self, model: OFA, method: Method, encode: Callable[[Mapping[str, Probe]], Encoded]
+        self, model: Backbone, method: Method, encode: Callable[[Mapping[str, Probe]], Encoded]
     ) -> None:
         """encode: runs every layer of the method's streams under probes."""
-        keepers = {
-            stream: _Keeper() for stream in (("image", "text") if method.decompose else ("joint",))
-        }
+        streams = ("image", "text") if method.decompose else ("joint",)
+        keepers = {stream: _Keeper() for stream in streams}
         self._join = model.encoder.join
         self.full = encode(keepers)
         self._states = {stream: keeper.states for stream, keeper in keepers.items()}
@@ -60,7 +60,7 @@ class CachedDepths:
         exit_layers: by stream, of each of the `rows` (None: all of the batch), counted from 1.
         """
         rows = range(len(self.full.hidden)) if rows is None else rows
-        index = torch.tensor(rows, device=self.full.hidden.device)
+        index = index_tensor(rows, self.full.hidden.device)
         mask, counts = self.full.padding_mask, self.full.num_tokens
         hidden = [
             torch.stack(

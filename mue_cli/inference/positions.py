@@ -6,7 +6,8 @@ Shape letters: S stream tokens, T decoder positions, H heads.
 
 from torch import Tensor
 
-from mue_cli.model.ofa import OFA
+from mue_cli.inference.cuda.recorder import Recorder
+from mue_cli.model.backbone import Backbone
 from mue_cli.model.positions import Layout
 
 LENGTH_STEP = 16
@@ -17,8 +18,10 @@ class PositionTables:
     weights change.
     """
 
-    def __init__(self, model: OFA) -> None:
+    def __init__(self, model: Backbone, recorder: Recorder | None = None) -> None:
+        """recorder: of this model's programs on a GPU; None runs every kernel from the host."""
         self._model = model
+        self.recorder = recorder
         self._encoder: dict[Layout, list[Tensor]] = {}
         self._decoder_self: list[Tensor] = []
         self._cross: dict[Layout, Tensor] = {}

@@ -7,7 +7,7 @@ end-of-sequence is allowed. No optimistic early stop.
 Shape letters: B rows, Q hypotheses, T tokens so far, V vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,8 +17,9 @@ from mue_cli.exits.methods import Method
 from mue_cli.inference.decode import Generation
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.positions import PositionTables
+from mue_cli.inference.rows import index_tensor
 from mue_cli.inference.walk import Probe
-from mue_cli.model.ofa import OFA
+from mue_cli.model.backbone import Backbone
 from mue_cli.recipe.recipe import SearchSection
 
 BOS_ID, PAD_ID, EOS_ID = 0, 1, 2
@@ -45,13 +46,17 @@ class Generated:
     exit_layers: list[int] = field(default_factory=list)
     num_hypotheses: list[int] = field(default_factory=list)
 
+    def wants_more(self, beam: int) -> bool:
+        """Tell whether fewer than `beam` hypotheses are finished."""
+        return len(self.hypotheses) < beam
+
     @property
     def best(self) -> Hypothesis:
         return self.hypotheses[0]
 
 
 def generate(
-    model: OFA,
+    model: Backbone,
     tables: PositionTables,
     method: Method,
     encoded: Encoded,
@@ -64,43 +69,70 @@ def generate(
     generation = Generation(
         model, tables, method, encoded, beam, num_steps, (probes or {}).get("decoder")
     )
-    rows = list(range(len(results)))
-    tokens = torch.full(
-        (len(rows), 1, 1), BOS_ID, device=encoded.hidden.device
-    )  # (B, Q, T); one hypothesis until the first choice
-    scores = encoded.hidden.new_zeros(len(rows), 1, dtype=torch.float32)
+    beams = _Beams.start(len(results), encoded.hidden.device)
     for position in range(num_steps):
-        walked = generation.step(tokens[:, :, -1], rows, position)
-        assert walked.logits is not None
-        log_probs = _log_probs(walked.logits, tokens, position, settings)
-        for row, exit_layer in zip(rows, walked.exit_layers, strict=True):
-            results[row].exit_layers.append(exit_layer)
-            results[row].num_hypotheses.append(tokens.shape[1])
-        chosen = _choose(scores, log_probs, beam)
-        ended = (chosen.token == EOS_ID) & (chosen.score > NEVER)  # (B, 2 Q)
-        _finish(results, rows, tokens, chosen, ended[:, :beam], settings)
-        goes_on = [i for i, row in enumerate(rows) if len(results[row].hypotheses) < beam]
-        if position + 1 == num_steps or not goes_on:
+        # One word more: a walk over the layers, then the best continuations.
+        output = generation.step(beams.tokens[:, :, -1], beams.rows, position)
+        assert output.logits is not None
+        _note(results, beams, output.exit_layers)
+        log_probs = _log_probs(output.logits, beams.tokens, position, settings)
+        candidates = _choose(beams.scores, log_probs, beam)
+        # Hypotheses that ended are handed over; rows that have enough of them are done.
+        ended = (candidates.token == EOS_ID) & (candidates.score > NEVER)  # (B, 2 Q)
+        _finish(results, beams, candidates, ended[:, :beam], settings)
+        going_on = [i for i, row in enumerate(beams.rows) if results[row].wants_more(beam)]
+        if position + 1 == num_steps or not going_on:
             break
-        keep = torch.tensor(goes_on, device=tokens.device)
-        rows = [rows[i] for i in goes_on]
-        chosen, ended, tokens = chosen.rows(keep), ended[keep], tokens[keep]
-        alive = (
-            ended.long().sort(dim=1, stable=True).indices[:, :beam]
-        )  # the best `beam` candidates that did not end, in order
-        source, scores = chosen.source.gather(1, alive), chosen.score.gather(1, alive)
-        tokens = torch.cat(
-            [
-                tokens.gather(1, source[:, :, None].expand(-1, -1, tokens.shape[2])),
-                chosen.token.gather(1, alive)[:, :, None],
-            ],
-            2,
-        )
+        # The others go on with their best candidates that did not end.
+        beams, sources = beams.extended(candidates, ended, going_on, beam)
         if beam > 1:
-            generation.reorder(rows, source, position + 1)
+            generation.reorder(beams.rows, sources, position + 1)
     for result in results:
         result.hypotheses.sort(key=lambda hypothesis: -hypothesis.score)
     return results
+
+
+@dataclass(frozen=True)
+class _Beams:
+    """The hypotheses of the running rows. rows: their numbers. tokens: (B, Q, T), with BOS; one
+    hypothesis until the first choice. scores: (B, Q), sums of log-probabilities.
+    """
+
+    rows: list[int]
+    tokens: Tensor
+    scores: Tensor
+
+    @classmethod
+    def start(cls, num_rows: int, device: torch.device) -> "_Beams":
+        return cls(
+            list(range(num_rows)),
+            torch.full((num_rows, 1, 1), BOS_ID, device=device),
+            torch.zeros(num_rows, 1, device=device),
+        )
+
+    def extended(
+        self, candidates: "_Candidates", ended: Tensor, going_on: Sequence[int], beam: int
+    ) -> tuple["_Beams", Tensor]:
+        """Return the hypotheses one word longer, of the rows at some places, and which of the
+        present ones each continues, (B, Q).
+        """
+        tokens = self.tokens
+        if len(going_on) < len(self.rows):
+            kept = index_tensor(going_on, tokens.device)
+            candidates, ended, tokens = candidates.take(kept), ended[kept], tokens[kept]
+        # The best `beam` that did not end, in order.
+        alive = ended.long().sort(dim=1, stable=True).indices[:, :beam]
+        sources = candidates.source.gather(1, alive)
+        words = candidates.token.gather(1, alive)
+        before = tokens.gather(1, sources[:, :, None].expand(-1, -1, tokens.shape[2]))
+        return (
+            _Beams(
+                [self.rows[i] for i in going_on],
+                torch.cat([before, words[:, :, None]], 2),
+                candidates.score.gather(1, alive),
+            ),
+            sources,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,12 +145,14 @@ class _Candidates:
     token: Tensor
     source: Tensor
 
-    def rows(self, index: Tensor) -> "_Candidates":
+    def take(self, index: Tensor) -> "_Candidates":
         return _Candidates(self.score[index], self.token[index], self.source[index])
 
 
 def _choose(scores: Tensor, log_probs: Tensor, beam: int) -> _Candidates:
-    """Pick the best continuations over all hypotheses of a row: scores (B, Q), log_probs (B, Q, V)."""
+    """Return the best continuations over all hypotheses of a row: scores (B, Q), log_probs (B, Q,
+    V).
+    """
     vocabulary = log_probs.shape[2]
     totals = (scores[:, :, None] + log_probs).flatten(1)  # (B, Q V)
     score, flat = totals.topk(min(2 * beam, totals.shape[1] - 1), dim=1)
@@ -157,24 +191,27 @@ def _repeating(tokens: Tensor, size: int) -> Tensor:
     return torch.where(repeats, ngrams[..., -1], PAD_ID)
 
 
+def _note(results: list[Generated], beams: _Beams, exit_layers: Sequence[int]) -> None:
+    for row, exit_layer in zip(beams.rows, exit_layers, strict=True):
+        results[row].exit_layers.append(exit_layer)
+        results[row].num_hypotheses.append(beams.tokens.shape[1])
+
+
 def _finish(
     results: list[Generated],
-    rows: list[int],
-    tokens: Tensor,
-    chosen: _Candidates,
+    beams: _Beams,
+    candidates: _Candidates,
     ended: Tensor,
     settings: SearchSection,
 ) -> None:
     """Hand over the hypotheses that ended among the first `beam` candidates, as long as a row wants
     more.
     """
-    for i, rank in ended.nonzero().tolist():
-        result = results[rows[i]]
-        if len(result.hypotheses) < settings.beam:
-            words = tokens[i, chosen.source[i, rank], 1:].tolist()
-            length = len(words) + 1
-            result.hypotheses.append(
-                Hypothesis(
-                    (*words, EOS_ID), chosen.score[i, rank].item() / length**settings.length_penalty
-                )
-            )
+    flags = ended.tolist()  # the one time in a step that the host waits
+    places = [(i, rank) for i, row in enumerate(flags) for rank, flag in enumerate(row) if flag]
+    for i, rank in places:
+        result = results[beams.rows[i]]
+        if result.wants_more(settings.beam):
+            words = beams.tokens[i, candidates.source[i, rank], 1:].tolist()
+            score = candidates.score[i, rank].item() / (len(words) + 1) ** settings.length_penalty
+            result.hypotheses.append(Hypothesis((*words, EOS_ID), score))

@@ -15,11 +15,12 @@ Shape letters: B rows, Q hypotheses, T steps, H heads, K head size, D embed, n h
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
+from mue_cli.exits.methods import SkippedPolicy
 from mue_cli.inference.cache import Places, SelfCache
-from mue_cli.inference.walk import Walked
+from mue_cli.inference.rows import index_tensor
+from mue_cli.inference.walk import WalkOutput
 from mue_cli.model.layers import DecoderLayer
 
 Fill = Callable[[int, Places], Places | None]
@@ -51,7 +52,7 @@ class LeftStates:
     def reorder(self, rows: Sequence[int], sources: Tensor, length: int) -> None:
         """Follow the beam; see SelfCache.reorder."""
         if self._states is not None:
-            index = torch.tensor(rows, device=sources.device)
+            index = index_tensor(rows, sources.device)
             self._states[index, : sources.shape[1], :length] = self._states[
                 index[:, None], sources, :length
             ]
@@ -85,27 +86,24 @@ def recompute(num_layers: int, projected: Fill) -> Fill:
 
 
 class SkippedLayers:
-    """Knows the holes of one generation, and has them filled when their rows enter a layer."""
+    """The holes of one generation, filled when their rows enter a layer."""
 
     def __init__(
         self, num_layers: int, num_rows: int, fill: Fill, states: LeftStates | None
     ) -> None:
         """states: None for a policy that needs none."""
         self._num_layers, self._fill, self._states = num_layers, fill, states
-        self._filled = [
-            [0] * num_rows for _ in range(num_layers)
-        ]  # per layer and row: positions without holes
+        # Per layer and row: how many positions have no holes.
+        self._filled = [[0] * num_rows for _ in range(num_layers)]
 
-    def leave(self, rows: Sequence[int], position: int, walked: Walked) -> None:
+    def leave(self, rows: Sequence[int], position: int, output: WalkOutput) -> None:
         """Keep the states of the rows that left before the last layer."""
-        early = [
-            i for i, exit_layer in enumerate(walked.exit_layers) if exit_layer < self._num_layers
-        ]
+        early = [i for i, layer in enumerate(output.exit_layers) if layer < self._num_layers]
         if early and self._states is not None:
-            places = Places.of(
-                [(rows[i], position) for i in early], walked.hidden.shape[1], walked.hidden.device
-            )
-            self._states.put(places, walked.hidden[early])
+            hidden = output.hidden
+            left = [(rows[i], position) for i in early]
+            places = Places.of(left, hidden.shape[1], hidden.device)
+            self._states.put(places, hidden[index_tensor(early, hidden.device)])
 
     def enter(
         self, layer: int, rows: Sequence[int], position: int, hidden: Tensor
@@ -125,3 +123,18 @@ class SkippedLayers:
         """Follow the beam; see SelfCache.reorder."""
         if self._states is not None:
             self._states.reorder(rows, sources, length)
+
+
+def skipped_layers(
+    policy: SkippedPolicy, cache: SelfCache, layers: Sequence[DecoderLayer], states: LeftStates
+) -> SkippedLayers:
+    """Return the holes of one generation under a policy."""
+    kept: LeftStates | None = states
+    match policy:
+        case "project":
+            fill: Fill = project(cache, layers, states)
+        case "recompute":
+            fill = recompute(len(layers), project(cache, layers, states))
+        case "copy":
+            fill, kept = copy(cache), None
+    return SkippedLayers(len(layers), cache.num_rows, fill, kept)

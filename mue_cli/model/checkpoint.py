@@ -93,6 +93,7 @@ def load(
     _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
     _check_tied(file, names)
     model.to_empty(device=device or "cpu")
+    model.decoder.tie_head()
     _fill(model, file, {name: original for name, original in names.items() if name not in TIED})
     return model.eval()
 
@@ -170,9 +171,8 @@ def _check_tied(file: TensorFile, names: Mapping[str, str]) -> None:
     embedding, as it is here.
     """
     stored = [names[name] for name in (SHARED_EMBEDDING, *TIED) if name in names]
-    with (
-        file.mapped() as look_up
-    ):  # all at once: names of one tensor in the file are then one tensor here, and nothing is compared
+    # All at once: names of one tensor in the file are one tensor here, and nothing is compared.
+    with file.mapped() as look_up:
         first, *others = map(look_up, stored)
         same = [copy.data_ptr() == first.data_ptr() or _equal(copy, first) for copy in others]
     _raise_for(

@@ -6,9 +6,10 @@ laptops: same code, a narrower and shallower ResNet.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
 from mue_cli.errors import RecipeError
-from mue_cli.schema.schema import Count, Fraction, Natural, NonNegative, Positive, build
+from mue_cli.schema.schema import Count, Fraction, Natural, NonNegative, Positive, Range, build
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class OFAConfig:
     """
 
     vocab_size: Count
-    embed_dim: Count
-    ffn_dim: Count
-    num_heads: Count
-    num_encoder_layers: Count
-    num_decoder_layers: Count
+    embed_dim: Annotated[int, Range(1, 65536)]
+    ffn_dim: Annotated[int, Range(1, 262144)]
+    num_heads: Annotated[int, Range(1, 4096)]
+    num_encoder_layers: Annotated[int, Range(1, 1000)]
+    num_decoder_layers: Annotated[int, Range(1, 1000)]
     resnet_blocks: tuple[Count, Count, Count]
-    resnet_width: Count = 64
-    max_positions: Count = 1024
-    token_buckets: Count = 256
+    resnet_width: Annotated[int, Range(1, 4096)] = 64
+    max_positions: Annotated[int, Range(8, 65536)] = 1024
+    token_buckets: Annotated[int, Range(2, 65536)] = 256
     image_buckets: Count = 42
     attn_scale_factor: Positive = 2.0
     dropout: Fraction = 0.1
@@ -71,7 +72,8 @@ def checked(values: Mapping[str, object], place: str) -> OFAConfig:
     config = build(OFAConfig, values, lambda _: place)
     if len(config.resnet_blocks) != 3:
         raise RecipeError(
-            f"`resnet_blocks` in {place} has {len(config.resnet_blocks)} numbers, expected one for each of three stages"
+            f"`resnet_blocks` in {place} has {len(config.resnet_blocks)} numbers, "
+            "expected one for each of three stages"
         )
     if config.embed_dim % config.num_heads:
         found = f"{place}: {config.num_heads} heads cannot share {config.embed_dim} dimensions"

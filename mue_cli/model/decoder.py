@@ -15,6 +15,18 @@ from mue_cli.model.layers import DecoderLayer, drop_path_rates
 from mue_cli.model.positions import token_bucket_rows, token_buckets
 
 
+class TiedHead(nn.Module):
+    """The output projection; its weight (V, D) is the embedding's."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.weight = embedding.get_parameter("weight")
+
+    def forward(self, normed: Tensor) -> Tensor:
+        """Read normed states out: (..., D) -> (..., V)."""
+        return F.linear(normed, self.weight)
+
+
 class Decoder(nn.Module):
     """OFA's decoder. Like the encoder it embeds, biases and applies one layer; the head is tied to
     the embedding.
@@ -50,13 +62,19 @@ class Decoder(nn.Module):
             for rate in drop_path_rates(config.drop_path, num_layers)
         )
         self.layer_norm = nn.LayerNorm(dim)
+        self.output_projection: nn.Module
+        self.tie_head()
+
+    def tie_head(self) -> None:
+        """Let the head's weight be the embedding's, again after both were put elsewhere."""
+        self.output_projection = TiedHead(self.embed_tokens)
 
     def stack(self) -> list[DecoderLayer]:
         """Return the layers in order."""
         return cast("list[DecoderLayer]", list(self.layers))
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Embed (B, T) tokens as (B, T, D); positions are not added, attention's bias carries them."""
+        """Embed (B, T) tokens as (B, T, D); attention's bias carries their positions."""
         x = self.layernorm_embedding(self.embed_tokens(tokens) * self.embed_scale)
         return F.dropout(x, self.config.dropout, self.training)
 
@@ -92,17 +110,14 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Read any layer's state out through the shared norm and head: (..., D) -> (..., V)."""
-        return self.project_out(self.layer_norm(hidden))
+        logits: Tensor = self.output_projection(self.layer_norm(hidden))
+        return logits
 
     def projection(self, token_ids: Sequence[int] | None = None) -> Callable[[Tensor], Tensor]:
         """Return the head for the whole vocabulary, or for a few tokens alone: normed (..., D) ->
         (..., V).
         """
         if token_ids is None:
-            return self.project_out
+            return self.output_projection
         weight = self.embed_tokens.weight[list(token_ids)]
         return lambda normed: F.linear(normed, weight)
-
-    def project_out(self, normed: Tensor) -> Tensor:
-        """Apply the head, which is the embedding: (..., D) -> (..., V)."""
-        return F.linear(normed, self.embed_tokens.weight)

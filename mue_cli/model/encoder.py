@@ -216,7 +216,7 @@ def join_padding(streams: list[Stream]) -> Tensor | None:
 
 
 def with_padding(bias: Tensor, padding_mask: Tensor | None) -> Tensor:
-    """Add -inf at padded keys: (H, T, S) and (B, S) -> (B, H, T, S); without padding (1, H, T, S)."""
+    """Add -inf at padded keys: (H, T, S) and (B, S) -> (B, H, T, S), or (1, H, T, S) without."""
     if padding_mask is None:
         return bias[None]
     return bias[None].masked_fill(padding_mask[:, None, None, :], float("-inf"))

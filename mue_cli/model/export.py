@@ -54,7 +54,8 @@ def export_hf(model: OFA, tokenizer: Tokenizer, folder: Path) -> Exported:
     notes = []
     if absent:
         notes.append(
-            f"{len(absent)} tensors of the decoder that only image generation uses were never learned here: written as zeros"
+            f"{len(absent)} tensors of the decoder that only image generation uses "
+            "were never learned here: written as zeros"
         )
     if settings["resnet_type"] is None:
         notes.append(

@@ -1,23 +1,16 @@
 """One encoder layer and one decoder layer: pre-norm, with NormFormer's extra norms (OFA, Wang et
 al. 2022).
 
-Shape letters: B rows, Q hypotheses of a row (1 unless a beam is decoded), T positions, S keys, D
-embed, H heads, K head size.
+Shape letters: B rows, T positions, S keys, D embed, H heads, K head size.
 """
-
-from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mue_cli.model.attention import Attention
+from mue_cli.model.attention import Attend, Attention, attend_to
 
 KeysValues = tuple[Tensor, Tensor]
-CrossParts = Sequence[tuple[slice, Tensor, Tensor]]
-"""Cross-attention's keys and values, (b, H, S, K) each, for parts of a batch's rows; together all
-rows, in order.
-"""
 
 
 def drop_path(x: Tensor, rate: float) -> Tensor:
@@ -67,8 +60,7 @@ class EncoderLayer(nn.Module):
         """Apply the layer to (B, T, D). `bias` broadcasts to (B, H, T, T): positions, and -inf at
         padded keys.
         """
-        normed = self.self_attn_layer_norm(x)
-        attended = self.self_attn(normed, *self.self_attn.keys_values(normed), bias)
+        attended = attend_to(None, bias)(self.self_attn, self.self_attn_layer_norm(x))
         x = _add(self, x, self.self_attn_mid_layer_norm(attended))
         return _add(self, x, _feed_forward(self, x))
 
@@ -112,27 +104,14 @@ class DecoderLayer(nn.Module):
         """
         return self.cross_attn.keys_values(encoder_output)
 
-    def forward(
-        self,
-        x: Tensor,
-        remember: Callable[[Tensor, Tensor], KeysValues],
-        cross: CrossParts,
-        self_bias: Tensor | None,
-        cross_bias: Tensor | None,
-        num_hypotheses: int = 1,
-    ) -> Tensor:
-        """Apply the layer to (B, Q * T, D): Q hypotheses of T new positions each, all looking at
-        one encoder output.
+    def forward(self, x: Tensor, attend_self: Attend, attend_cross: Attend) -> Tensor:
+        """Apply the layer to (B, T, D).
 
-        remember: takes the new positions' keys and values, (B * Q, H, T, K), and returns those to
-        attend to. self_bias broadcasts to (B * Q, H, T, keys), cross_bias to (B, H, Q * T, S).
+        attend_self, attend_cross: to the words so far, and to the encoder's output.
         """
-        normed = (
-            self.self_attn_layer_norm(x).unflatten(1, (num_hypotheses, -1)).flatten(0, 1)
-        )  # (B, Q T, D) -> (B Q, T, D)
-        attended = self.self_attn(normed, *remember(*self.self_attn.keys_values(normed)), self_bias)
-        x = _add(self, x, self.self_attn_mid_layer_norm(attended.view_as(x)))
-        attended = self.cross_attn.attend(self.cross_attn_layer_norm(x), cross, cross_bias)
+        attended = attend_self(self.self_attn, self.self_attn_layer_norm(x))
+        x = _add(self, x, self.self_attn_mid_layer_norm(attended))
+        attended = attend_cross(self.cross_attn, self.cross_attn_layer_norm(x))
         x = _add(self, x, self.cross_attn_mid_layer_norm(attended))
         return _add(self, x, _feed_forward(self, x))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mue_cli.model.attention import attend_to, attend_to_texts
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.decoder import Decoder
 from mue_cli.model.encoder import (
@@ -99,17 +100,9 @@ class OFA(nn.Module):
         states = [self.decoder.embed(tokens).unflatten(0, (-1, num_texts)).flatten(1, 2)]
         for i, layer in enumerate(self.decoder.stack()):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
-            cross = [(slice(None), *layer.cross_keys_values(encoded.hidden))]
-            states.append(
-                layer(
-                    states[-1],
-                    lambda keys, values: (keys, values),
-                    cross,
-                    self_bias,
-                    cross_bias,
-                    num_texts,
-                )
-            )
+            attend_self = attend_to_texts(num_texts, self_bias)
+            attend_cross = attend_to(encoded.hidden, cross_bias)
+            states.append(layer(states[-1], attend_self, attend_cross))
         return [state.view(len(tokens), length, -1) for state in states]
 
     def forward(
@@ -122,7 +115,7 @@ class OFA(nn.Module):
 
 
 def _initialise(module: nn.Module, linear_std: float) -> None:
-    """Draw weights as OFA does (BERT's initialisation): normal, zero biases; He for convolutions."""
+    """Draw weights as OFA does: BERT's initialisation, and He for convolutions."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=linear_std)
         nn.init.zeros_(module.bias)

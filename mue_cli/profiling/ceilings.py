@@ -46,7 +46,7 @@ class Ceilings:
         return Ceilings(*map(max, astuple(self), astuple(other)))
 
     def least_ms(self, flops: float, bytes_read: float) -> float:
-        """Return the time below which this machine cannot do so many operations on so many bytes."""
+        """Return the least time this machine needs for so many operations on so many bytes."""
         return max(flops / self.gflops, bytes_read / self.gbytes_read) / 1e6
 
 

@@ -1,4 +1,6 @@
-"""Time of named parts of a program, each without the parts inside it; together they are the whole."""
+"""Time of named parts of a program, each without the parts inside it; together they are the
+whole.
+"""
 
 import functools
 import time

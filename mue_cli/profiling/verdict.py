@@ -72,14 +72,16 @@ def verdict(method: str, measured: Measured, flops: float, full: Profile) -> str
 def _pays(method: str, measured: Measured, flops: float) -> str:
     time = f"{method} takes {_less(measured.reduction, 'less')} time than full"
     if measured.low <= 0.0 <= measured.high:
-        noise = f"half of the turns lie between {100 * measured.low:.1f} and {100 * measured.high:.1f} %"
+        low, high = 100 * measured.low, 100 * measured.high
+        noise = f"half of the turns lie between {low:.1f} and {high:.1f} %"
         return f"whether exiting pays here, this run cannot tell: {time}, and {noise}"
     if measured.reduction < 0:
         return f"exiting does not pay here: {time}, for {_less(flops, 'fewer')} FLOPs"
     if abs(measured.reduction - flops) <= NOTABLE_DIFFERENCE:
         return f"exiting pays here: {time}, about what its FLOPs promise ({100 * flops:.1f} %)"
     word = "less" if measured.reduction < flops else "more"
-    return f"exiting pays here, {word} than its FLOPs promise: {time}, for {_less(flops, 'fewer')} FLOPs"
+    promise = f"exiting pays here, {word} than its FLOPs promise"
+    return f"{promise}: {time}, for {_less(flops, 'fewer')} FLOPs"
 
 
 def _less(reduction: float, word: str) -> str:

@@ -1,4 +1,4 @@
-"""One evaluation in words and tables: a method's scores and costs beside those of the full model."""
+"""One evaluation in words and tables: a method's scores and costs beside the full model's."""
 
 from collections.abc import Sequence
 

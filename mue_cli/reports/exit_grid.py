@@ -2,17 +2,16 @@
 paper).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.reports.arrays import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -74,28 +73,28 @@ class ExitGrid:
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rest = json.dumps(
-            {"metric": self.metric, "num_samples": self.num_samples, "about": dict(self.about)}
-        )
-        np.savez_compressed(path, scores=self.scores, rest=np.array(rest))
+        about = {"metric": self.metric, "num_samples": self.num_samples, **self.about}
+        save_arrays(path, {"scores": self.scores}, about)
 
     @classmethod
     def load(cls, path: Path) -> "ExitGrid":
         """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
         file.
         """
-        if not path.is_file():
+        if not path.exists():
             raise MissingStepError(
                 f"there is no score per pair of exit layers: {path} is absent",
                 "`mue plot modality` measures them",
             )
+        arrays, about = load_arrays(path, "scores per pair of exit layers", _HINT)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                rest = json.loads(str(stored["rest"]))
-                return cls(stored["scores"], rest["metric"], rest["num_samples"], rest["about"])
-        except (ValueError, KeyError, TypeError, AttributeError, BadZipFile, EOFError) as error:
+            count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
+            words = {str(key): str(value) for key, value in about.items()}
+            return cls(arrays["scores"], metric, count, words)
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path} holds no scores per pair of exit layers: {error}",
-                "remove it and measure again",
+                f"{path} holds no scores per pair of exit layers: {error}", _HINT
             ) from None
+
+
+_HINT = "remove it and measure again: mue plot modality"

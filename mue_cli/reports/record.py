@@ -5,8 +5,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.files import append
+from mue_cli.schema.json_files import built, json_lines, parse_json
+from mue_cli.schema.schema import Count, Range, show
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Record:
     dataset: str
     split: str
     method: str
-    seed: int
-    num_samples: int
+    seed: Annotated[int, Range(0)]
+    num_samples: Count
     metric: str
     scores: Mapping[str, float]
     costs: Mapping[str, float]
@@ -52,31 +56,30 @@ class Record:
     def score(self) -> float:
         return self.scores[self.metric]
 
+    @property
+    def num_layers(self) -> tuple[int, int]:
+        """Layers of the encoder and the decoder. Raises DataError for a record without them."""
+        try:
+            numbers = [self.costs[f"num_{stack}_layers"] for stack in ("encoder", "decoder")]
+        except KeyError as name:
+            raise DataError(f"the record {self.id} has no {name} among its costs", _HINT) from None
+        return int(numbers[0]), int(numbers[1])
+
 
 def new_id() -> str:
     """Return an id for an evaluation: eight hexadecimal digits, drawn at random."""
     return secrets.token_hex(4)
 
 
-def append_record(path: Path, record: Record) -> None:
-    """Add the record as one JSON line; the folder is made when it is absent.
+def append_record(path: Path, *records: Record) -> None:
+    """Add each record as one JSON line, all in one go; the folder is made when it is absent.
 
-    A line is written in one go. After a line that was cut short (a full disk, a killed machine) the
-    new one starts afresh, so that `read_records` finds the broken one. Raises ValueError for a
-    number that is not finite, OSError when it cannot be written whole.
+    After a line that was cut short (a killed machine) the new one starts afresh, so that
+    `read_records` names the broken one. Raises ValueError for a number that is not finite, OSError
+    when they cannot be written whole; then the file is as it was.
     """
-    line = json.dumps(_as_json(record), ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+", buffering=0) as file:
-        end = file.seek(0, 2)
-        if end:
-            file.seek(end - 1)
-            line = line if file.read(1) == b"\n" else "\n" + line
-        written = file.write(line.encode())
-    if written != len(line.encode()):
-        raise OSError(
-            f"{path}: only {written} of {len(line.encode())} bytes were written; is the disk full?"
-        )
+    lines = [json.dumps(_as_json(each), ensure_ascii=False, allow_nan=False) for each in records]
+    append(path, "\n".join(lines))
 
 
 def read_records(path: Path) -> list[Record]:
@@ -85,21 +88,19 @@ def read_records(path: Path) -> list[Record]:
     Raises MissingStepError without the file or with an empty one, DataError naming file and line
     for a line that is no record.
     """
-    if not path.is_file():
+    if not path.exists():
         raise MissingStepError(
             f"there are no records: {path} is absent", "`mue evaluate` writes it"
         )
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    records = [
-        _from_line(line, f"{path}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    records = [_from_line(line, place) for place, line in json_lines(path, _HINT)]
     if not records:
         raise MissingStepError(
             f"there are no records: {path} is empty", "`mue evaluate` adds to it"
         )
     return records
+
+
+_HINT = "remove that line and run that `mue evaluate` again"
 
 
 def _as_json(record: Record) -> dict[str, object]:
@@ -112,39 +113,9 @@ def _as_json(record: Record) -> dict[str, object]:
 
 
 def _from_line(line: str, place: str) -> Record:
-    try:
-        values = json.loads(line)
-        if not isinstance(values, dict):
-            raise TypeError("it is no JSON object")
-        values["confidence"] = {
-            name: (low, high) for name, (low, high) in values.get("confidence", {}).items()
-        }
-        record = Record(**values)
-        _check(record)
-    except (ValueError, TypeError, AttributeError) as error:
-        what = (
-            "it is cut short or no JSON"
-            if isinstance(error, json.JSONDecodeError)
-            else str(error).removeprefix("Record.__init__() ")
-        )
-        raise DataError(
-            f"{place} is not a record: {what}", "remove that line and run that `mue evaluate` again"
-        ) from None
-    return record
-
-
-def _check(record: Record) -> None:
-    for name, kind in (
-        ("id", str),
-        ("scores", dict),
-        ("costs", dict),
-        ("metric", str),
-        ("method", str),
-        ("num_samples", int),
-        ("row", str | None),
-        ("point", float | int | None),
-    ):
-        if not isinstance(getattr(record, name), kind):
-            raise TypeError(f"`{name}` is {getattr(record, name)!r}")
+    record = built(Record, parse_json(line, place, _HINT), place, _HINT)
     if record.metric not in record.scores:
-        raise TypeError(f"it has no score for its metric {record.metric!r}")
+        raise DataError(f"{place} has no score for its metric {show(record.metric)}", _HINT)
+    if "expected" not in record.costs:
+        raise DataError(f"{place} has no `expected` among its costs", _HINT)
+    return record

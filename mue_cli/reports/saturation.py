@@ -2,17 +2,16 @@
 from.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
+from mue_cli.reports.arrays import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -36,28 +35,25 @@ class Saturation:
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {
-            f"stream/{name}": scores for name, scores in self.exit_scores.items()
-        }
-        np.savez_compressed(path, about=np.array(json.dumps(dict(self.about))), **arrays)
+        arrays = {f"stream/{name}": scores for name, scores in self.exit_scores.items()}
+        save_arrays(path, arrays, self.about)
 
     @classmethod
     def load(cls, path: Path) -> "Saturation":
         """Read a saved file. Raises MissingStepError without it, DataError for another file."""
-        if not path.is_file():
+        if not path.exists():
             raise MissingStepError(
                 f"there are no exit scores: {path} is absent", "`mue calibrate` measures them"
             )
+        arrays, about = load_arrays(path, "exit scores", _HINT)
+        streams = {name.removeprefix("stream/"): scores for name, scores in arrays.items()}
+        unknown = streams.keys() - {"image", "text", "joint", "decoder"}
+        if not streams or unknown:
+            raise DataError(f"{path} holds no exit scores of a model's streams", _HINT)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                streams = {
-                    name.removeprefix("stream/"): stored[name]
-                    for name in stored.files
-                    if name.startswith("stream/")
-                }
-                return cls(streams, json.loads(str(stored["about"])))
-        except (ValueError, KeyError, BadZipFile, EOFError) as error:
-            raise DataError(
-                f"{path} holds no exit scores: {error}", "remove it and measure again"
-            ) from None
+            return cls(streams, {str(key): str(value) for key, value in about.items()})
+        except ValueError as error:
+            raise DataError(f"{path} holds no exit scores: {error}", _HINT) from None
+
+
+_HINT = "remove it and measure again: mue calibrate"

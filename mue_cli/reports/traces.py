@@ -10,7 +10,7 @@ from pathlib import Path
 from mue_cli.errors import DataError
 from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing
-from mue_cli.schema.schema import build
+from mue_cli.schema.json_files import built, json_lines, parse_json
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,17 @@ class EvaluationTraces:
     method: str
     traces: tuple[Trace, ...]
 
+    def check_layers(self, num_encoder_layers: int, num_decoder_layers: int) -> None:
+        """Raise DataError for an exit from a layer that a model of this depth does not have."""
+        encoder = max(layer for each in self.traces for layer in each.encoder_exits.values())
+        decoder = max((layer for each in self.traces for layer in each.decoder_exits), default=0)
+        for name, deepest, layers in (
+            ("encoder", encoder, num_encoder_layers),
+            ("decoder", decoder, num_decoder_layers),
+        ):
+            if deepest > layers:
+                raise DataError(f"a trace leaves {name} layer {deepest} of {layers}", _AGAIN)
+
 
 def write_traces(path: Path, evaluation: str, method: str, traces: Iterable[Trace]) -> None:
     """Write a file, in place of the last evaluation's."""
@@ -33,25 +44,43 @@ def write_traces(path: Path, evaluation: str, method: str, traces: Iterable[Trac
 
 def read_traces(path: Path) -> EvaluationTraces:
     """Return the traces of a file. Raises DataError, naming the line, for anything else."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = [_line(line, place) for place, line in json_lines(path, _AGAIN)]
     if not lines:
         raise DataError(f"`{path}` has no traces", _AGAIN)
-    found = [_line(line, f"line {number} of `{path}`") for number, line in enumerate(lines, 1)]
-    abouts = {about for about, _ in found}
+    abouts = {about for about, _ in lines}
     if len(abouts) > 1:
         raise DataError(f"`{path}` mixes traces of {len(abouts)} evaluations", _AGAIN)
-    return EvaluationTraces(*abouts.pop(), tuple(trace for _, trace in found))
+    traces = tuple(trace for _, trace in lines)
+    if len({tuple(sorted(trace.encoder_exits)) for trace in traces}) > 1:
+        raise DataError(f"`{path}` mixes traces with one encoder stream and with two", _AGAIN)
+    return EvaluationTraces(*abouts.pop(), traces)
 
 
 _AGAIN = "evaluate again"
 
 
 def _line(line: str, place: str) -> tuple[tuple[str, str], Trace]:
+    values = parse_json(line, place, _AGAIN)
     try:
-        values = json.loads(line)
         about = str(values.pop("evaluation")), str(values.pop("method"))
-    except json.JSONDecodeError:
-        raise DataError(f"{place} is not JSON", _AGAIN) from None
     except (KeyError, AttributeError, TypeError):
         raise DataError(f"{place} does not say which evaluation it is of", _AGAIN) from None
-    return about, build(Trace, values, lambda key: place)
+    trace = built(Trace, values, place, _AGAIN)
+    if problem := _problem(trace):
+        raise DataError(f"{place} {problem}", _AGAIN)
+    return about, trace
+
+
+def _problem(trace: Trace) -> str | None:
+    """Return in which way a trace makes no sense, None when it does."""
+    steps, counts = len(trace.decoder_exits), (trace.num_positions, *trace.num_hypotheses)
+    layers = (*trace.encoder_exits.values(), *trace.decoder_exits)
+    if not trace.encoder_exits or trace.encoder_exits.keys() != trace.encoder_tokens.keys():
+        return "has not the same encoder streams among its exits and its tokens"
+    if min((*layers, *counts, *trace.encoder_tokens.values())) < 1:
+        return "has a layer or a number below 1"
+    if not 0 <= trace.num_words <= steps or len(trace.num_hypotheses) != steps:
+        return (
+            f"has {trace.num_words} words and {len(trace.num_hypotheses)} counts of {steps} steps"
+        )
+    return None

@@ -73,6 +73,18 @@ class Range(annotated_types.GroupedMetadata):
         )
 
 
+@dataclass(frozen=True)
+class NotEmpty(annotated_types.GroupedMetadata):
+    """Of a text: at least one character."""
+
+    def __iter__(self) -> Iterator[annotated_types.BaseMetadata]:
+        yield annotated_types.MinLen(1)
+
+    def words(self, value: object) -> str:
+        return "not empty" if value == "" else ""
+
+
+Text = Annotated[str, NotEmpty()]
 Count = Annotated[int, Range(1, LARGEST)]
 Natural = Annotated[int, Range(0, LARGEST)]
 Fraction = Annotated[float, Range(0, 1)]
@@ -128,8 +140,8 @@ def expected(kind: Any, value: object = None) -> str:
     """Return what `kind` allows, in words. value: what stands there instead."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        limits = [each.words(value) for each in arguments[1:] if isinstance(each, Range)]
-        return ", ".join([expected(arguments[0], value), *limits])
+        limits = [each.words(value) for each in arguments[1:] if isinstance(each, Range | NotEmpty)]
+        return ", ".join([expected(arguments[0], value), *filter(None, limits)])
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (Union, types.UnionType):

@@ -7,8 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mue_cli.errors import DataError
 from mue_cli.files import write_text
+from mue_cli.schema.json_files import read_json
+
+_HINT = "remove it: what is trained stays, rows are evaluated again"
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,7 @@ class Journal:
         """
         if not self.path.exists():
             return {}
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise DataError(
-                f"`{self.path}` is no JSON object",
-                "remove it: what is trained stays, rows are evaluated again",
-            )
-        return found
+        return read_json(dict[str, object], self.path, _HINT)
 
     def note(self, key: str, value: object) -> None:
         """Put one value in place of the key's earlier one; the file is either the old or the new

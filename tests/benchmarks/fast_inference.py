@@ -35,7 +35,7 @@ from mue_cli.exits.decay import Decay
 from mue_cli.exits.methods import Method, full
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.trace import Trace
-from mue_cli.inference.cpu import packed
+from mue_cli.inference.cpu.backend import packed
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.precision import at_precision
@@ -309,7 +309,7 @@ def precision(bench: Bench) -> dict[str, object]:
     images, tokens = bench.inputs(1)
     subjects = {
         name: Bench.of(at_precision(bench.plain, name), bench.image_size)
-        for name in ("float32", "bfloat16", "int8")
+        for name in ("float32", "bfloat16")
     }
     sides = [
         partial(each.run, full(True), images, tokens, search)

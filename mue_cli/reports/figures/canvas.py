@@ -79,17 +79,21 @@ def figure_with_caption(
     height: float = 3.4,
     share_y: bool = False,
     ratios: Sequence[float] | None = None,
+    rows: int = 1,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels side by side above a caption; sizes in inches, the caption's lines
     come on top of the height.
 
-    ratios: of the panels' widths, all alike when left out.
+    ratios: of the panels' widths, all alike when left out. rows: of panels, row by row.
     """
     lines = textwrap.wrap(caption, int(width * _CAPTION_CHARACTERS))
     total = height + _CAPTION_LINE * len(lines)
     figure = Figure(figsize=(width, total))
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, num_panels, squeeze=False, sharey=share_y, width_ratios=ratios)[0]
+    columns = num_panels // rows
+    panels = figure.subplots(
+        rows, columns, squeeze=False, sharey=share_y, width_ratios=ratios
+    ).ravel()
     bottom = 0.6 + _CAPTION_LINE * len(lines)
     figure.subplots_adjust(
         left=0.72 / width,

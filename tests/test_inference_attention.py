@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mue_cli.inference.attention import attend_to_parts
 from mue_cli.model.attention import Attention
 
 
@@ -17,8 +18,10 @@ def test_keys_that_lie_transposed_give_the_same(num_queries, rows, rows_of_keys)
     padded = torch.arange(37) >= torch.tensor([37, 30, 21])[:rows, None, None, None]
     for shared in (torch.randn(1, 3, num_queries, 37), torch.randn(1, 3, 1, 37)):
         for bias in (shared, shared.masked_fill(padded, float("-inf")), None):
-            plain = attention.attend(x, [(slice(None), keys, values)], bias)
+            plain = attend_to_parts([(slice(None), keys, values)], bias)(attention, x)
             transposed = keys.transpose(2, 3).contiguous().transpose(2, 3)
             assert torch.allclose(
-                attention.attend(x, [(slice(None), transposed, values)], bias), plain, atol=1e-5
+                attend_to_parts([(slice(None), transposed, values)], bias)(attention, x),
+                plain,
+                atol=1e-5,
             )

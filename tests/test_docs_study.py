@@ -1,0 +1,68 @@
+"""docs/study.md says what the records in docs/study/ say."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+from small_study import evaluated, of_row, write_study
+
+from mue_cli.experiment.run_folder import Run
+from mue_cli.study.file import keep, load
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("write_study", DOCS / "write_study.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """Return a docs folder with the page and no records."""
+    (tmp_path / "docs").mkdir()
+    shutil.copyfile(DOCS / "study.md", tmp_path / "docs" / "study.md")
+    return tmp_path / "docs"
+
+
+def part(docs: Path, mark: str) -> str:
+    text = (docs / "study.md").read_text(encoding="utf-8")
+    return text.split(f"<!-- {mark} -->\n")[1].split("<!-- end -->")[0]
+
+
+def test_page_is_what_the_records_say(script, tmp_path: Path) -> None:
+    shutil.copytree(DOCS, tmp_path / "docs")
+    script.write(tmp_path / "docs")
+    assert (tmp_path / "docs" / "study.md").read_bytes() == (DOCS / "study.md").read_bytes()
+
+
+def test_records_that_are_taken_over_fill_tables_and_figures(
+    script, docs: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "runs" / "flickr8k-caption")
+    keep(run, load(write_study(tmp_path)))
+    for seed in (0, 1):
+        evaluated(run, seed, "full", of_row("full", 100.0), of_row("deebert", 70.0 + seed))
+        costs = {"expected": 0.4, "flops": 0.3}
+        evaluated(run, seed, "mue", of_row("mue", 95.0 - 2 * seed, costs=costs))
+        (run.study / f"seed-{seed}" / "mue" / "checkpoint.safetensors").touch()
+    target = script.take(run.folder, docs)
+    assert not list(target.rglob("checkpoint.safetensors"))
+    script.write(docs)
+    rows = [line.split("|")[1:] for line in part(docs, "claims flickr8k-caption").splitlines()]
+    cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows if row}
+    assert cells["MuE"][:4] == ["94.0%", "93.0%", "95.0%", "40.0%"]
+    assert cells["MuE"][4:6] == ["93.4%", "40.2%"]
+    assert cells["DeeBERT"][6] == "lower in every seed"
+    assert "| MuE |" in part(docs, "table1 flickr8k-caption")
+    assert "study/flickr8k-caption/tradeoff.png" in part(docs, "figures flickr8k-caption")
+    assert (target / "tradeoff.png").is_file() and (target / "reductions.svg").is_file()
+    assert "Not measured yet" in part(docs, "claims flickr8k-entailment")
+    once = (docs / "study.md").read_bytes()
+    script.write(docs)
+    assert (docs / "study.md").read_bytes() == once
