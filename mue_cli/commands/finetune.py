@@ -35,7 +35,7 @@ mue finetune
 
 mue finetune --recipe shapes-entailment --device cuda
 
-mue finetune --recipe coco-caption --weights OFA-Sys/ofa-base
+mue finetune --recipe coco-base --weights OFA-Sys/ofa-base
 
 mue finetune --set training.steps=2000 --run runs/longer
 

@@ -34,7 +34,7 @@ SHOWN_SAMPLES = 8
 @dataclass(frozen=True)
 class StepReport:
     """What one step did. losses: per layer, None where it was not read. samples: texts learned
-    from. seconds: of the whole step. waited: seconds of it for data. memory_mb: the most so far.
+    from. cut: of them were too long. seconds: of the whole step. waited: seconds of it for data. memory_mb: the most so far.
     score: of the validation after this step, else None.
     """
 
@@ -45,6 +45,7 @@ class StepReport:
     learning_rate: float
     gradient_norm: float
     samples: int
+    cut: int
     seconds: float
     waited: float
     memory_mb: float
@@ -181,6 +182,7 @@ class _Training:
             rate,
             norm_value,
             sum(len(part.decoder_tokens) for part in parts) * self.processes.count,
+            sum(part.num_cut for part in parts) * self.processes.count,
             time.perf_counter() - started,
             waited,
             peak_memory_mb(total.device),
