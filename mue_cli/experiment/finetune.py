@@ -133,7 +133,8 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
         return batches_from(experiment, first, tokenizer, features, processes)
 
     best = _train(experiment, stage, job, batches, state, processes)
-    own, cut = run.exit_head(recipe.exits.method), _share_cut(experiment)
+    own = run.exit_head(recipe.exits.method)
+    cut = _share_cut(experiment) if processes.writes else 0.0
     return Finetuned(
         experiment.task.metric, best, run.checkpoint, own if own.exists() else None, cut
     )
