@@ -22,6 +22,7 @@ from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding
 from mue_cli.experiment.models import new_model, settle_threads
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.self_critical import self_critical_stage
 from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
@@ -117,7 +118,11 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
         else:
             files.go_on(recipe, state["step"])
     settle_threads(model)
-    stage = _stage(recipe, model.to(processes.device), head, answers)
+    model.to(processes.device)
+    if recipe.training.objective == "self_critical":
+        stage = self_critical_stage(experiment, model, tokenizer)
+    else:
+        stage = _stage(recipe, model, head, answers)
     job = _model_job(experiment, files, model, (head, sizes), tokenizer, features, processes)
 
     def batches(first: int) -> Iterator[Batch]:
