@@ -90,7 +90,7 @@ def finetune(
     to the run folder. Ctrl-C and SIGTERM finish the step and keep all that --resume needs.
 
     full, static, mue, calm and oracle train alike: all layers share the model's head. pabee (a head
-    per layer) and deecap (an imitation network) train their own readout with the model, and write
+    per layer) and deecap (an imitation network) train their own exit head with the model, and write
     it beside the checkpoint. deebert trains a head per layer on a checkpoint that is there already
     and stays as it is; it writes deebert.safetensors and train-deebert.jsonl.
     """
