@@ -16,6 +16,7 @@ from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
@@ -47,6 +48,7 @@ class Calibrated:
     passes: tuple[int, int]
 
 
+@holding_run("calibrate")
 def calibrate(
     experiment: "Experiment",
     target_reduction: float | None = None,
@@ -83,6 +85,7 @@ def calibrate(
     choice = chooser.choose()
     card = _card(experiment, spec, goal, chooser, choice)
     store(experiment.run, card, choice.tried)
+    keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
     return Calibrated(card, choice.tried, points, trials.passes)
 
@@ -90,19 +93,24 @@ def calibrate(
 def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
     """Run the full model on the calibration samples of `val`; what was tried on them before is
     remembered.
-
-    Exit scores are also written to saturation.npz, for the figure.
     """
     trials = Trials(experiment, spec, samples=experiment.recipe.calibration.samples)
     if trials.table is None:
         path = experiment.run.of_method(experiment.run.trials, spec.name)
         trials.keep_log(TrialLog(path, _circumstances(experiment, spec)))
+    return trials
+
+
+def keep_saturation(trials: Trials) -> None:
+    """Write the exit scores of a method with one kind of score for all streams to saturation.npz,
+    for the figure.
+    """
+    experiment, spec = trials.experiment, trials.spec
     if spec.score is not None and spec.exits == "everywhere":
         data = experiment.data.manifest.name
         about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
         Saturation(scores, about).save(experiment.run.saturation)
-    return trials
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
