@@ -198,11 +198,10 @@ def _intervals(
 ) -> Intervals:
     """Intervals of the reduction on all samples, of the score on those that judged it."""
     trials, full = chooser.trials, chooser.full
-    pictures = [hash(trials.pictures[number]) for number in samples]
     order = [*trials.halves.search, *trials.halves.fresh]
-    each = [hash(trials.pictures[number]) for number in order]
-    over_all = intervals(everywhere, full.of(order), each)
-    return replace(intervals(judged, full.of(samples), pictures), reduction=over_all.reduction)
+    over_all = intervals(everywhere, full.of(order), trials.pictures_of(order))
+    own = intervals(judged, full.of(samples), trials.pictures_of(samples))
+    return replace(own, reduction=over_all.reduction)
 
 
 def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mue_cli.calibration.candidates import evenly
 from mue_cli.calibration.certificate import Certificate, certify, path_of
+from mue_cli.calibration.estimates import BAND
 from mue_cli.calibration.exit_table import GridMeans
 from mue_cli.calibration.frontier import frontier, last_within, smoothed
 from mue_cli.calibration.goal import Goal
@@ -127,7 +128,8 @@ class Chooser:
         tried = [Setting(point.thresholds) for point in result.evaluations]
         measured = [self._searched(setting) for setting in tried]
         saving = [each for each in measured if each.reduction >= target]
-        return tried, sorted(saving, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
+        near = [each for each in saving if each.reduction <= target + BAND] or saving
+        return tried, sorted(near, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
 
     # A largest drop.
 

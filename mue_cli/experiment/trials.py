@@ -198,7 +198,7 @@ class Trials:
         full = [self.predictions[number].text for number in samples]
         loss = relative_drop if self.experiment.task.generates else wrong_now
         each = loss(self._loss_scores(samples, full), self._loss_scores(samples, texts))
-        return by_picture(each, [self.pictures[number] for number in samples])
+        return by_picture(each, self.pictures_of(samples))
 
     @cached_property
     def table_losses(self) -> Array:
@@ -215,6 +215,10 @@ class Trials:
         return (
             "relative drop of a picture's own CIDEr-D" if generates else "right before, wrong now"
         )
+
+    def pictures_of(self, samples: Sequence[int]) -> list[str]:
+        """Picture of each of the samples."""
+        return [self.pictures[number] for number in samples]
 
     # Inside.
 
