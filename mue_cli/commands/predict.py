@@ -77,7 +77,7 @@ ExplainOption = Annotated[
     bool,
     typer.Option(
         "--explain",
-        help="Show the similarity after every layer and where each stream and token left; write a page.",
+        help="Show the similarity after every layer and where each left; write a page.",
     ),
 ]
 HtmlOption = Annotated[

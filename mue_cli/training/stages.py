@@ -115,7 +115,7 @@ def layer_heads(
 
     start_heads(heads, model, answer_ids)
     return Stage(
-        {"model": model, "readout": heads}, loss, frozen_parts(model, settings), before_step
+        {"model": model, "head": heads}, loss, frozen_parts(model, settings), before_step
     )
 
 
@@ -148,7 +148,7 @@ def imitation(
             imitated = [imitating.imitate(state, i) for i, state in enumerate(normed[:-1], 1)]
             return Loss(task.total + imitation_loss(imitated, normed), task.layers)
 
-    return Stage({"model": model, "readout": imitating}, loss, frozen_parts(model, settings))
+    return Stage({"model": model, "head": imitating}, loss, frozen_parts(model, settings))
 
 
 def frozen_model(
@@ -171,7 +171,7 @@ def frozen_model(
 
     model.eval()
     start_heads(heads, model, answer_ids)
-    return Stage({"readout": heads}, loss)
+    return Stage({"head": heads}, loss)
 
 
 @torch.no_grad()
