@@ -47,7 +47,8 @@ SweepOption = Annotated[
     bool,
     typer.Option(
         "--sweep",
-        help="Also evaluate the method's trade-off curve: settings from little to much saving, chosen on val.",
+        help="Also evaluate the method's trade-off curve: settings from "
+        "little to much saving, chosen on val.",
     ),
 ]
 MetricsOption = Annotated[
@@ -55,7 +56,8 @@ MetricsOption = Annotated[
     typer.Option(
         metavar="NAME,...",
         show_default="the recipe's evaluation.metrics, else all that can be had",
-        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot be had is an error.",
+        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot "
+        "be had is an error.",
     ),
 ]
 

@@ -87,9 +87,9 @@ def saturation(
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import open_trials
+            from mue_cli.experiment.calibrate import keep_saturation, open_trials
 
-            open_trials(here, CATALOGUE["mue"])
+            keep_saturation(open_trials(here, CATALOGUE["mue"]))
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
@@ -199,7 +199,7 @@ def exits(
 
     evaluated = read_traces(here.run)
     record, traces = _record_of(evaluated, here.run), evaluated.traces
-    evaluated.check_layers(*record.num_layers)
+    evaluated.check(record)
     drawn = Exits(
         {
             stream: [trace.encoder_exits[stream] for trace in traces]

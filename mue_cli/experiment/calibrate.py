@@ -12,10 +12,12 @@ from mue_cli import __version__
 from mue_cli.calibration.goal import By, Goal, TestName
 from mue_cli.calibration.measured import Intervals, Measured, intervals
 from mue_cli.calibration.settings import Point
+from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
@@ -38,15 +40,18 @@ SWEEP_POINTS = 8
 class Calibrated:
     """thresholds: as they were stored. trials: every setting that the search ran, the full model
     first. frontier: the best of them by what they save, on the search's samples. passes: samples
-    that were encoded and decoded, each time counted.
+    that were encoded and decoded, each time counted. suitability: None where text is generated, or
+    reductions are not counted by Eq. 14.
     """
 
     thresholds: Thresholds
     trials: tuple[Point, ...]
     frontier: tuple[Point, ...]
     passes: tuple[int, int]
+    suitability: Suitability | None = None
 
 
+@holding_run("calibrate")
 def calibrate(
     experiment: "Experiment",
     target_reduction: float | None = None,
@@ -83,26 +88,33 @@ def calibrate(
     choice = chooser.choose()
     card = _card(experiment, spec, goal, chooser, choice)
     store(experiment.run, card, choice.tried)
+    keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
-    return Calibrated(card, choice.tried, points, trials.passes)
+    suits = chooser.suitability() if by == "expected" else None
+    return Calibrated(card, choice.tried, points, trials.passes, suits)
 
 
 def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
     """Run the full model on the calibration samples of `val`; what was tried on them before is
     remembered.
-
-    Exit scores are also written to saturation.npz, for the figure.
     """
     trials = Trials(experiment, spec, samples=experiment.recipe.calibration.samples)
     if trials.table is None:
         path = experiment.run.of_method(experiment.run.trials, spec.name)
         trials.keep_log(TrialLog(path, _circumstances(experiment, spec)))
+    return trials
+
+
+def keep_saturation(trials: Trials) -> None:
+    """Write the exit scores of a method with one kind of score for all streams to saturation.npz,
+    for the figure.
+    """
+    experiment, spec = trials.experiment, trials.spec
     if spec.score is not None and spec.exits == "everywhere":
         data = experiment.data.manifest.name
         about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
         Saturation(scores, about).save(experiment.run.saturation)
-    return trials
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
@@ -190,11 +202,10 @@ def _intervals(
 ) -> Intervals:
     """Intervals of the reduction on all samples, of the score on those that judged it."""
     trials, full = chooser.trials, chooser.full
-    pictures = [hash(trials.pictures[number]) for number in samples]
     order = [*trials.halves.search, *trials.halves.fresh]
-    each = [hash(trials.pictures[number]) for number in order]
-    over_all = intervals(everywhere, full.of(order), each)
-    return replace(intervals(judged, full.of(samples), pictures), reduction=over_all.reduction)
+    over_all = intervals(everywhere, full.of(order), trials.pictures_of(order))
+    own = intervals(judged, full.of(samples), trials.pictures_of(samples))
+    return replace(own, reduction=over_all.reduction)
 
 
 def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> int:

@@ -113,6 +113,12 @@ class TrainingSection:
     """Number format of matrix products in training; weights, norms, softmax, loss stay float32."""
     checkpoint_every: Count | None = None
     """Steps between two states kept for --resume; null: at validations alone."""
+    objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
+    """cross_entropy: the right words; self_critical: CIDEr-D of sampled captions, OFA's second
+    stage, from a model that was trained on words."""
+    baseline: Literal["others", "greedy"] = "others"
+    """Reward that a self-critical sample must beat: the mean of the picture's other samples (OFA),
+    or the greedy caption's."""
     drop_worst: Annotated[float, Range(0, 0.95)] = 0.0
     """Share of the words with the largest losses, layer by layer, that do not count (OFA: 0.2):
     captions hold words that no picture shows."""

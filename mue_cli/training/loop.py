@@ -34,8 +34,8 @@ SHOWN_SAMPLES = 8
 @dataclass(frozen=True)
 class StepReport:
     """What one step did. losses: per layer, None where it was not read. samples: texts learned
-    from. seconds: of the whole step. waited: seconds of it for data. memory_mb: the most so far.
-    score: of the validation after this step, else None.
+    from. cut: of them were too long. seconds: of the whole step. waited: of them for data.
+    memory_mb: the most so far. score: of the validation after this step, else None.
     """
 
     step: int
@@ -45,6 +45,7 @@ class StepReport:
     learning_rate: float
     gradient_norm: float
     samples: int
+    cut: int
     seconds: float
     waited: float
     memory_mb: float
@@ -180,11 +181,18 @@ class _Training:
             tuple(None if math.isnan(each) else each for each in losses),
             rate,
             norm_value,
-            sum(len(part.decoder_tokens) for part in parts) * self.processes.count,
+            self._num_samples(parts),
+            sum(part.num_cut for part in parts) * self.processes.count,
             time.perf_counter() - started,
             waited,
             peak_memory_mb(total.device),
         )
+
+    def _num_samples(self, parts: Sequence[Batch]) -> int:
+        if self.processes.count == 1:
+            return sum(len(part.decoder_tokens) for part in parts)
+        rows = self.settings.batch_size * self.settings.captions_per_image
+        return rows * self.settings.accumulation
 
     def _backward(self, parts: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Add up the gradients of the parts, each weighed by its share of all targets, and return

@@ -7,6 +7,7 @@
 | layer_heads | the model, a head per layer | every layer through its own, weighted (PABEE) |
 | imitation | the model, imitation network | every layer through it, and its misses (DeeCap) |
 | frozen_model | a head per layer, nothing else | every head's, summed (DeeBERT's second stage) |
+| self_critical | the model | reward of what it samples (self_critical.py; OFA's second stage) |
 
 Shape letters: M positions that have a target, D embed, V classes, N layers.
 """
@@ -71,16 +72,16 @@ def shared_head(
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
             depths = _depths(model, settings, step, decompose)
-            read = _read(model, batch, decompose, answer_ids, depths)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             return task_loss(
                 model.decoder.layer_norm(read.states),
                 [_head_weight(model, answer_ids)],
                 read.targets,
-                _weights(settings, step, settings.layer_loss, len(read.states)),
+                step_weights(settings, step, settings.layer_loss, len(read.states)),
                 _form(settings, step),
             )
 
-    return Stage({"model": model}, loss, _frozen_parts(model, settings))
+    return Stage({"model": model}, loss, frozen_parts(model, settings))
 
 
 def layer_heads(
@@ -99,12 +100,12 @@ def layer_heads(
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
             depths = _depths(model, settings, step, decompose)
-            read = _read(model, batch, decompose, answer_ids, depths)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             return _heads_loss(
                 read,
                 heads,
                 (model.decoder.layer_norm, _head_weight(model, answer_ids)),
-                _weights(settings, step, "weighted", len(read.states)),
+                step_weights(settings, step, "weighted", len(read.states)),
                 _form(settings, step),
             )
 
@@ -114,7 +115,7 @@ def layer_heads(
 
     start_heads(heads, model, answer_ids)
     return Stage(
-        {"model": model, "readout": heads}, loss, _frozen_parts(model, settings), before_step
+        {"model": model, "head": heads}, loss, frozen_parts(model, settings), before_step
     )
 
 
@@ -133,13 +134,13 @@ def imitation(
         joint = step >= first_joint_step(settings)
         with products(_device(model), settings.precision):
             depths = _depths(model, settings, step, decompose)
-            read = _read(model, batch, decompose, answer_ids, depths)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             normed = list(model.decoder.layer_norm(read.states))
             task = task_loss(
                 [imitating.read(state, layer, NORMED) for layer, state in enumerate(normed, 1)],
                 [_head_weight(model, answer_ids)],
                 read.targets,
-                _weights(settings, step, "weighted", len(normed)),
+                step_weights(settings, step, "weighted", len(normed)),
                 _form(settings, step),
             )
             if not joint:
@@ -147,7 +148,7 @@ def imitation(
             imitated = [imitating.imitate(state, i) for i, state in enumerate(normed[:-1], 1)]
             return Loss(task.total + imitation_loss(imitated, normed), task.layers)
 
-    return Stage({"model": model, "readout": imitating}, loss, _frozen_parts(model, settings))
+    return Stage({"model": model, "head": imitating}, loss, frozen_parts(model, settings))
 
 
 def frozen_model(
@@ -164,13 +165,13 @@ def frozen_model(
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
             with torch.no_grad():
-                read = _read(model, batch, decompose, answer_ids)
+                read = read_positions(model, batch, decompose, answer_ids)
             weights = [1.0] * (len(read.states) - 1)
             return _heads_loss(read, heads, None, weights, _form(settings, step))
 
     model.eval()
     start_heads(heads, model, answer_ids)
-    return Stage({"readout": heads}, loss)
+    return Stage({"head": heads}, loss)
 
 
 @torch.no_grad()
@@ -186,7 +187,7 @@ def heads_accuracy(
     """
     head, right, total = own_head(model, answer_ids), 0, 0
     for batch in batches:
-        read = _read(model, batch, decompose, answer_ids)
+        read = read_positions(model, batch, decompose, answer_ids)
         for layer, state in enumerate(read.states[:-1], start=1):
             right += int((heads.read(state, layer, head).argmax(1) == read.targets).sum())
             total += len(read.targets)
@@ -198,11 +199,11 @@ def first_joint_step(settings: TrainingSection) -> int:
     return math.ceil(settings.last_layer_first * settings.steps)
 
 
-def _read(
+def read_positions(
     model: OFA,
     batch: Batch,
     decompose: bool,
-    answer_ids: Sequence[int],
+    answer_ids: Sequence[int] = (),
     depths: Sequence[int] | None = None,
 ) -> Positions:
     """Return what all layers leave at the positions that have a target, the right words given.
@@ -229,7 +230,7 @@ def _depths(
     return drawn_depths(step, settings.exposure, num_layers, num_streams)
 
 
-def _weights(settings: TrainingSection, step: int, how: str, num_layers: int) -> list[float]:
+def step_weights(settings: TrainingSection, step: int, how: str, num_layers: int) -> list[float]:
     """Return what each layer's loss counts at a step."""
     if step < first_joint_step(settings):
         return layer_weights("last", num_layers)
@@ -273,7 +274,7 @@ def _device(model: OFA) -> torch.device:
     return model.decoder.layer_norm.weight.device
 
 
-def _frozen_parts(model: OFA, settings: TrainingSection) -> tuple[nn.Module, ...]:
+def frozen_parts(model: OFA, settings: TrainingSection) -> tuple[nn.Module, ...]:
     """Freeze what the recipe keeps as it is, and return the parts that stay in evaluation mode."""
     if settings.freeze_embeddings:
         model.decoder.embed_tokens.requires_grad_(False)
