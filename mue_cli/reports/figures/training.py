@@ -85,8 +85,6 @@ def _draw_scores(axes: Axes, log: TrainingLog, metric: str) -> None:
     axes.set_title(f"best {scores[best]:.1f} at step {steps[best]:,}", fontsize=8)
 
 
-def _draw_line(
-    axes: Axes, x: NDArray[Any], y: NDArray[Any], name: str, colour: str
-) -> None:
+def _draw_line(axes: Axes, x: NDArray[Any], y: NDArray[Any], name: str, colour: str) -> None:
     axes.plot(x, y, color=colour, linewidth=1.2, label=name)
     axes.set_ylabel(name)
