@@ -27,13 +27,22 @@ def main() -> None:
     images = json.loads(options.karpathy.read_text(encoding="utf-8"))["images"]
     pairs = {split: read_pairs(options.pairs, split) for split in ("train", "dev", "test")}
     held_out = {pair["image_file"] for split in ("dev", "test") for pair in pairs[split]}
-    kept = [image for image in images if not (image["split"] == "train" and image["filename"] in held_out)]
-    write(options.out / "captions" / "dataset_flickr8k.json", json.dumps({"images": kept, "dataset": "flickr8k"}))
+    kept = [
+        image
+        for image in images
+        if not (image["split"] == "train" and image["filename"] in held_out)
+    ]
+    write(
+        options.out / "captions" / "dataset_flickr8k.json",
+        json.dumps({"images": kept, "dataset": "flickr8k"}),
+    )
     made = caption_pairs(images, {pair["image_file"] for pair in pairs["train"]})
     for split, rows in {**pairs, "train": [*pairs["train"], *made]}.items():
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write(options.out / "entailment" / f"snli_ve_{split}.jsonl", text)
-    print(f"{len(images) - len(kept)} photographs left out of caption training, {len(made)} caption pairs added")
+    print(
+        f"{len(images) - len(kept)} photographs left out of caption training, {len(made)} caption pairs added"
+    )
 
 
 def read_pairs(folder: Path, split: str) -> list[dict[str, str]]:
