@@ -1,10 +1,12 @@
 """Write the annotation files of the study on photographs (docs/study.md).
 
-From Flickr8k in Karpathy's form and entailment pairs in SNLI-VE's jsonl, whose `image_file` names the photograph:
-- captions/dataset_flickr8k.json: without the training photographs on which entailment is validated and tested, since the entailment model starts
-  from the caption model;
-- entailment/snli_ve_*.jsonl: to the training pairs come pairs without premise made of captions: one of the same photograph is entailed, one of another
-  training photograph is contradicted; as many of each.
+From Flickr8k in Karpathy's form and entailment pairs in SNLI-VE's jsonl, whose `image_file` names
+the photograph:
+- captions/dataset_flickr8k.json: without the training photographs on which entailment is validated
+  and tested, since the entailment model starts from the caption model;
+- entailment/snli_ve_*.jsonl: to the training pairs come pairs without premise made of captions: one
+  of the same photograph is entailed, one of another training photograph is contradicted; as many of
+  each.
 
     python docs/study_data.py dataset_flickr8k.json folder-of-snli_ve OUT
 """
@@ -41,7 +43,8 @@ def main() -> None:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write(options.out / "entailment" / f"snli_ve_{split}.jsonl", text)
     print(
-        f"{len(images) - len(kept)} photographs left out of caption training, {len(made)} caption pairs added"
+        f"{len(images) - len(kept)} photographs left out of caption training, "
+        f"{len(made)} caption pairs added"
     )
 
 
@@ -53,7 +56,7 @@ def read_pairs(folder: Path, split: str) -> list[dict[str, str]]:
 
 
 def caption_pairs(images: list[dict], photographs: set[str]) -> list[dict[str, str | None]]:
-    """Return entailed and contradicted captions of training photographs, drawn with a fixed seed."""
+    """Return entailed and contradicted captions of photographs, drawn with a fixed seed."""
     draw = random.Random(0)
     captions = {
         image["filename"]: [sentence["raw"] for sentence in image["sentences"]]

@@ -59,7 +59,7 @@ def record(
     score: float = 100.0,
     costs: dict[str, float] | None = None,
     split: str = "test",
-    id: str = "00000000",
+    id: str = "00000000",  # noqa: A002 - the record's own field
     row: str | None = None,
     point: float | None = None,
     **settings: object,

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
 import gpu
+import peer
 
 
 def test_the_gpu_benchmark_runs_dry_in_every_precision_and_says_what_holds(tmp_path, capsys):
@@ -35,3 +36,16 @@ def test_the_gpu_benchmark_skips_with_a_reason_where_there_is_none(tmp_path, cap
     assert gpu.main(["--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("skipped: no GPU here")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_peer_benchmark_skips_with_a_reason_where_the_peer_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: None)
+    assert peer.main([]) == 0
+    assert capsys.readouterr().out == (
+        "skipped: modelscope is not installed; see the head of peer.py\n"
+    )
+
+
+def test_a_turn_that_shares_its_processor_is_noticed():
+    words, share = peer.turns({"ours": lambda: []}, 1)
+    assert set(words) == {"ours"} and 0.0 <= share <= 1.0

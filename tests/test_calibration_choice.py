@@ -72,7 +72,7 @@ def test_interval_of_a_mean_agrees_with_the_normal_one() -> None:
 def test_interval_over_pictures_is_wider_when_their_questions_agree() -> None:
     random = np.random.default_rng(2)
     scores = np.repeat(random.normal(0, 1, 100), 3)
-    groups = np.repeat(np.arange(100), 3).tolist()
+    groups = [str(number // 3) for number in range(300)]
     early, full = measured(scores), measured(np.zeros(300))
     plain, grouped = intervals(early, full), intervals(early, full, groups)
     width = [each.difference[1] - each.difference[0] for each in (plain, grouped)]

@@ -112,7 +112,7 @@ def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> 
     assert answer.code == 0 and "going on after step 4 of 6" in answer.stderr
     state = torch.load(run.last_state, weights_only=True)
     assert (
-        state["step"] == 6 and state["readout"].keys() == readout(run, "pabee").state_dict().keys()
+        state["step"] == 6 and state["head"].keys() == readout(run, "pabee").state_dict().keys()
     )
 
 

@@ -31,9 +31,9 @@ def test_shown_recipe_reads_back_as_the_same(tmp_path: Path) -> None:
     for options in ([], ["--explain"]):
         path = tmp_path / "shown.yaml"
         path.write_text(
-            mue("show", "coco-caption", *options, "--set", "seed=3").stdout, encoding="utf-8"
+            mue("show", "coco-base", *options, "--set", "seed=3").stdout, encoding="utf-8"
         )
-        assert recipes.load(path) == recipes.load("coco-caption", ["seed=3"])
+        assert recipes.load(path) == recipes.load("coco-base", ["seed=3"])
 
 
 def test_json_of_a_recipe_has_all_its_sections() -> None:

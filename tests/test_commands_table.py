@@ -70,8 +70,8 @@ def test_rows_that_were_not_run_are_one_line_of_talk_with_the_command(mue, run: 
 def test_missing_rows_of_a_recipe_without_a_study_name_the_file_that_is_missing_too(
     mue, run: Run
 ) -> None:
-    answer = mue("table", 4, "--run", run.folder, "--recipe", "coco-caption")
-    hint = "a study of the recipe `coco-caption` trains and evaluates all rows: mue study FILE"
+    answer = mue("table", 4, "--run", run.folder, "--recipe", "coco-base")
+    hint = "a study of the recipe `coco-base` trains and evaluates all rows: mue study FILE"
     assert answer.stderr == f"not run yet: mue-joint, mue-last; {hint}\n"
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from prepared_data import contents, Given, picture, problems_in, write_texts, write_zip
+from prepared_data import Given, contents, picture, problems_in, write_texts, write_zip
 
 from mue_cli.data.rows import CaptionRow
 from mue_cli.data.sources.coco import prepare_coco

@@ -87,6 +87,18 @@ def test_a_shape_is_recorded_once_and_padding_not_at_all():
 
 
 @torch.inference_mode()
+def test_states_that_a_probe_keeps_are_not_overwritten():
+    model, kept = small_model(1), []
+    tables = PositionTables(model, Recorder(Replayed))
+    tokens = torch.tensor([[0, 5, 6, 2]])
+    for seed in (0, 1):
+        images, _ = small_inputs(seed, 1)
+        probes = {"image": lambda observation, rows: kept.append(observation.after)}
+        encode(model, tables, full(True), images, tokens, probes=probes)
+    assert not torch.equal(kept[0], kept[4])
+
+
+@torch.inference_mode()
 def test_the_folded_trunk_is_the_trunk():
     model = small_model(0)
     for module in model.modules():

@@ -141,9 +141,9 @@ def vqa_data(tiny_data: Path, tmp_path: Path) -> Iterator[Path]:
         )
         place = folder / "vqa" / split
         place.mkdir(parents=True)
-        with pa.OSFile(str(place / "data.arrow"), "wb") as sink:
-            with pa.ipc.new_stream(sink, table.schema) as writer:
-                writer.write_table(table)
+        sink = pa.OSFile(str(place / "data.arrow"), "wb")
+        with sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
         manifest["counts"]["vqa"][split] = {"images": 4, "pairs": 4}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     yield folder

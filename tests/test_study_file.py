@@ -60,7 +60,7 @@ def test_study_is_found_inside_an_installed_package(
 
 
 def test_names_of_recipes_and_studies_are_kept_apart() -> None:
-    assert "coco-caption" in recipes.names() and "coco-caption" not in recipes.names("study")
+    assert "coco-base" in recipes.names() and "coco-base" not in recipes.names("study")
 
 
 def test_unknown_study_has_a_suggestion() -> None:

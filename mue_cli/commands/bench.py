@@ -21,7 +21,7 @@ EXAMPLES = """Examples
 
 mue bench
 
-mue bench --recipe coco-caption --random base
+mue bench --recipe coco-base --random base
 
 mue bench --weights OFA-Sys/ofa-base --set exits.image=3 --set exits.text=3 --set exits.decoder=3
 

@@ -1,4 +1,4 @@
-"""`mue doctor`: what this machine has, what is left out for want of it, and what would mend that."""
+"""`mue doctor`: what this machine has, what is left out for want of it, and the fix."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING

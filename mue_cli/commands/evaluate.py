@@ -47,7 +47,8 @@ SweepOption = Annotated[
     bool,
     typer.Option(
         "--sweep",
-        help="Also evaluate the method's trade-off curve: settings from little to much saving, chosen on val.",
+        help="Also evaluate the method's trade-off curve: settings from "
+        "little to much saving, chosen on val.",
     ),
 ]
 MetricsOption = Annotated[
@@ -55,7 +56,8 @@ MetricsOption = Annotated[
     typer.Option(
         metavar="NAME,...",
         show_default="the recipe's evaluation.metrics, else all that can be had",
-        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot be had is an error.",
+        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot "
+        "be had is an error.",
     ),
 ]
 
@@ -99,9 +101,15 @@ def evaluate(
         sweep_points = [asdict(point) for point in result.curve]
         answer_json({**document, "sweep": sweep_points, "files": files})
         return
+    from mue_cli.experiment.thresholds import promise_of
     from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
 
     answer(evaluation_text(result.full, result.record))
+    metric, thresholds = result.record.metric, result.record.settings.get("thresholds")
+    promise = promise_of(here.run, result.record.method, thresholds)
+    if promise is not None and metric in result.full.scores:
+        scores = (result.record.scores[metric], result.full.scores[metric])
+        answer(promise.beside(result.record.costs, *scores))
     for note in left_out_notes(result.record):
         say(note)
     if result.curve:

@@ -1,6 +1,7 @@
 """`mue finetune`: train a model with several exits."""
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -35,7 +36,7 @@ mue finetune
 
 mue finetune --recipe shapes-entailment --device cuda
 
-mue finetune --recipe coco-caption --weights OFA-Sys/ofa-base
+mue finetune --recipe coco-base --weights OFA-Sys/ofa-base
 
 mue finetune --set training.steps=2000 --run runs/longer
 
@@ -47,7 +48,9 @@ mue finetune --method deebert --set training.steps=300
 
 mue finetune --no-decompose --run runs/joint
 
-mue finetune --set training.layer_loss=last --run runs/last-layer-loss"""
+mue finetune --set training.layer_loss=last --run runs/last-layer-loss
+
+torchrun --nproc-per-node 2 -m -- mue_cli finetune --recipe coco-base"""
 
 MethodOption = Annotated[
     MethodName | None,
@@ -87,7 +90,7 @@ def finetune(
     to the run folder. Ctrl-C and SIGTERM finish the step and keep all that --resume needs.
 
     full, static, mue, calm and oracle train alike: all layers share the model's head. pabee (a head
-    per layer) and deecap (an imitation network) train their own readout with the model, and write
+    per layer) and deecap (an imitation network) train their own exit head with the model, and write
     it beside the checkpoint. deebert trains a head per layer on a checkpoint that is there already
     and stays as it is; it writes deebert.safetensors and train-deebert.jsonl.
     """
@@ -120,7 +123,8 @@ def finetune(
                     recipe, settings, run, device, seed=seed, trained=resume, progress=tell
                 )
             result = _stoppable(lambda: here.finetune(resume, force))
-    _show(here, result, as_json)
+    if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun, one speaks
+        _show(here, result, as_json)
 
 
 def _stoppable(train: "Callable[[], Finetuned]") -> "Finetuned":

@@ -1,4 +1,4 @@
-"""Command lines that a command runs itself: shown as they can be typed, then run in this process."""
+"""Command lines that a command runs itself: shown as they are typed, then run in this process."""
 
 import shlex
 from collections.abc import Sequence

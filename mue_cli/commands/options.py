@@ -56,7 +56,7 @@ WeightsOption = Annotated[
         "--weights",
         metavar="FILE|FOLDER|HUB-ID",
         show_default=False,
-        help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the Hugging Face hub.",
+        help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the hub.",
     ),
 ]
 DecomposeOption = Annotated[

@@ -43,6 +43,12 @@ mue plot reductions
 
 mue plot reductions --run runs/longer"""
 
+CALIBRATION_EXAMPLES = """Examples
+
+mue plot calibration
+
+mue plot calibration --split val --run runs/longer"""
+
 TRAINING_EXAMPLES = """Examples
 
 mue plot training
@@ -79,9 +85,9 @@ def saturation(
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import open_trials
+            from mue_cli.experiment.calibrate import keep_saturation, open_trials
 
-            open_trials(here, CATALOGUE["mue"])
+            keep_saturation(open_trials(here, CATALOGUE["mue"]))
     from mue_cli.reports.figures.saturation import saturation as draw
     from mue_cli.reports.saturation import Saturation
 
@@ -189,9 +195,28 @@ def exits(
     from mue_cli.study.report import exits_of, record_of
 
     evaluated = read_traces(here.run)
-    show(
-        draw(exits_of(record_of(evaluated, here.run), evaluated), here.run.plots / "exits"), as_json
-    )
+    drawn = exits_of(record_of(evaluated, here.run), evaluated)
+    show(draw(drawn, here.run.plots / "exits"), as_json)
+
+
+def calibration(
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    run: RunOption = None,
+    split: SplitOption = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what calibrations promised against what evaluations of their thresholds measured.
+
+    Reads promises.jsonl and records.jsonl: for several points run `mue calibrate` and `mue
+    evaluate` for several targets. Writes plots/calibration.png and plots/calibration.svg in the run
+    folder.
+    """
+    here = opened(recipe, overrides, run)
+    from mue_cli.experiment.promises import promises
+    from mue_cli.reports.figures.calibration import calibration as draw
+
+    show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
 
 
 def _searches(run: "Run") -> "list[Search]":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from mue_cli.commands.display import answer, keeping, progress, say
+from mue_cli.commands.display import answer, keeping, progress, say, show_error
 from mue_cli.commands.options import (
     DeviceOption,
     RecipeOption,
@@ -77,7 +77,7 @@ ExplainOption = Annotated[
     bool,
     typer.Option(
         "--explain",
-        help="Show the similarity after every layer and where each stream and token left; write a page.",
+        help="Show the similarity after every layer and where each left; write a page.",
     ),
 ]
 HtmlOption = Annotated[
@@ -156,7 +156,8 @@ def predict(
             tally.add(result)
             report(tally.done, tally.total)
     if tally.failed:
-        say(f"{tally.failed} of {tally.total} pictures could not be read")
+        failed = f"{tally.failed} of {tally.total} pictures could not be read"
+        show_error(MueError(failed, "each is named above, with the reason"))
         raise typer.Exit(1)
 
 

@@ -104,9 +104,12 @@ def study(
         return
     if any(row.tasks for row in plans):
         _need_data(wanted)
-    keep(here, wanted)
-    with _talking(as_json):
-        carry_out(plans, run_step)
+    from mue_cli.experiment.lock import holding
+
+    with holding(here.study, "study"):
+        keep(here, wanted)
+        with _talking(as_json):
+            carry_out(plans, run_step)
     _show(wanted, here, as_json)
 
 

@@ -262,7 +262,7 @@ def _state_score_flops(trace: Trace, config: OFAConfig, method: Method) -> float
         total += _per_value(method, stream) * trace.encoder_tokens[stream] * layers
     first = method.rule("decoder").full_depth_steps
     steps = list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))[first:]
-    layers = sum(min(exit, config.num_decoder_layers - 1) * hyps for exit, hyps in steps)
+    layers = sum(min(last, config.num_decoder_layers - 1) * hyps for last, hyps in steps)
     total += _per_value(method, "decoder") * trace.num_positions * layers
     return float(config.embed_dim * total)
 

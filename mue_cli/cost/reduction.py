@@ -95,7 +95,8 @@ def _mean_exits(traces: Sequence[Trace]) -> dict[str, float]:
     for trace in traces:
         if set(trace.encoder_exits) != set(streams):
             raise ValueError(
-                f"trace {trace.sample_id} has streams {sorted(trace.encoder_exits)}, the first one {sorted(streams)}"
+                f"trace {trace.sample_id} has streams {sorted(trace.encoder_exits)}, "
+                f"the first one {sorted(streams)}"
             )
     return {stream: fmean(trace.encoder_exits[stream] for trace in traces) for stream in streams}
 

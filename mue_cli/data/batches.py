@@ -209,10 +209,11 @@ def evaluation_batches(
 def _prompt_and_answer(
     prompt: list[int], answer: list[int], tokenizer: Tokenizer
 ) -> tuple[list[int], list[int]]:
-    """The decoder reads the prompt too (OFA's prev_output), and is asked only after its last token."""
+    """The decoder reads the prompt too (OFA's prev_output) and is asked after its last token."""
     if len(answer) != 1:
         raise ValueError(
-            f"the answer {tokenizer.decode(answer)!r} has {len(answer)} tokens; answers must have one"
+            f"the answer {tokenizer.decode(answer)!r} has {len(answer)} tokens; "
+            "answers must have one"
         )
     return [tokenizer.bos_id, *prompt], [tokenizer.pad_id] * len(prompt) + answer
 

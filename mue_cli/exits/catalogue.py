@@ -120,7 +120,8 @@ CALM = MethodSpec(
 CATALOGUE = {spec.name: spec for spec in (FULL, STATIC, MUE, DEEBERT, PABEE, DEECAP, CALM)}
 
 ORACLE = "oracle"
-"""The analysis that `mue evaluate` offers beside the methods: exits found afterwards, by no rule."""
+"""The analysis that `mue evaluate` offers beside the methods: exits found afterwards, by no rule.
+"""
 
 
 def names(where: Callable[[MethodSpec], bool] = lambda spec: True) -> tuple[str, ...]:

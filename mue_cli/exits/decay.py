@@ -9,7 +9,7 @@ from dataclasses import dataclass
 def decayed_threshold(
     threshold: float, step: int, num_steps: int, beta: float, tau: float
 ) -> float:
-    """Return Theta(t) = beta * theta + (1 - beta) * exp(-tau * t / N) for step t = 1..N (Eq. 11)."""
+    """Return Theta(t) = beta * theta + (1 - beta) * exp(-tau * t / N), t = 1..N (Eq. 11)."""
     return beta * threshold + (1.0 - beta) * math.exp(-tau * step / num_steps)
 
 

@@ -35,7 +35,7 @@ class ExitHead(Protocol):
         ...
 
     def macs(self, layer: int, embed_dim: int, num_classes: int) -> int:
-        """Return the multiply-adds of reading one position out after a layer, the head's included."""
+        """Return the multiply-adds of reading one position out after a layer, all included."""
         ...
 
 

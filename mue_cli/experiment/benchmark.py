@@ -1,5 +1,5 @@
-"""A method against full on the same samples: latency, the breakdown into parts, the roofline of this
-machine, and the document that `mue bench` makes of them.
+"""A method against full on the same samples: latency, the breakdown into parts, the roofline of
+this machine, and the document that `mue bench` makes of them.
 """
 
 import json

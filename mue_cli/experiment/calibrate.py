@@ -16,12 +16,13 @@ from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
-from mue_cli.experiment.run_folder import append_line
-from mue_cli.experiment.thresholds import Thresholds, add_promise, earlier, write_thresholds
+from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
+from mue_cli.files import fingerprint
 from mue_cli.reports.saturation import Saturation
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Calibrated:
     passes: tuple[int, int]
 
 
+@holding_run("calibrate")
 def calibrate(
     experiment: "Experiment",
     target_reduction: float | None = None,
@@ -82,9 +84,8 @@ def calibrate(
     chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
     choice = chooser.choose()
     card = _card(experiment, spec, goal, chooser, choice)
-    write_thresholds(experiment.run, card)
-    add_promise(experiment.run, card)
-    _write_tried(experiment, spec, choice)
+    store(experiment.run, card, choice.tried)
+    keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
     return Calibrated(card, choice.tried, points, trials.passes)
 
@@ -92,19 +93,24 @@ def calibrate(
 def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
     """Run the full model on the calibration samples of `val`; what was tried on them before is
     remembered.
-
-    Exit scores are also written to saturation.npz, for the figure.
     """
-    trials = Trials(experiment, spec)
+    trials = Trials(experiment, spec, samples=experiment.recipe.calibration.samples)
     if trials.table is None:
         path = experiment.run.of_method(experiment.run.trials, spec.name)
         trials.keep_log(TrialLog(path, _circumstances(experiment, spec)))
+    return trials
+
+
+def keep_saturation(trials: Trials) -> None:
+    """Write the exit scores of a method with one kind of score for all streams to saturation.npz,
+    for the figure.
+    """
+    experiment, spec = trials.experiment, trials.spec
     if spec.score is not None and spec.exits == "everywhere":
         data = experiment.data.manifest.name
         about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
         Saturation(scores, about).save(experiment.run.saturation)
-    return trials
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
@@ -156,7 +162,7 @@ def _card(
     measured = None
     if goal.by == "latency":
         measured = verified(experiment, trials.method(finalist.searched.setting))
-    data = fingerprint(experiment)
+    data = data_fingerprint(experiment)
     return Thresholds(
         thresholds=dict(finalist.searched.setting.thresholds),
         target=goal.target_reduction,
@@ -192,11 +198,10 @@ def _intervals(
 ) -> Intervals:
     """Intervals of the reduction on all samples, of the score on those that judged it."""
     trials, full = chooser.trials, chooser.full
-    pictures = [hash(trials.pictures[number]) for number in samples]
     order = [*trials.halves.search, *trials.halves.fresh]
-    each = [hash(trials.pictures[number]) for number in order]
-    over_all = intervals(everywhere, full.of(order), each)
-    return replace(intervals(judged, full.of(samples), pictures), reduction=over_all.reduction)
+    over_all = intervals(everywhere, full.of(order), trials.pictures_of(order))
+    own = intervals(judged, full.of(samples), trials.pictures_of(samples))
+    return replace(own, reduction=over_all.reduction)
 
 
 def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> int:
@@ -207,7 +212,7 @@ def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> 
     )
 
 
-def fingerprint(experiment: "Experiment") -> str:
+def data_fingerprint(experiment: "Experiment") -> str:
     """A short name of the prepared data's content."""
     text = json.dumps(experiment.data.manifest.checksums, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -215,13 +220,11 @@ def fingerprint(experiment: "Experiment") -> str:
 
 def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, object]:
     """All that an answer depends on besides the setting and the sample."""
-    with experiment.weights.weights.open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    recipe = experiment.recipe
+    recipe, weights = experiment.recipe, fingerprint(experiment.weights.weights)
     return {
         "method": spec.name,
         "weights": weights,
-        "data": fingerprint(experiment),
+        "data": data_fingerprint(experiment),
         "samples": recipe.calibration.samples,
         "image_size": recipe.data.image_size,
         "prompt": recipe.data.prompt,
@@ -229,14 +232,6 @@ def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, o
         "conditions": asdict(experiment.conditions(spec.name)),
         "version": __version__,
     }
-
-
-def _write_tried(experiment: "Experiment", spec: MethodSpec, choice: Choice) -> None:
-    """Write calibration.jsonl: what the search measured, the full model first."""
-    log = experiment.run.of_method(experiment.run.calibration, spec.name)
-    log.unlink(missing_ok=True)
-    for point in choice.tried:
-        append_line(log, asdict(point))
 
 
 def _point(measured: Measured) -> Point:

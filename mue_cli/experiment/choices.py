@@ -28,10 +28,10 @@ __all__ = [
     "DEFAULT_TASK",
     "DEMO_RECIPES",
     "ORACLE",
-    "Question",
     "CalibratedName",
     "ExitingName",
     "MethodName",
+    "Question",
     "RunnableName",
     "TaskName",
 ]

@@ -25,6 +25,7 @@ PATH_TARGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6
 """Reductions whose best settings make the path where captions have to be written for each."""
 EVALUATIONS_EACH = 2
 TABLE_SHORTLIST = 32  # settings of a table cost nothing to measure again
+TABLE_BAND = 0.01  # saving so much more than wanted is not looked at: what they save is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +114,12 @@ class Chooser:
     def _shortlist(self, target: float) -> tuple[list[Setting], list[Measured]]:
         """Settings that were tried, and the best of those that save enough, as measured."""
         if self.trials.table is not None:
-            order, reduction, _ = self._grid()
+            # Savings come from exit scores alone: all samples may tell them, their answers may not.
+            order, reduction = self._grid()[0], self._all_reductions
             if reduction.max() < target:
                 raise out_of_reach(target, float(reduction.max()))
             least = reduction[reduction >= target].min()
-            enough = [n for n in order if target <= reduction[n] <= least + BAND]
+            enough = [n for n in order if target <= reduction[n] <= least + TABLE_BAND]
             shortlist = self._distinct(enough, TABLE_SHORTLIST)
             tried = [Setting(self.settings[number]) for number in self._grid_front()]
             return tried, shortlist
@@ -126,7 +128,8 @@ class Chooser:
         tried = [Setting(point.thresholds) for point in result.evaluations]
         measured = [self._searched(setting) for setting in tried]
         saving = [each for each in measured if each.reduction >= target]
-        return tried, sorted(saving, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
+        near = [each for each in saving if each.reduction <= target + BAND] or saving
+        return tried, sorted(near, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
 
     # A largest drop.
 
@@ -214,6 +217,14 @@ class Chooser:
         """Mean scores and savings of all settings on the search's half."""
         assert self.trials.table is not None
         return self.trials.table.grid(self.settings, self.trials.halves.search)
+
+    @cached_property
+    def _all_reductions(self) -> np.ndarray:
+        """Reductions of all settings on all samples."""
+        assert self.trials.table is not None
+        everything = range(self.trials.num_samples)
+        saved = self.trials.table.grid(self.settings, everything).saved
+        return self.settings.reduction_of(saved)
 
     def _grid(self) -> tuple[list[int], np.ndarray, np.ndarray]:
         """Settings from the best to the worst, and the reductions and evened scores of all."""

@@ -14,8 +14,12 @@ from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
     from mue_cli.metrics.java import UnavailableError
+    from mue_cli.metrics.tokens import Tokenizer
 
-TORCH_FIX = "reinstall it: pip install --force-reinstall torch (see pytorch.org for builds with and without CUDA)"
+TORCH_FIX = (
+    "reinstall it: pip install --force-reinstall torch "
+    "(see pytorch.org for builds with and without CUDA)"
+)
 GIB = 1 << 30
 LEAST_FREE_GIB = 2
 COCO_GIB = 22
@@ -86,7 +90,7 @@ def _gpu() -> Finding:
 
 
 def _metrics(spice_dir: Path | None) -> list[Finding]:
-    from mue_cli.metrics.captioning import caption_tokenizer, find_meteor, find_spice_jars
+    from mue_cli.metrics.captioning import caption_tokenizer, find_meteor
     from mue_cli.metrics.java import java_version, need_java
 
     java = _found("Java", lambda: f"{java_version(need_java())[1]} ({need_java()})")
@@ -101,11 +105,15 @@ def _metrics(spice_dir: Path | None) -> list[Finding]:
         _found("METEOR", lambda: find_meteor(tokenizer) and "its jar and paraphrases are there"),
         _found(
             "SPICE",
-            lambda: (
-                f"CoreNLP 3.6.0, verified, in {find_spice_jars(tokenizer, spice_dir)[1].corenlp.parent}"
-            ),
+            lambda: f"CoreNLP 3.6.0, verified, in {_corenlp(tokenizer, spice_dir)}",
         ),
     ]
+
+
+def _corenlp(tokenizer: "Tokenizer", spice_dir: Path | None) -> Path:
+    from mue_cli.metrics.captioning import find_spice_jars
+
+    return find_spice_jars(tokenizer, spice_dir)[1].corenlp.parent
 
 
 def _found(name: str, look: Callable[[], str]) -> Finding:
@@ -163,7 +171,7 @@ def _hub_cache() -> Path:
 
 
 def _folder(name: str, path: Path, otherwise: Literal["left out", "problem"], fix: str) -> Finding:
-    """Return whether files can be written to a folder, or to the nearest one above it that exists."""
+    """Return whether files can be written to a folder, or to the nearest one above that exists."""
     path = path.absolute()
     exists = next(place for place in (path, *path.parents) if place.exists())
     if not exists.is_dir():

@@ -56,7 +56,8 @@ def evaluate(
 
     method: of the catalogue, or the oracle; None for the recipe's exits.method. sweep: also the
     points of the method's trade-off curve. metrics: of captions, by name, each of which must be had
-    (None: the recipe's, else all that can be had here). row: of the study that this evaluates. Raises MueError, MissingStepError.
+    (None: the recipe's, else all that can be had here). row: of the study that this evaluates.
+    Raises MueError, MissingStepError.
     """
     name = method or experiment.recipe.exits.method
     wanted = _wanted_metrics(experiment, metrics)
@@ -262,7 +263,8 @@ def _result(experiment: Experiment, prediction: Prediction) -> dict[str, object]
     otherwise.
     """
     image_id: object = prediction.image_id
-    image_id = int(prediction.image_id) if prediction.image_id.isdecimal() else image_id
+    if experiment.data.numeric_ids:
+        image_id = int(prediction.image_id)
     result = {"image_id": image_id, experiment.task.result: prediction.text}
     if experiment.task.generates:
         return result

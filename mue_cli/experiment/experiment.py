@@ -1,4 +1,4 @@
-"""One experiment: a recipe, its run folder, and what they name, each opened once when first used."""
+"""One experiment: a recipe, its run folder, and what they name, opened when first used."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,5 +1,6 @@
 """Train a run's model, or an exit head on it: resumable, the best kept, every step logged."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,7 @@ from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding
 from mue_cli.experiment.models import new_model, settle_threads
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.self_critical import self_critical_stage
 from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
@@ -52,12 +54,15 @@ HEADS_METRIC = "accuracy of the heads"
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What a training left. metric, score: the best validation. exit_head: of its own, if any."""
+    """What a training left. metric, score: the best validation. exit_head: of its own, if any.
+    cut: share of the captions learned from that lost their end to data.max_target_tokens.
+    """
 
     metric: str
     score: float
     checkpoint: Path
     exit_head: Path | None = None
+    cut: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,11 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
         else:
             files.go_on(recipe, state["step"])
     settle_threads(model)
-    stage = _stage(recipe, model.to(processes.device), head, answers)
+    model.to(processes.device)
+    if recipe.training.objective == "self_critical":
+        stage = self_critical_stage(experiment, model, tokenizer)
+    else:
+        stage = _stage(recipe, model, head, answers)
     job = _model_job(experiment, files, model, (head, sizes), tokenizer, features, processes)
 
     def batches(first: int) -> Iterator[Batch]:
@@ -125,7 +134,10 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
 
     best = _train(experiment, stage, job, batches, state, processes)
     own = run.exit_head(recipe.exits.method)
-    return Finetuned(experiment.task.metric, best, run.checkpoint, own if own.exists() else None)
+    cut = _share_cut(experiment) if processes.writes else 0.0
+    return Finetuned(
+        experiment.task.metric, best, run.checkpoint, own if own.exists() else None, cut
+    )
 
 
 def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -> Finetuned:
@@ -261,6 +273,22 @@ def _train(
     except KeyboardInterrupt:
         kept = job.kept(best) if best else "before the first validation: nothing was kept"
         raise KeyboardInterrupt(kept) from None
+
+
+def _share_cut(experiment: Experiment) -> float:
+    """Return the share of captions that were cut, by the log, and say so where there are some."""
+    log = experiment.run.train_log
+    if not log.exists():
+        return 0.0
+    steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    cut, samples = (sum(step[name] for step in steps) for name in ("cut", "samples"))
+    if cut == 0:
+        return 0.0
+    limit, longest = experiment.recipe.data.max_target_tokens, experiment.recipe.search.max_tokens
+    more = ", and search.max_tokens with it" if longest <= limit else ""
+    note = f"{cut:,} of {samples:,} captions were longer than {limit} tokens and lost their end"
+    experiment.progress("finetune", 0, 0, f"{note}: raise data.max_target_tokens{more}")
+    return float(cut / samples)
 
 
 def _note(step: StepReport, best: str) -> str:

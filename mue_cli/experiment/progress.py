@@ -1,4 +1,4 @@
-"""How a procedure tells how far it is; the commands draw bars of it, and a notebook may ignore it."""
+"""How a procedure tells how far it is; the commands draw bars of it, a notebook ignores it."""
 
 from typing import Protocol
 

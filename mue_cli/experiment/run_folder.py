@@ -7,10 +7,10 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
-| pabee.safetensors, deecap.safetensors | finetune --method ... | the exit head that was trained with the checkpoint |
-| deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads trained on the checkpoint, and how that went on |
-| thresholds.yaml | calibrate | similarity thresholds, and what they reach; thresholds-deebert.yaml and so on for other methods |
-| calibration.jsonl | calibrate | every setting that was tried: thresholds, score, reduction; likewise |
+| pabee.safetensors, deecap.safetensors | finetune --method ... | its exit head |
+| deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads, and their log |
+| thresholds.yaml | calibrate | thresholds; another method's: thresholds-deebert.yaml |
+| calibration.jsonl | calibrate | every setting that was tried; likewise |
 | trials.jsonl | calibrate | what every setting gave on every sample, to go on from; likewise |
 | promises.jsonl | calibrate | every thresholds.yaml that was written, for `mue plot calibration` |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
@@ -140,7 +140,7 @@ class Run:
         return f"mue {name} {self.arguments}".rstrip()
 
     def need(self, path: Path, command: str) -> Path:
-        """Return `path` if it is there. Raises MissingStepError, naming the command that writes it."""
+        """Return `path`. Raises MissingStepError, naming the command that writes it."""
         if not path.exists():
             raise MissingStepError(
                 f"no {path.name} in `{self.folder}`", f"run: {self.command(command)}"

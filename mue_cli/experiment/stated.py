@@ -24,6 +24,8 @@ def thresholds_of(experiment: "Experiment", name: str) -> dict[str, float]:
     if spec is None or not spec.has_curve:
         return {}
     _check_counts(spec, stated, wanted)
+    if spec.threshold == "layer":
+        _check_layers(experiment, {stream: stated[stream] for stream in wanted})
     check_scores(spec, stated, "`exits.{stream}`", "95 per cent are 0.95; above 1 nothing stops")
     if spec.is_calibrated and not stated.keys() >= set(wanted):
         chosen = read_thresholds(experiment.run, name)
@@ -71,6 +73,18 @@ def _check_counts(spec: MethodSpec, stated: Mapping[str, float], wanted: tuple[s
             f"the method {spec.name} needs an exit layer for each of {', '.join(wanted)}",
             f"for example {example}",
         )
+
+
+def _check_layers(experiment: "Experiment", stated: Mapping[str, float]) -> None:
+    """Raise RecipeError for an exit layer that the model does not have."""
+    sizes = experiment.model.config
+    for stream, layer in stated.items():
+        deepest = sizes.num_decoder_layers if stream == "decoder" else sizes.num_encoder_layers
+        if layer > deepest:
+            raise RecipeError(
+                f"`exits.{stream}` is {layer:g}, the model has {deepest} layers there",
+                f"name a layer from 1 to {deepest}",
+            )
 
 
 def _is_count(value: float) -> bool:

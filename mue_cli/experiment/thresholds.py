@@ -2,20 +2,25 @@
 and the conditions under which it holds.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
+from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
-from mue_cli.files import write_text
+from mue_cli.files import staged, write_text
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
 from mue_cli.schema.json_files import read_json_lines
 from mue_cli.schema.schema import Count, Fraction, Natural, build, show
 
 STREAMS = ("image", "text", "joint", "decoder")
+
+COSTS: Mapping[By, str] = {"expected": "expected", "flops": "flops", "latency": "measured"}
+"""What a record calls a reduction."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,17 @@ class Thresholds:
             )
         return lines
 
+    def beside(self, costs: Mapping[str, float], score: float, full_score: float) -> str:
+        """The promise beside what an evaluation on other samples showed."""
+        name = COSTS[self.by]
+        saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
+        promised = f"promised on {self.split}: {name} reduction {saved}"
+        here = f"here: {costs[name]:.1%}" if name in costs else "here: not measured"
+        if self.full_score > 0 and full_score > 0:
+            promised += f", {self.metric} {self.score / self.full_score:.1%} of full"
+            here += f", {score / full_score:.1%} of full"
+        return f"{promised}; {here}"
+
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
         for searched, wanted in self.conditions.differences(now):
@@ -142,8 +158,16 @@ def write_thresholds(run: Run, thresholds: Thresholds) -> None:
     write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
-def add_promise(run: Run, thresholds: Thresholds) -> None:
-    """Add what was stored to promises.jsonl."""
+def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:
+    """Write the method's thresholds.yaml and the settings that the search tried, both or none, and
+    add what was stored to promises.jsonl.
+    """
+    name = thresholds.method
+    with staged() as stage:
+        card, log = (stage(run.of_method(path, name)) for path in (run.thresholds, run.calibration))
+        card.write_text(to_yaml(asdict(thresholds)), encoding="utf-8")
+        lines = [json.dumps(asdict(point)) + "\n" for point in tried]
+        log.write_text("".join(lines), encoding="utf-8")
     append_line(run.promises, asdict(thresholds))
 
 
@@ -188,6 +212,14 @@ def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, 
             raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
         if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
             raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
+
+
+def promise_of(run: Run, method: str, thresholds: object) -> Thresholds | None:
+    """Return the last that was stored with exactly these thresholds, None without one."""
+    same = (each for each in earlier(run) if each.method == method)
+    return next(
+        (each for each in reversed(list(same)) if dict(each.thresholds) == thresholds), None
+    )
 
 
 def _in_words(name: str, value: object) -> str:

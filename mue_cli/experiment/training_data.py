@@ -2,7 +2,6 @@
 captions where the recipe says so, of each batch one process's share.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -16,6 +15,7 @@ from mue_cli.data.batches import (
     training_batches,
 )
 from mue_cli.errors import MueError, RecipeError
+from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.model.ofa import OFA
@@ -50,6 +50,19 @@ def check_data_settings(experiment: Experiment, processes: Processes) -> None:
             f"{experiment.task.name} has no captions",
             "leave it at 1, and take a larger training.batch_size",
         )
+    spec = CATALOGUE.get(experiment.recipe.exits.method)
+    own_head = spec is not None and spec.has_own_head
+    if training.objective == "self_critical" and (own_head or not experiment.task.generates):
+        raise RecipeError(
+            "`training.objective` is self_critical, which trains captions through the model's head",
+            "--set training.objective=cross_entropy",
+        )
+    if training.distillation > 0.0 and own_head:
+        raise RecipeError(
+            f"`training.distillation` is for the shared head, and {experiment.recipe.exits.method} "
+            "has heads of its own",
+            "--set training.distillation=0",
+        )
     if training.batch_size < processes.count:
         raise MueError(
             f"a batch of {training.batch_size} cannot be shared by {processes.count} processes",
@@ -70,7 +83,7 @@ def features_of(experiment: Experiment, model: OFA) -> Features | None:
         pictures,
         size,
         data.root,
-        features_key(trunk, size, json.dumps(data.manifest.checksums)),
+        features_key(trunk, size, data.fingerprint),
         experiment.device,
         lambda done, total, note: experiment.progress("features", done, total, note),
     )

@@ -19,7 +19,7 @@ import torch
 from mue_cli.errors import CheckpointError, MueError
 from mue_cli.experiment import run_folder
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import replacing, staged, write_text
+from mue_cli.files import plain_file, read_text, replacing, staged, write_text
 from mue_cli.recipe.recipe import Recipe
 
 BESIDE = ".new"
@@ -109,7 +109,7 @@ def refuse_strangers(run: Run) -> None:
 def read_state(path: Path) -> dict[str, Any]:
     """Return what a training kept for resuming. Raises CheckpointError when it cannot be read."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(plain_file(path), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise whatever they happen to lead to
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
@@ -127,12 +127,12 @@ def cut_log(path: Path, last_step: int) -> None:
     """Drop what a log says of steps after the last one, and lines that were cut short."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = read_text(path).splitlines(keepends=True)
     write_text(path, "".join(line for line in lines if 0 < _step(line) <= last_step))
 
 
 def _step(line: str) -> int:
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else 0
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0

@@ -55,16 +55,23 @@ class FullScores:
 
 
 class Trials:
-    """Settings of one method, run on samples of `val`; the full model has run already.
+    """Settings of one method, run on samples of a split; the full model has run already.
 
     predictions: the full model's, by sample. scores: its exit scores. halves: samples for the
     search, and fresh ones. table: None where text is generated.
     """
 
-    def __init__(self, experiment: "Experiment", spec: MethodSpec, seed: int = 0) -> None:
+    def __init__(
+        self,
+        experiment: "Experiment",
+        spec: MethodSpec,
+        seed: int = 0,
+        split: str = "val",
+        samples: int | None = None,
+    ) -> None:
+        """seed: of the halves. samples: at most so many of the split (None: all)."""
         self.experiment, self.spec = experiment, spec
-        batches = experiment.batches("val", experiment.recipe.calibration.samples)
-        self._examples = batches.examples
+        self._examples = experiment.batches(split, samples).examples
         self.pictures = [self._examples.image_id(n) for n in range(len(self._examples))]
         self.halves = Halves.of(self.pictures, seed)
         self.table: ExitTable | None = None
@@ -80,7 +87,7 @@ class Trials:
 
     def _tabulate(self) -> None:
         parts = self._parts(sorted(range(self.num_samples), key=self._length))
-        progress = counting(self.experiment.progress, "all exits on val", self.num_samples)
+        progress = counting(self.experiment.progress, "all exits", self.num_samples)
         answers = tabulate(
             self.experiment.predictor, self._never, self._make, parts, self.num_samples, progress
         )
@@ -98,7 +105,7 @@ class Trials:
         size = self.experiment.recipe.evaluation.batch_size
         predictor = self.experiment.predictor
         self._encoded = EncodedSamples(predictor, self._never, self._make, order, size)
-        progress = counting(self.experiment.progress, "full model on val", self.num_samples)
+        progress = counting(self.experiment.progress, "full model", self.num_samples)
         full = self._encoded.full(progress)
         self.scores = FullScores(full.encoder, full.decoder, full.steps, full.samples)
         self.predictions = full.predictions
@@ -191,7 +198,7 @@ class Trials:
         full = [self.predictions[number].text for number in samples]
         loss = relative_drop if self.experiment.task.generates else wrong_now
         each = loss(self._loss_scores(samples, full), self._loss_scores(samples, texts))
-        return by_picture(each, [self.pictures[number] for number in samples])
+        return by_picture(each, self.pictures_of(samples))
 
     @cached_property
     def table_losses(self) -> Array:
@@ -208,6 +215,10 @@ class Trials:
         return (
             "relative drop of a picture's own CIDEr-D" if generates else "right before, wrong now"
         )
+
+    def pictures_of(self, samples: Sequence[int]) -> list[str]:
+        """Picture of each of the samples."""
+        return [self.pictures[number] for number in samples]
 
     # Inside.
 

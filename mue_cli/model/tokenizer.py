@@ -42,7 +42,7 @@ class Tokenizer:
         return self._bpe.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`; specials are left out, bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of `ids`; specials are left out, bytes that are no UTF-8 are U+FFFD."""
         mask = self._bpe.token_to_id(MASK)
         return self._bpe.decode(
             [i for i in ids if i >= len(SPECIALS) and i != mask], skip_special_tokens=False
@@ -155,7 +155,7 @@ class Tokenizer:
 
 
 def ofa_symbols() -> list[str]:
-    """Return OFA's symbols in the order of their ids: 8,192 image codes, then 1,000 bins of places."""
+    """Return OFA's symbols in the order of their ids: 8,192 image codes, then 1,000 bins."""
     return [f"<code_{i}>" for i in range(NUM_CODES)] + [f"<bin_{i}>" for i in range(NUM_BINS)]
 
 

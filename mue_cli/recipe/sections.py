@@ -113,6 +113,29 @@ class TrainingSection:
     """Number format of matrix products in training; weights, norms, softmax, loss stay float32."""
     checkpoint_every: Count | None = None
     """Steps between two states kept for --resume; null: at validations alone."""
+    objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
+    """cross_entropy: the right words; self_critical: CIDEr-D of sampled captions, OFA's second
+    stage, from a model that was trained on words."""
+    baseline: Literal["others", "greedy"] = "others"
+    """Reward that a self-critical sample must beat: the mean of the picture's other samples (OFA),
+    or the greedy caption's."""
+    drop_worst: Annotated[float, Range(0, 0.95)] = 0.0
+    """Share of the words with the largest losses, layer by layer, that do not count (OFA: 0.2):
+    captions hold words that no picture shows."""
+    drop_worst_after: Natural = 0
+    """Steps before drop_worst begins; at first, the worst words are those to be learned."""
+    freeze_embeddings: bool = False
+    """Whether the word embeddings, which are the output head too, stay as they are (OFA does so for
+    captions)."""
+    exposure: Fraction = 0.0
+    """Share of the steps whose image and text streams leave the encoder after drawn layers: the
+    decoder then learns to read early states, as inference with exits gives it."""
+    distillation: Fraction = 0.0
+    """Share of the early decoder layers' loss that is against the last layer's probabilities rather
+    than the right words: they tell which other words would do. For the shared head."""
+    rotating_layers: Natural = 0
+    """Early decoder layers that are in the loss of a step, drawn anew each time, beside the last;
+    0: all. Fewer logits are computed, and in the mean each layer counts the same."""
 
 
 @stored

@@ -10,6 +10,7 @@ from pathlib import Path
 from mue_cli.errors import DataError
 from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing
+from mue_cli.reports.record import Record
 from mue_cli.schema.json_files import built, json_lines, parse_json
 
 
@@ -23,8 +24,16 @@ class EvaluationTraces:
     method: str
     traces: tuple[Trace, ...]
 
-    def check_layers(self, num_encoder_layers: int, num_decoder_layers: int) -> None:
-        """Raise DataError for an exit from a layer that a model of this depth does not have."""
+    def check(self, record: Record) -> None:
+        """Raise DataError when samples are missing, or leave a layer that the model does not have.
+
+        record: of the same evaluation.
+        """
+        if len(self.traces) != record.num_samples:
+            raise DataError(
+                f"{len(self.traces)} traces are there, of {record.num_samples} samples", _AGAIN
+            )
+        num_encoder_layers, num_decoder_layers = record.num_layers
         encoder = max(layer for each in self.traces for layer in each.encoder_exits.values())
         decoder = max((layer for each in self.traces for layer in each.decoder_exits), default=0)
         for name, deepest, layers in (

@@ -121,12 +121,12 @@ def _drawings(
 
 def exits_of(record: Record, evaluated: EvaluationTraces) -> Exits:
     """Return where the samples and words of an evaluation left."""
+    evaluated.check(record)
     traces = evaluated.traces
     return Exits(
         {name: [each.encoder_exits[name] for each in traces] for name in traces[0].encoder_exits},
         [each.decoder_exits[: each.num_words] for each in traces],
-        int(record.costs["num_encoder_layers"]),
-        int(record.costs["num_decoder_layers"]),
+        *record.num_layers,
         f"{row_title(record.method)} on {record.dataset} {record.split}",
     )
 
@@ -201,7 +201,7 @@ def _samples(
     if said is None:
         missing.append(f"Examples: `{run.predictions}` is of another evaluation")
         return []
-    num_layers = int(record.costs["num_decoder_layers"])
+    _, num_layers = record.num_layers
     return [
         Sample(
             trace.sample_id,

@@ -34,8 +34,8 @@ SHOWN_SAMPLES = 8
 @dataclass(frozen=True)
 class StepReport:
     """What one step did. losses: per layer, None where it was not read. samples: texts learned
-    from. seconds: of the whole step. waited: seconds of it for data. memory_mb: the most so far.
-    score: of the validation after this step, else None.
+    from. cut: of them were too long. seconds: of the whole step. waited: of them for data.
+    memory_mb: the most so far. score: of the validation after this step, else None.
     """
 
     step: int
@@ -45,6 +45,7 @@ class StepReport:
     learning_rate: float
     gradient_norm: float
     samples: int
+    cut: int
     seconds: float
     waited: float
     memory_mb: float
@@ -115,6 +116,7 @@ class _Training:
         self.place = Place()
         self.asked_to_stop: int | None = None
         self.trained = _parameters(stage)
+        self.statistics = _moving_statistics(stage)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.trained, settings.weight_decay),
             lr=settings.learning_rate,
@@ -159,12 +161,16 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
+        before, random = [buffer.clone() for buffer in self.statistics], _random_state()
         with shortage_explained(settings):
             total, layers = self._backward(parts)
             self.processes.add_all([p.grad for p in self.trained if p.grad is not None])
             norm = nn.utils.clip_grad_norm_(self.trained, settings.clip_norm)
             loss, norm_value, *losses = torch.stack([total, norm.to(total), *layers]).tolist()
             if not math.isfinite(loss):
+                for buffer, value in zip(self.statistics, before, strict=True):
+                    buffer.copy_(value)
+                _set_random_state(random)
                 self._refuse(parts)
             self.optimizer.step()
         self._share_statistics()
@@ -175,11 +181,18 @@ class _Training:
             tuple(None if math.isnan(each) else each for each in losses),
             rate,
             norm_value,
-            sum(len(part.decoder_tokens) for part in parts) * self.processes.count,
+            self._num_samples(parts),
+            sum(part.num_cut for part in parts) * self.processes.count,
             time.perf_counter() - started,
             waited,
             peak_memory_mb(total.device),
         )
+
+    def _num_samples(self, parts: Sequence[Batch]) -> int:
+        if self.processes.count == 1:
+            return sum(len(part.decoder_tokens) for part in parts)
+        rows = self.settings.batch_size * self.settings.captions_per_image
+        return rows * self.settings.accumulation
 
     def _backward(self, parts: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Add up the gradients of the parts, each weighed by its share of all targets, and return
@@ -239,12 +252,7 @@ class _Training:
     def _share_statistics(self) -> None:
         """Make batch norm's running statistics the same: each process sees its own rows alone."""
         if self.processes.count > 1:
-            moving = [
-                buffer
-                for module in self.stage.modules.values()
-                for buffer in module.buffers()
-                if buffer.is_floating_point()
-            ]
+            moving = [buffer for buffer in self.statistics if buffer.is_floating_point()]
             self.processes.add_all(moving)
             for buffer in moving:
                 buffer.div_(self.processes.count)
@@ -287,6 +295,14 @@ def _parameters(stage: Stage) -> list[nn.Parameter]:
     modules = stage.modules.values()
     every = itertools.chain.from_iterable(module.parameters() for module in modules)
     return [parameter for parameter in every if parameter.requires_grad]
+
+
+def _moving_statistics(stage: Stage) -> list[Tensor]:
+    """Return the buffers that a forward pass changes: batch norm's, where it is not still."""
+    still = {id(buffer) for part in stage.still for buffer in part.buffers()}
+    modules = stage.modules.values()
+    every = itertools.chain.from_iterable(module.buffers() for module in modules)
+    return [each for each in every if id(each) not in still]
 
 
 def _parameter_groups(trained: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -88,11 +88,12 @@ def task_loss(
     targets: Tensor,
     weights: Sequence[float],
     form: LossForm,
+    gains: Tensor | None = None,
 ) -> Loss:
     """Return the weighted loss of the layers; those that count nothing are not read.
 
     hidden: per layer (M, D), after its head's norm. heads: per layer (V, D), or one for all layers.
-    targets: (M,).
+    targets: (M,). gains: (M,), what each position's loss is multiplied by; None for 1.
     """
     read = [layer for layer, weight in enumerate(weights) if weight > 0.0]
     layers = [torch.full((), torch.nan, device=targets.device)] * len(weights)
@@ -103,6 +104,7 @@ def task_loss(
         head = heads[0] if len(heads) == 1 else heads[group[0]]
         counts = torch.tensor([weights[layer] for layer in group], device=targets.device)
         shares = _shares(part, head, targets, counts, form)
+        shares = shares if gains is None else shares * gains
         summed, losses = head_loss(part, head, targets, shares, form.smoothing, form.distillation)
         total = total + summed
         for layer, value in zip(group, losses.mean(1), strict=True):

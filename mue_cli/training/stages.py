@@ -7,13 +7,14 @@
 | layer_heads | the model, a head per layer | every layer through its own, weighted (PABEE) |
 | imitation | the model, imitation network | every layer through it, and its misses (DeeCap) |
 | frozen_model | a head per layer, nothing else | every head's, summed (DeeBERT's second stage) |
+| self_critical | the model | reward of what it samples (self_critical.py; OFA's second stage) |
 
 Shape letters: M positions that have a target, D embed, V classes, N layers.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from mue_cli.data.batches import Batch
 from mue_cli.exits.heads import ImitationHead, LayerHeads, ModelHead
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
+from mue_cli.training.draws import drawn_depths, rotated
 from mue_cli.training.losses import (
     Loss,
     LossForm,
@@ -69,17 +71,17 @@ def shared_head(
 
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
-            read = _read(model, batch, decompose, answer_ids)
-            how = settings.layer_loss if step >= first_joint_step(settings) else "last"
+            depths = _depths(model, settings, step, decompose)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             return task_loss(
                 model.decoder.layer_norm(read.states),
                 [_head_weight(model, answer_ids)],
                 read.targets,
-                layer_weights(how, len(read.states)),
+                step_weights(settings, step, settings.layer_loss, len(read.states)),
                 _form(settings, step),
             )
 
-    return Stage({"model": model}, loss, _frozen_parts(model, settings))
+    return Stage({"model": model}, loss, frozen_parts(model, settings))
 
 
 def layer_heads(
@@ -97,13 +99,13 @@ def layer_heads(
 
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
-            read = _read(model, batch, decompose, answer_ids)
-            how = "weighted" if step >= first_joint_step(settings) else "last"
+            depths = _depths(model, settings, step, decompose)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             return _heads_loss(
                 read,
                 heads,
                 (model.decoder.layer_norm, _head_weight(model, answer_ids)),
-                layer_weights(how, len(read.states)),
+                step_weights(settings, step, "weighted", len(read.states)),
                 _form(settings, step),
             )
 
@@ -113,7 +115,7 @@ def layer_heads(
 
     start_heads(heads, model, answer_ids)
     return Stage(
-        {"model": model, "readout": heads}, loss, _frozen_parts(model, settings), before_step
+        {"model": model, "head": heads}, loss, frozen_parts(model, settings), before_step
     )
 
 
@@ -131,13 +133,14 @@ def imitation(
     def loss(batch: Batch, step: int) -> Loss:
         joint = step >= first_joint_step(settings)
         with products(_device(model), settings.precision):
-            read = _read(model, batch, decompose, answer_ids)
+            depths = _depths(model, settings, step, decompose)
+            read = read_positions(model, batch, decompose, answer_ids, depths)
             normed = list(model.decoder.layer_norm(read.states))
             task = task_loss(
                 [imitating.read(state, layer, NORMED) for layer, state in enumerate(normed, 1)],
                 [_head_weight(model, answer_ids)],
                 read.targets,
-                layer_weights("weighted" if joint else "last", len(normed)),
+                step_weights(settings, step, "weighted", len(normed)),
                 _form(settings, step),
             )
             if not joint:
@@ -145,7 +148,7 @@ def imitation(
             imitated = [imitating.imitate(state, i) for i, state in enumerate(normed[:-1], 1)]
             return Loss(task.total + imitation_loss(imitated, normed), task.layers)
 
-    return Stage({"model": model, "readout": imitating}, loss, _frozen_parts(model, settings))
+    return Stage({"model": model, "head": imitating}, loss, frozen_parts(model, settings))
 
 
 def frozen_model(
@@ -162,13 +165,13 @@ def frozen_model(
     def loss(batch: Batch, step: int) -> Loss:
         with products(_device(model), settings.precision):
             with torch.no_grad():
-                read = _read(model, batch, decompose, answer_ids)
+                read = read_positions(model, batch, decompose, answer_ids)
             weights = [1.0] * (len(read.states) - 1)
             return _heads_loss(read, heads, None, weights, _form(settings, step))
 
     model.eval()
     start_heads(heads, model, answer_ids)
-    return Stage({"readout": heads}, loss)
+    return Stage({"head": heads}, loss)
 
 
 @torch.no_grad()
@@ -184,7 +187,7 @@ def heads_accuracy(
     """
     head, right, total = own_head(model, answer_ids), 0, 0
     for batch in batches:
-        read = _read(model, batch, decompose, answer_ids)
+        read = read_positions(model, batch, decompose, answer_ids)
         for layer, state in enumerate(read.states[:-1], start=1):
             right += int((heads.read(state, layer, head).argmax(1) == read.targets).sum())
             total += len(read.targets)
@@ -196,14 +199,42 @@ def first_joint_step(settings: TrainingSection) -> int:
     return math.ceil(settings.last_layer_first * settings.steps)
 
 
-def _read(model: OFA, batch: Batch, decompose: bool, answer_ids: Sequence[int]) -> Positions:
-    """Return what all layers leave at the positions that have a target, the right words given."""
+def read_positions(
+    model: OFA,
+    batch: Batch,
+    decompose: bool,
+    answer_ids: Sequence[int] = (),
+    depths: Sequence[int] | None = None,
+) -> Positions:
+    """Return what all layers leave at the positions that have a target, the right words given.
+
+    depths: after how many layers each stream leaves the encoder; None for all.
+    """
     device = _device(model)
     images, source, words = (
         part.to(device, non_blocking=True)
         for part in (batch.images, batch.source_tokens, batch.decoder_tokens)
     )
-    return positions(model(images, source, words, decompose), batch.target_tokens, answer_ids)
+    encoded = model.encode(images, source, decompose)
+    if depths is not None:
+        streams = zip(encoded.states.values(), depths, strict=True)
+        left = [states[depth] for states, depth in streams]
+        encoded = replace(encoded, hidden=model.encoder.join(left))
+    return positions(model.decode(words, encoded)[1:], batch.target_tokens, answer_ids)
+
+
+def _depths(
+    model: OFA, settings: TrainingSection, step: int, decompose: bool
+) -> tuple[int, ...] | None:
+    num_layers, num_streams = len(model.encoder.layers), 2 if decompose else 1
+    return drawn_depths(step, settings.exposure, num_layers, num_streams)
+
+
+def step_weights(settings: TrainingSection, step: int, how: str, num_layers: int) -> list[float]:
+    """Return what each layer's loss counts at a step."""
+    if step < first_joint_step(settings):
+        return layer_weights("last", num_layers)
+    return rotated(layer_weights(how, num_layers), step, settings.rotating_layers)
 
 
 def _heads_loss(
@@ -235,15 +266,18 @@ def _head_weight(model: OFA, answer_ids: Sequence[int]) -> Tensor:
 
 
 def _form(settings: TrainingSection, step: int) -> LossForm:
-    return LossForm(settings.label_smoothing)
+    dropped = settings.drop_worst if step >= settings.drop_worst_after else 0.0
+    return LossForm(settings.label_smoothing, dropped, settings.distillation)
 
 
 def _device(model: OFA) -> torch.device:
     return model.decoder.layer_norm.weight.device
 
 
-def _frozen_parts(model: OFA, settings: TrainingSection) -> tuple[nn.Module, ...]:
-    """Freeze what the recipe keeps as it is, and return it."""
+def frozen_parts(model: OFA, settings: TrainingSection) -> tuple[nn.Module, ...]:
+    """Freeze what the recipe keeps as it is, and return the parts that stay in evaluation mode."""
+    if settings.freeze_embeddings:
+        model.decoder.embed_tokens.requires_grad_(False)
     if not settings.freeze_resnet:
         return ()
     return (model.encoder.embed_images.requires_grad_(False),)

@@ -7,13 +7,12 @@ graphs) and exits are worth there.
 Weights are random: times do not depend on them, and generation is made to last 17 steps. Programs
 are timed turn by turn, medians. `--dry-run` does the same with a tiny model on the processor, to
 see that all of it runs; its figures mean nothing. Needs torch, numpy, pillow, safetensors,
-tokenizers, pydantic and PyYAML; `bench` also typer and rich.
+tokenizers, pydantic, PyYAML and filelock.
 """
 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 import traceback
@@ -325,22 +324,27 @@ def training(setting: Setting) -> Results:
 
 
 def bench(setting: Setting) -> Results:
-    """Run `mue bench --random base` in both precisions, each in a process of its own."""
+    """Do what `mue bench --random base` does, in both precisions."""
+    from mue_cli import Experiment
+    from mue_cli.experiment import benchmark
+
+    benchmark.SECONDS = 1.0 if setting.dry else 15.0
     answer: Results = {}
-    for precision in ("float32", "bfloat16"):
-        words = ["-m", "mue_cli", "bench", "--random", "tiny" if setting.dry else "base", "--json"]
-        words += ["--set", f"inference.precision={precision}", "--method", "static"]
-        for stream in STREAMS:
-            words += ["--set", f"exits.{stream}=2"]
-        done = subprocess.run(
-            [sys.executable, *words],
-            capture_output=True,
-            text=True,
-            timeout=max(30.0, setting.seconds_left),
+    for precision in ("float32",) if setting.dry else ("float32", "bfloat16"):
+        experiment = Experiment.open(
+            run=setting.out / f"bench-{precision}",
+            device=setting.device.type,
+            overrides=[
+                f"inference.precision={precision}",
+                f"data.image_size={setting.image_size}",
+                *(f"exits.{stream}=3" for stream in STREAMS),
+            ],
         )
-        answer[precision] = (
-            json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-2000:]}
+        found = benchmark.benchmark(
+            experiment, "static", "tiny" if setting.dry else "base", repeats=1
         )
+        answer[precision] = dict(found.document)
+        _save(setting, "bench", answer)
     return answer
 
 

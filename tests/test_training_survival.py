@@ -1,0 +1,117 @@
+"""What a training leaves when it is stopped, killed, or goes wrong."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from kill_rounds import kill_rounds
+from small_ofa import small_config
+from test_training import captions
+
+from mue_cli.errors import MueError
+from mue_cli.model.ofa import OFA
+from mue_cli.recipe.recipe import TrainingSection
+from mue_cli.training.loop import Hooks, finetune
+from mue_cli.training.stages import shared_head
+from mue_cli.training.stopping import StoppedTraining, StopRequest
+
+
+def copied(value):
+    return torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, value)
+
+
+def start(validate=lambda: 0.0, report=lambda step: None, state=None, batches=captions, **settings):
+    """Train a small model; return it and the states it kept. An error comes with the states."""
+    torch.manual_seed(0)
+    model, states = OFA(small_config()), []
+    section = TrainingSection(**{"steps": 6, "validate_every": 3, **settings})
+    hooks = Hooks(validate, report, lambda *best: None, lambda kept: states.append(copied(kept)))
+    with StopRequest().listening() as stop:
+        try:
+            finetune(shared_head(model, section, True), batches, section, hooks, state, stop)
+        except (MueError, KeyboardInterrupt) as error:
+            error.states = states
+            raise
+    return model, states
+
+
+def same(one: OFA, other: OFA) -> bool:
+    own = other.state_dict()
+    return all(torch.equal(weight, own[name]) for name, weight in one.state_dict().items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_step_end_and_the_state_goes_on_to_the_same_weights(number) -> None:
+    def stop_at_two(report) -> None:
+        if report.step == 1:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(StoppedTraining) as caught:
+        start(report=stop_at_two)
+    assert caught.value.number == number
+    state = caught.value.states[-1]
+    assert state["step"] == 2, "the step under way was finished"
+    assert same(start()[0], start(state=state)[0])
+
+
+def test_a_signal_in_a_validation_ends_it_and_it_is_begun_anew() -> None:
+    validated = []
+
+    def slow() -> float:
+        validated.append("begun")
+        if len(validated) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        validated.append("ended")
+        return 0.0
+
+    with pytest.raises(StoppedTraining) as caught:
+        start(validate=slow)
+    assert validated == ["begun"]
+    state = caught.value.states[-1]
+    assert (state["step"], state["pending"]) == (3, True)
+    resumed, _ = start(validate=slow, state=state)
+    assert validated[1:] == ["begun", "ended"] * 2
+    assert same(start()[0], resumed)
+
+
+def test_states_are_kept_between_validations_too() -> None:
+    _, states = start(checkpoint_every=2)
+    assert [state["step"] for state in states] == [2, 3, 4, 6]
+    assert same(start()[0], start(state=states[2], checkpoint_every=2)[0])
+
+
+def test_a_loss_that_is_not_finite_names_its_samples_and_leaves_the_weights_from_before() -> None:
+    def spoiled(first):
+        for number, batch in enumerate(captions(first), first):
+            if number == 2:
+                batch.images.fill_(torch.nan)
+            yield batch
+
+    with pytest.raises(MueError, match=r"not finite at step 3, samples a, b, c, d;") as caught:
+        start(batches=spoiled)
+    state = caught.value.states[-1]
+    assert state["step"] == 2
+    assert all(bool(torch.isfinite(value.float()).all()) for value in state["model"].values())
+    assert same(start()[0], start(state=state)[0]), "with whole samples it goes on"
+
+
+def test_too_little_memory_names_the_knobs() -> None:
+    def hungry(batch, step):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried")
+
+    section = TrainingSection(batch_size=7)
+    stage = shared_head(OFA(small_config()), section, True)
+    object.__setattr__(stage, "loss", hungry)
+    hooks = Hooks(lambda: 0.0, lambda step: None, lambda *best: None, lambda state: None)
+    with pytest.raises(MueError, match="not enough memory for 7 rows") as caught:
+        finetune(stage, captions, section, hooks)
+    assert "training.accumulation" in caught.value.hint
+
+
+def test_killed_trainings_end_as_undisturbed_ones(tiny_data: Path, tmp_path: Path) -> None:
+    """A few rounds; `python tests/kill_rounds.py 50` does more."""
+    outcomes = kill_rounds(tiny_data, tmp_path, count=4)
+    assert [each.differences for each in outcomes] == [()] * 4
+    assert sum(each.kills for each in outcomes) > 0
