@@ -44,12 +44,11 @@ def report(
     no script.
     """
     here = opened(recipe, overrides, run)
-    from mue_cli.files import write_text
-    from mue_cli.reports.report_page import page
+    from mue_cli.reports.report_page import write_page
     from mue_cli.study.report import report as gathered
 
     path = out or here.run.folder / "report.html"
-    write_text(path, page(gathered(here.run, split)))
+    write_page(gathered(here.run, split), path)
     if as_json:
         answer_json({"page": str(path)})
         return

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from markupsafe import Markup
 
+from mue_cli.files import write_text
 from mue_cli.reports.exit_strip import END, printable
 from mue_cli.reports.pages import render
 from mue_cli.reports.tables import Table, to_cells
@@ -71,6 +73,11 @@ def page(report: Report) -> str:
         for place, drawing in enumerate(report.drawings)
     ]
     return render("report.html", title=report.title, report=report, tables=tables, figures=drawings)
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Write the page to a file."""
+    write_text(path, page(report))
 
 
 def _visible(token: str) -> str:
