@@ -208,6 +208,14 @@ class Trials:
         full = scores.reshape(len(scores), -1)[:, -1]
         return wrong_now(full.reshape(-1, *[1] * (scores.ndim - 1)), scores)
 
+    @cached_property
+    def unchanged(self) -> NDArray[np.bool_]:
+        """Whether each sample's answer is the full model's, of the table's shape."""
+        assert self._answers is not None
+        choices = self._answers.choices
+        full = choices.reshape(len(choices), -1)[:, -1]
+        return choices == full.reshape(-1, *[1] * (choices.ndim - 1))
+
     @property
     def loss_name(self) -> str:
         """The loss in words, for the card."""
