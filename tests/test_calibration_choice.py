@@ -16,6 +16,7 @@ from mue_cli.calibration.halving import Finalist, choose, halve, rounds
 from mue_cli.calibration.losses import by_picture, relative_drop, wrong_now
 from mue_cli.calibration.measured import Measured, Setting, intervals, standard_error
 from mue_cli.calibration.settings import Settings
+from mue_cli.calibration.suitability import suitability
 from mue_cli.errors import MueError
 
 
@@ -72,7 +73,7 @@ def test_interval_of_a_mean_agrees_with_the_normal_one() -> None:
 def test_interval_over_pictures_is_wider_when_their_questions_agree() -> None:
     random = np.random.default_rng(2)
     scores = np.repeat(random.normal(0, 1, 100), 3)
-    groups = np.repeat(np.arange(100), 3).tolist()
+    groups = [str(number // 3) for number in range(300)]
     early, full = measured(scores), measured(np.zeros(300))
     plain, grouped = intervals(early, full), intervals(early, full, groups)
     width = [each.difference[1] - each.difference[0] for each in (plain, grouped)]
@@ -279,3 +280,17 @@ def test_promise_out_of_range_is_refused(max_drop: float, confidence: float) -> 
 
 def test_path_ends_before_what_could_not_pass() -> None:
     assert path_of([4, 2, 9, 1], [0.0, 0.01, 0.2, 0.0], 0.1) == [4, 2]
+
+
+def test_suitability_by_hand() -> None:
+    """One encoder stream and a decoder of two layers each: leaving at (1, 1) saves 1/2, at (1, 2) or
+    (2, 1) 1/4. Sample a may leave at (1, 1), b at (2, 1) alone: the oracle saves (1/2 + 1/4) / 2.
+    Fixed layers that keep both right: (2, 1).
+    """
+    right = np.array([[[1, 0], [1, 1]], [[0, 0], [1, 1]]])
+    table = ExitTable({"joint": np.zeros((2, 2))}, np.zeros((2, 2, 2)), 100.0 * right)
+    result = suitability(table, right > 0, np.array([0.0, 0.3, 0.4]), np.array([100.0, 99.5, 98.0]))
+    assert result.oracle == pytest.approx(0.375)
+    assert result.static == pytest.approx(0.25)
+    assert result.searched == pytest.approx(0.3)
+    assert "37.5% with every answer unchanged" in result.in_words("mue")

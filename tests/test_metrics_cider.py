@@ -69,6 +69,7 @@ def test_frequencies_count_images_not_captions():
         gzip.compress(json.dumps({"num_images": 2, "counts": {"a": "1"}}).encode()),
         gzip.compress(json.dumps({"num_images": 2, "counts": {"a": 1}}).encode())[:-12],
     ],
+    ids=["empty", "plain", "keys", "list", "counts", "zero", "text", "cut"],
 )
 def test_file_that_holds_no_frequencies_is_refused(tmp_path, content):
     (tmp_path / "file").write_bytes(content)

@@ -30,6 +30,12 @@ class ExitTable:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def part(self, samples: Sequence[int]) -> "ExitTable":
+        """The table of some samples."""
+        index = np.asarray(samples)
+        encoder = {stream: scores[index] for stream, scores in self.encoder.items()}
+        return ExitTable(encoder, self.decoder[index], self.scores[index])
+
     def exits(self, setting: Setting) -> dict[str, Layers]:
         """Exit layer of every sample by stream, (n,), from 1."""
         layers = {

@@ -16,7 +16,7 @@ class Goal:
 
     target_reduction: fraction, counted `by` Eq. 14, FLOPs or milliseconds. max_drop: the largest
     relative fall of the score; with a confidence, the largest expected loss of a sample, certified
-    by `test`. search_decay: try other beta and tau of Eq. 11 too.
+    by `test`.
     """
 
     target_reduction: float | None = None
@@ -24,7 +24,6 @@ class Goal:
     max_drop: float | None = None
     confidence: float | None = None
     test: TestName = "betting"
-    search_decay: bool = False
 
     def check(self) -> None:
         """Refuse a goal that makes no sense. Raises MueError."""

@@ -74,7 +74,7 @@ class Intervals:
     difference: Interval
 
 
-def intervals(measured: Measured, full: Measured, groups: Sequence[int] | None = None) -> Intervals:
+def intervals(measured: Measured, full: Measured, groups: Sequence[str] | None = None) -> Intervals:
     """Percentile bootstrap (Efron, 1979) over samples, paired: a resample draws the same samples of
     both. The same every time.
 
@@ -99,7 +99,7 @@ def standard_error(differences: Array) -> float:
     return float(differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
-def _by_group(columns: Array, groups: Sequence[int] | None) -> Array:
+def _by_group(columns: Array, groups: Sequence[str] | None) -> Array:
     """Sums of the columns over each group's samples."""
     if groups is None:
         return columns

@@ -161,6 +161,8 @@ def _explain(result: "Calibrated") -> None:
     for point in result.frontier:
         settings = "  ".join(f"{name} {value:.4f}" for name, value in point.thresholds.items())
         answer(f"  {point.reduction:6.1%}  {card.metric} {point.score:6.1f}  {settings}")
+    if result.suitability is not None:
+        answer(result.suitability.in_words(card.method))
 
 
 def _rows(result: "Calibrated") -> list[dict[str, object]]:

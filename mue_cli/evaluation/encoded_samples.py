@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mue_cli.data.batches import Batch
+from mue_cli.evaluation.exit_scores import ScoreRows
 from mue_cli.evaluation.oracle import rows_of
 from mue_cli.evaluation.predict import (
     Prediction,
@@ -24,7 +25,6 @@ from mue_cli.evaluation.predict import (
 from mue_cli.exits.methods import Method
 from mue_cli.exits.methods import full as full_method
 from mue_cli.exits.observation import Observation
-from mue_cli.exits.score import ExitScore
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.inference.encode import Encoded
 from mue_cli.inference.walk import Probe, Rows
@@ -149,7 +149,7 @@ class EncodedSamples:
             self._predictor, method, rows_of(part.batch, rows), part.cached.leaving(depths, rows)
         )
 
-    def _encode(self, part: _Part, probes: Mapping[str, "ScoreRows"]) -> tuple[Batch, CachedDepths]:
+    def _encode(self, part: _Part, probes: Mapping[str, ScoreRows]) -> tuple[Batch, CachedDepths]:
         batch = self._make(part.numbers)
         cached = cached_depths(self._predictor, self._method.decompose, batch, probes)
         if cached.num_bytes <= self._left:
@@ -157,43 +157,12 @@ class EncodedSamples:
             part.batch, part.cached = _without_pictures(batch), cached
         return batch, cached
 
-    def _collector(self, stream: str) -> "ScoreRows":
+    def _collector(self, stream: str) -> ScoreRows:
         score = self._method.rule(stream).score
         assert score is not None
         config = self._predictor.model.config
         decoder = stream == "decoder"
         return ScoreRows(score, config.num_decoder_layers if decoder else config.num_encoder_layers)
-
-
-class ScoreRows:
-    """Collects an exit score after every layer of one stream, in runs of full depth.
-
-    numbers: of the samples in the batch that is running. steps, samples: of each row so far.
-    """
-
-    def __init__(self, score: ExitScore, num_layers: int) -> None:
-        self._score, self._num_layers = score, num_layers
-        self._walk: list[torch.Tensor] = []
-        self._rows: list[torch.Tensor] = []
-        self.numbers: Sequence[int] = ()
-        self.steps: list[int] = []
-        self.samples: list[int] = []
-
-    def __call__(self, observation: Observation, rows: Rows) -> None:
-        self._walk.append(self._score(observation).float())
-        if observation.layer == self._num_layers:
-            self._rows.append(torch.stack(self._walk, 1).cpu())
-            self._walk = []
-            self.steps += [observation.step or 0] * len(rows.numbers)
-            self.samples += [self.numbers[row] for row in rows.numbers]
-
-    def values(self) -> NDArray[np.float64]:
-        """Exit scores (R, N), in the order they came in."""
-        return torch.cat(self._rows).numpy().astype(np.float64)
-
-    def by_sample(self) -> NDArray[np.float64]:
-        """Exit scores (n, N) of a stream that has one row for each sample."""
-        return self.values()[np.argsort(self.samples)]
 
 
 def cached_depths(

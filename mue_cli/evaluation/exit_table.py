@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from mue_cli.calibration.exit_table import ExitTable
-from mue_cli.evaluation.encoded_samples import MakeBatch, ScoreRows, cached_depths
+from mue_cli.evaluation.encoded_samples import MakeBatch, cached_depths
+from mue_cli.evaluation.exit_scores import ScoreRows
 from mue_cli.evaluation.predict import Prediction, Predictor, Progress, decode_batch
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation

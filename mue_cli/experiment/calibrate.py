@@ -12,6 +12,7 @@ from mue_cli import __version__
 from mue_cli.calibration.goal import By, Goal, TestName
 from mue_cli.calibration.measured import Intervals, Measured, intervals
 from mue_cli.calibration.settings import Point
+from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import MethodSpec
@@ -39,13 +40,15 @@ SWEEP_POINTS = 8
 class Calibrated:
     """thresholds: as they were stored. trials: every setting that the search ran, the full model
     first. frontier: the best of them by what they save, on the search's samples. passes: samples
-    that were encoded and decoded, each time counted.
+    that were encoded and decoded, each time counted. suitability: None where text is generated, or
+    reductions are not counted by Eq. 14.
     """
 
     thresholds: Thresholds
     trials: tuple[Point, ...]
     frontier: tuple[Point, ...]
     passes: tuple[int, int]
+    suitability: Suitability | None = None
 
 
 @holding_run("calibrate")
@@ -87,7 +90,8 @@ def calibrate(
     store(experiment.run, card, choice.tried)
     keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
-    return Calibrated(card, choice.tried, points, trials.passes)
+    suits = chooser.suitability() if by == "expected" else None
+    return Calibrated(card, choice.tried, points, trials.passes, suits)
 
 
 def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
@@ -198,11 +202,10 @@ def _intervals(
 ) -> Intervals:
     """Intervals of the reduction on all samples, of the score on those that judged it."""
     trials, full = chooser.trials, chooser.full
-    pictures = [hash(trials.pictures[number]) for number in samples]
     order = [*trials.halves.search, *trials.halves.fresh]
-    each = [hash(trials.pictures[number]) for number in order]
-    over_all = intervals(everywhere, full.of(order), each)
-    return replace(intervals(judged, full.of(samples), pictures), reduction=over_all.reduction)
+    over_all = intervals(everywhere, full.of(order), trials.pictures_of(order))
+    own = intervals(judged, full.of(samples), trials.pictures_of(samples))
+    return replace(own, reduction=over_all.reduction)
 
 
 def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mue_cli.calibration.candidates import evenly
 from mue_cli.calibration.certificate import Certificate, certify, path_of
+from mue_cli.calibration.estimates import BAND
 from mue_cli.calibration.exit_table import GridMeans
 from mue_cli.calibration.frontier import frontier, last_within, smoothed
 from mue_cli.calibration.goal import Goal
@@ -15,6 +16,7 @@ from mue_cli.calibration.halving import SHORTLIST, Finalist, halve
 from mue_cli.calibration.measured import Measured, Setting
 from mue_cli.calibration.search import calibrate, out_of_reach, trade_off
 from mue_cli.calibration.settings import Point, Settings
+from mue_cli.calibration.suitability import Suitability, suitability
 from mue_cli.evaluation.spending import Spending
 from mue_cli.exits.decay import Decay
 from mue_cli.experiment.progress import counting
@@ -96,6 +98,15 @@ class Chooser:
         points = trade_off(self.settings, self._evaluate, targets, evaluations_each, progress)
         return {target: dict(point.thresholds) for target, point in points.items()}
 
+    def suitability(self) -> Suitability | None:
+        """How much exits could save at all, on the search's half; None where text is generated."""
+        if self.trials.table is None:
+            return None
+        half = list(self.trials.halves.search)
+        table, unchanged = self.trials.table.part(half), self.trials.unchanged[half]
+        _, reduction, _ = self._grid()
+        return suitability(table, unchanged, reduction, self._means.scores)
+
     def shares(self, num_points: int) -> dict[float, float]:
         """Decoder thresholds, by the share of all it can save: 1 / num_points to 1."""
         return evenly(self.settings.candidates["decoder"], num_points)
@@ -127,7 +138,8 @@ class Chooser:
         tried = [Setting(point.thresholds) for point in result.evaluations]
         measured = [self._searched(setting) for setting in tried]
         saving = [each for each in measured if each.reduction >= target]
-        return tried, sorted(saving, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
+        near = [each for each in saving if each.reduction <= target + BAND] or saving
+        return tried, sorted(near, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
 
     # A largest drop.
 

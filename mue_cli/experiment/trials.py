@@ -198,7 +198,7 @@ class Trials:
         full = [self.predictions[number].text for number in samples]
         loss = relative_drop if self.experiment.task.generates else wrong_now
         each = loss(self._loss_scores(samples, full), self._loss_scores(samples, texts))
-        return by_picture(each, [self.pictures[number] for number in samples])
+        return by_picture(each, self.pictures_of(samples))
 
     @cached_property
     def table_losses(self) -> Array:
@@ -208,6 +208,14 @@ class Trials:
         full = scores.reshape(len(scores), -1)[:, -1]
         return wrong_now(full.reshape(-1, *[1] * (scores.ndim - 1)), scores)
 
+    @cached_property
+    def unchanged(self) -> NDArray[np.bool_]:
+        """Whether each sample's answer is the full model's, of the table's shape."""
+        assert self._answers is not None
+        choices = self._answers.choices
+        full = choices.reshape(len(choices), -1)[:, -1]
+        return choices == full.reshape(-1, *[1] * (choices.ndim - 1))
+
     @property
     def loss_name(self) -> str:
         """The loss in words, for the card."""
@@ -215,6 +223,10 @@ class Trials:
         return (
             "relative drop of a picture's own CIDEr-D" if generates else "right before, wrong now"
         )
+
+    def pictures_of(self, samples: Sequence[int]) -> list[str]:
+        """Picture of each of the samples."""
+        return [self.pictures[number] for number in samples]
 
     # Inside.
 

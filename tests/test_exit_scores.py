@@ -1,4 +1,6 @@
-"""A threshold chosen from a profile lets rows leave where the profile says, in a run of its own."""
+"""A threshold chosen from exit scores lets rows leave where they say, in a run of its own."""
+
+from dataclasses import replace
 
 import method_rows as methods
 import numpy as np
@@ -8,7 +10,7 @@ from small_ofa import Letters, small_batch, small_model
 
 from mue_cli.calibration.candidates import levels
 from mue_cli.data.tasks import ENTAILMENT
-from mue_cli.evaluation.exit_scores import measure_exit_scores
+from mue_cli.evaluation.exit_scores import ScoreRows
 from mue_cli.evaluation.predict import Predictor, predict_batch
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.exits.methods import Method
@@ -33,19 +35,24 @@ def method_at(name: str, threshold: float) -> Method:
 
 
 @pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])
-def test_rows_leave_where_the_profile_says(name: str) -> None:
-    """Answers are one step, so the profile of the full model is exact: the first layer above the
+def test_rows_leave_where_their_exit_scores_say(name: str) -> None:
+    """Answers are one step, so the exit scores of the full model are exact: the first layer above the
     threshold, or the last one.
     """
     batch, model = small_batch(0, 12), small_model(0)
     subject = Predictor(model, Letters(), ENTAILMENT, SearchSection(), PositionTables(model))
-    profiles = measure_exit_scores(subject, method_at(name, 0.5), [batch])
-    profile = profiles.streams["decoder"]
+    watched = method_at(name, 0.5)
+    score = watched.rule("decoder").score
+    assert score is not None
+    rows = ScoreRows(score, LAYERS)
+    rows.numbers = range(12)
+    predict_batch(subject, replace(watched, rules={}), batch, {"decoder": rows})
+    scores = rows.by_sample()
     if name == "pabee":
-        profile = (profile - 1) / LAYERS
-    assert profile.shape == (12, LAYERS)
+        scores = (scores - 1) / LAYERS
+    assert scores.shape == (12, LAYERS)
     found = set()
-    for threshold in levels(profile, 4).values():
+    for threshold in levels(scores, 4).values():
         method = method_at(name, threshold)
         only_decoder = Method(
             method.name, True, {"decoder": method.rules["decoder"]}, head=method.head
@@ -59,7 +66,7 @@ def test_rows_leave_where_the_profile_says(name: str) -> None:
         )  # at least one layer must agree
         above = [
             [layer for layer, value in enumerate(row[:-1], start=1) if value > least]
-            for row in profile
+            for row in scores
         ]
         assert exits == [layers[0] if layers else LAYERS for layers in above], threshold
         found |= set(exits)
