@@ -134,6 +134,14 @@ def test_the_loss_in_chunks_has_the_gradients_of_the_plain_one(
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_the_gradients_are_kept_for_one_backward_pass():
+    hidden, weight = torch.randn(1, 2, 3, requires_grad=True), torch.randn(5, 3)
+    total, _ = head_loss(hidden, weight, torch.tensor([1, 4]), torch.ones(1, 2))
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        total.backward()
+
+
 def test_several_captions_of_a_picture_have_the_gradients_of_as_many_rows():
     batch = next(captions(0))
     words, targets = batch.decoder_tokens, batch.target_tokens
