@@ -99,8 +99,10 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
     predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
     assert [set(prediction) for prediction in predictions] == [
-        {"evaluation", "image_id", "caption"}
+        {"evaluation", "image_id", "caption", "full", "tokens"}
     ] * 4
+    words = ["".join(each["tokens"]).removesuffix("</s>").strip() for each in predictions]
+    assert words == [prediction["caption"] for prediction in predictions]
     assert [trace.sample_id for trace in runs.read_traces(tiny_run).traces] == [
         prediction["image_id"] for prediction in predictions
     ]

@@ -56,6 +56,9 @@ class Look:
     remarks: tuple[str, ...] = ()
 
 
+_NOTHING_ODD = Look(None)
+
+
 def decode_image(data: bytes, shrink_to: int | None = None, upright: bool = False) -> Image.Image:
     """Return the picture as RGB; the first one of several, what is transparent on white; its
     content says what it is, not its name.
@@ -76,13 +79,18 @@ def look_at(data: bytes) -> Look:
     try:
         with _opened(data) as image:
             is_turned = _is_turned(image)
-            is_deep = image.mode.startswith(("I", "F")) and _fills_a_part(image)
             size = image.size
             image.draft("RGB", (_LOOK, _LOOK))
-            rgb = _to_rgb(image)
-        is_plain = _is_plain(rgb) and (rgb.size == size or _is_plain(decode_image(data)))
+            is_deep = image.mode.startswith(("I", "F")) and _fills_a_part(image)
+            is_rgb = image.mode == "RGB" and "transparency" not in image.info
+            rgb = image if is_rgb else _to_rgb(image)
+            is_plain = _is_plain(rgb)
+        if is_plain and rgb.size != size:
+            is_plain = _is_plain(decode_image(data))
     except PictureError as error:
         return Look(error.fault)
+    if not (is_plain or is_turned or is_deep or ends_early(data)):
+        return _NOTHING_ODD
     remarks = {
         ONE_COLOUR: is_plain,
         CUT_SHORT: ends_early(data),

@@ -6,10 +6,11 @@ row the best fit is kept, and whether another fits as well:
     1  the same path: exactly, then after Unicode normalisation and with any slashes, then in any
        case; it may begin with the source's own name
     2  one path is the end of the other: the more parts agree, the better
-    3  the name alone, where no folder that a row names is there
+    3  the name alone, though the folders differ
 
 Several files that fit equally well are a fault, never the first of them. So are rows that name
-different pictures and end at one file.
+different pictures and end at one file. What a row names above the file ("/home/me/data") counts:
+where the folders of some rows are there, those of the others must begin with the same.
 """
 
 from array import array
@@ -145,10 +146,7 @@ class Resolver:
 
     def result(self) -> Resolved:
         """Decide; every file was listed."""
-        if self._folders_count():
-            for number, fit in enumerate(self._ranks):
-                if _BARE <= fit < _NONE:
-                    self._ranks[number] = _NONE
+        self._drop_other_tops()
         self._part_shared_files()
         resolved = Resolved([{} for _ in range(self._num_sources)])
         for number, key in enumerate(self._requests.keys):
@@ -188,14 +186,21 @@ class Resolver:
     def _place(self, number: int) -> Place:
         return Place(self._sources[number], self._files[number], self._paths[number])
 
-    def _folders_count(self) -> bool:
-        """Tell whether a folder that a row names is there: then a file in another folder is another
-        picture, whatever its name.
+    def _drop_other_tops(self) -> None:
+        """Drop fits whose row begins with folders that no better fit begins with: a file of that
+        name elsewhere is another picture.
         """
-        return any(
-            fit < _BARE and _parts_of(fit, name) > 1
-            for fit, name in zip(self._ranks, self._requests.names, strict=True)
-        )
+        names, exact, partly = self._requests.names, False, set[str]()
+        for fit, name in zip(self._ranks, names, strict=True):
+            if fit < _BARE and _parts_of(fit, name) > 1:
+                exact = exact or fit < _END
+                partly.add(_top(fit, name))
+        if not partly:
+            return
+        tops = {""} if exact else {"", *partly}
+        for number, (fit, name) in enumerate(zip(self._ranks, names, strict=True)):
+            if _BARE <= fit < _NONE or (fit < _NONE and _top(fit, name) not in tops):
+                self._ranks[number] = _NONE
 
     def _part_shared_files(self) -> None:
         """Leave a file to the row that fits it best; to none, where different rows fit equally."""
@@ -262,7 +267,15 @@ def _rank_of_end(parts: int) -> int:
 
 
 def _parts_of(fit: int, name: str) -> int:
-    """Return how many parts of the path agree at this rank."""
+    """Return how many parts of a row's path agree with the file's at this rank."""
     if fit < _END:
         return normal(name).count("/") + 1
-    return _PARTS - (fit - _END) // _STEP
+    return 1 if fit >= _BARE else _PARTS - (fit - _END) // _STEP
+
+
+def _top(fit: int, name: str) -> str:
+    """Return what a row's path has above the parts that agree."""
+    if fit < _END or "/" not in (path := normal(name)):
+        return ""
+    parts = path.split("/")
+    return "/".join(parts[: len(parts) - _parts_of(fit, name)])

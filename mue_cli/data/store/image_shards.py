@@ -11,7 +11,6 @@ not note is written again. Where shards end depends on the pictures alone, so th
 gives the bytes of a run in one.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -25,7 +24,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from mue_cli.data.disk import writing
+from mue_cli.data.disk import file_sha256, writing
 from mue_cli.data.images import Look, look_at
 from mue_cli.data.problems import Fault, Problems, shown
 from mue_cli.files import write_text
@@ -224,8 +223,7 @@ class _OpenShard:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        with self._temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(self._temporary)
         self._temporary.replace(self._path)
         size = self._path.stat().st_size
         return Shard(self._path.name, self.rows, size, digest, broken, odd)
@@ -291,7 +289,7 @@ def _shard(raw: dict[str, Any]) -> Shard:
 def _read_keys(path: Path, shard: Shard) -> list[str] | None:
     """Return the keys of a shard's pictures, None when it is not as the journal says."""
     try:
-        if path.stat().st_size != shard.bytes:
+        if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:
             return None
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
             column = stream.read_all()["image_id"]
