@@ -9,10 +9,11 @@ from small_snli import pair, write_lists, write_snli
 from web_site import Fault, Site, serving
 
 from mue_cli.data.fetch import download as engine
+from mue_cli.data.fetch import fetch
 from mue_cli.data.fetch.addresses import DATASETS, RemoteFile
 from mue_cli.data.sources import coco
 from mue_cli.data.store import image_shards, storage
-from mue_cli.experiment import prepare
+from mue_cli.experiment import prepare as procedure
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_ctrl_c_says_that_what_came_is_kept(mue, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "fetch", interrupted)
+    monkeypatch.setattr(procedure, "fetch", interrupted)
     answer = mue(
         "prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data"
     )
