@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from mue_cli.commands import predict
 from mue_cli.commands.app import app
 from mue_cli.data import pictures, tasks
+from mue_cli.experiment.predict import PictureStream
 from mue_cli.experiment.run_folder import Run
 
 COLOURS = ("red", "blue", "green", "white", "black", "yellow")
@@ -220,7 +221,7 @@ def test_users_mistake_is_said_before_the_model_is_loaded(
     ask, tmp_path: Path, monkeypatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(predict, "_predictor", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(PictureStream, "of", lambda *_, **__: pytest.fail("the model was loaded"))
     (tmp_path / "0.png").write_bytes(picture())
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.html").mkdir()

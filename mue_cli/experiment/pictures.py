@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mue_cli.data.pictures import Picture, Unreadable, find_pictures, read_pictures
-from mue_cli.errors import MueError
+from mue_cli.errors import MueError, one_line
 from mue_cli.reports.exit_strip import printable
 
 __all__ = ["Picture", "Unreadable", "named_pictures", "page_path", "read_pictures"]
@@ -20,7 +20,7 @@ def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
     if len(missing) == len(paths):
         more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
         raise MueError(
-            f"no pictures: `{printable(missing[0].path)}`: {missing[0].reason}{more}",
+            f"no pictures: `{one_line(printable(missing[0].path), 200)}`: {missing[0].reason}{more}",
             "name files, folders or patterns",
         )
     return paths
