@@ -18,9 +18,10 @@ def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
         raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
     missing = [each for each in paths if isinstance(each, Unreadable)]
     if len(missing) == len(paths):
+        name = one_line(printable(missing[0].path), 200)
         more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
         raise MueError(
-            f"no pictures: `{one_line(printable(missing[0].path), 200)}`: {missing[0].reason}{more}",
+            f"no pictures: `{name}`: {missing[0].reason}{more}",
             "name files, folders or patterns",
         )
     return paths
