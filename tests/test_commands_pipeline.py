@@ -436,3 +436,31 @@ def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
         prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"]
         for prediction in predictions
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate.time_against_full"),
+        (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate._keep"),
+        (["calibrate", "--target-reduction", "0.2"], "mue_cli.experiment.calibrate.store"),
+    ],
+)
+def test_stopped_procedure_leaves_what_was_there(
+    mue, copied_run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], place: str
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {
+            path.name: path.read_bytes()
+            for path in copied_run.folder.iterdir()
+            if path.is_file() and path != copied_run.trials  # what was tried is kept on purpose
+        }
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    before = files()
+    monkeypatch.setattr(place, stop)
+    answer = mue(*words, "--run", copied_run.folder)
+    assert answer.code == 130 and answer.stderr.splitlines()[-1].startswith("stopped: ")
+    assert files() == before

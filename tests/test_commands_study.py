@@ -8,12 +8,15 @@ import pytest
 from small_study import evaluated, of_row, write_study
 
 from mue_cli.commands import study as command
-from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
+from mue_cli.commands.display import say
 from mue_cli.errors import MueError
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import read_records
+from mue_cli.study import progress as steps_clock
 from mue_cli.study.file import load
 from mue_cli.study.plan import RowPlan, plan
+from mue_cli.study.progress import Clock, carry_out, duration
+from mue_cli.study.selection import wanted_rows, wanted_seeds
 from mue_cli.study.steps import Step
 
 SHORT = """
@@ -74,7 +77,7 @@ def test_all_lines_run_in_order_and_nothing_is_left(plans) -> None:
         FakeRunner(),
         [shlex.join(line.words) for row in plans() for line in row.tasks],
     )
-    carry_out(plans(), runner)
+    carry_out(plans(), runner, say)
     assert runner.lines == planned and len(planned) == 22
     assert [row.tasks for row in plans()] == [()] * 10
 
@@ -84,7 +87,7 @@ def test_first_failure_stops_the_study_and_names_the_row(
 ) -> None:
     runner = FakeRunner("calibrate --recipe shapes-caption --run")
     with pytest.raises(MueError, match="stopped"):
-        carry_out(plans(), runner)
+        carry_out(plans(), runner, say)
     assert len(runner.lines) == 6
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "the study stopped in row `deebert`, seed 0; the same command goes on there"
@@ -92,9 +95,9 @@ def test_first_failure_stops_the_study_and_names_the_row(
 
 def test_same_command_goes_on_where_it_failed(plans) -> None:
     with pytest.raises(MueError):
-        carry_out(plans(), FakeRunner("method mue"))
+        carry_out(plans(), FakeRunner("method mue"), say)
     runner = FakeRunner()
-    carry_out(plans(), runner)
+    carry_out(plans(), runner, say)
     assert "finetune" in runner.lines[0] and "--method mue" in runner.lines[0]
     assert len(runner.lines) == 22 - 7
 
@@ -103,14 +106,14 @@ def test_interruption_between_lines_names_the_row(plans) -> None:
     with pytest.raises(
         KeyboardInterrupt, match="in row `static`, seed 0; the same command goes on there"
     ):
-        carry_out(plans(), FakeRunner("--method static", how=KeyboardInterrupt()))
+        carry_out(plans(), FakeRunner("--method static", how=KeyboardInterrupt()), say)
 
 
 def test_unexpected_error_comes_through_after_the_rows_name(
     plans, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ZeroDivisionError):
-        carry_out(plans(), FakeRunner("oracle", how=ZeroDivisionError()))
+        carry_out(plans(), FakeRunner("oracle", how=ZeroDivisionError()), say)
     assert "the study stopped in row `oracle`, seed 0" in capsys.readouterr().err
 
 
@@ -118,9 +121,9 @@ def test_progress_names_row_seed_and_time_left(
     plans, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 100_000, 150))  # every line takes two and a half minutes
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(ticks))
-    carry_out(plans()[:1], FakeRunner())
-    carry_out(plans(), FakeRunner())
+    monkeypatch.setattr(steps_clock.time, "monotonic", lambda: next(ticks))
+    carry_out(plans()[:1], FakeRunner(), say)
+    carry_out(plans(), FakeRunner(), say)
     titles = [line for line in capsys.readouterr().err.splitlines() if line.startswith("row")]
     assert titles[:5] == [
         "row 1 of 1, seed 0: full",
@@ -245,7 +248,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
     """Let the command run lines by pretending, prepared data included."""
     runner = FakeRunner()
     monkeypatch.setattr(command, "run_step", runner)
-    monkeypatch.setattr(command, "_need_data", lambda study: None)
+    monkeypatch.setattr(steps_clock, "need_data", lambda study: None)
     return runner
 
 
