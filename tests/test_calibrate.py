@@ -16,7 +16,7 @@ from mue_cli.evaluation.latency_model import LatencyModel
 from mue_cli.evaluation.predict import predict
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.trace import Trace
-from mue_cli.experiment.calibrate import open_trials
+from mue_cli.experiment.calibrate import keep_saturation, open_trials
 from mue_cli.experiment.evaluate import evaluate
 from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run, read_tried
@@ -227,6 +227,7 @@ def test_latency_model_finds_planted_parts() -> None:
 def test_saturation_is_measured_for_the_figure(captions: Experiment) -> None:
     captions.run.saturation.unlink()
     trials = open_trials(captions, MUE)
+    keep_saturation(trials)
     assert captions.run.saturation.exists()
     assert all(math.isfinite(value) for value in trials.scores.decoder.ravel())
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.thresholds import read_thresholds
 
 BETWEEN = ("--set", "evaluation.timed_samples=1", "--set", "evaluation.metrics=[BLEU, CIDEr]")
 
@@ -64,7 +65,7 @@ def test_method_is_calibrated_on_val_and_evaluated_with_its_curve(
     mue, method_runs, method: str
 ) -> None:
     run = method_runs(method)
-    found = runs.read_thresholds(run, method)
+    found = read_thresholds(run, method)
     assert (found.method, found.split, set(found.thresholds)) == (method, "val", {"decoder"})
     assert found.achieved >= 0.05
     assert runs.read_tried(run, method)[0].reduction == 0.0

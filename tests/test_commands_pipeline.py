@@ -144,14 +144,16 @@ def test_a_resumed_training_refuses_another_vocabulary(mue, copied_run: Run) -> 
     assert "vocabulary" in answer.stderr
 
 
-def test_resuming_drops_what_was_found_with_the_old_weights(mue, copied_run: Run) -> None:
+def test_resuming_drops_results_once_the_weights_are_others(mue, copied_run: Run) -> None:
+    """They stay as long as the checkpoint that they were made with does."""
+    before = copied_run.checkpoint.read_bytes()
     assert (
         mue("finetune", "--resume", "--run", copied_run.folder, "--set", "training.steps=6").code
         == 0
     )
-    assert not any(
-        path.exists() for path in (copied_run.thresholds, copied_run.records, copied_run.saturation)
-    )
+    kept = copied_run.checkpoint.read_bytes() == before
+    results = (copied_run.thresholds, copied_run.records, copied_run.saturation)
+    assert [path.exists() for path in results] == [kept] * 3
     assert "steps: 6" in copied_run.recipe.read_text()
 
 

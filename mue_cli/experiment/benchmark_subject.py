@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mue_cli.data.batches import Batch, Example
 from mue_cli.data.made_up import WORDS, MadeUpExamples
@@ -110,19 +109,15 @@ def _thresholds(
 ) -> dict[str, float]:
     """Return thresholds as `mue evaluate` would.
 
-    halve: exit layers that nobody named are half of the layers.
+    halve: exit layers, half of the layers where nobody named them.
     """
     recipe, config = experiment.recipe, predictor.model.config
     if halve:
-        half: dict[str, Any] = {
-            stream: (
-                config.num_decoder_layers if stream == "decoder" else config.num_encoder_layers
-            )
-            // 2
-            for stream in STATIC.streams(recipe.model.decompose)
-        }
-        exits = replace(recipe.exits, **{**half, **fixed_thresholds(recipe.exits)})
-        experiment = replace(experiment, recipe=replace(recipe, exits=exits))
+        layers = {"decoder": config.num_decoder_layers}
+        streams = STATIC.streams(recipe.model.decompose)
+        half = {name: layers.get(name, config.num_encoder_layers) // 2 for name in streams}
+        named = fixed_thresholds(recipe.exits)
+        return {stream: float(named.get(stream, half[stream])) for stream in streams}
     try:
         return thresholds_of(experiment, name)
     except MissingStepError as error:

@@ -15,7 +15,7 @@ from mue_cli.calibration.settings import Point
 from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
-from mue_cli.exits.catalogue import MethodSpec
+from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
@@ -74,12 +74,12 @@ def calibrate(
         target_reduction = recipe.calibration.target_reduction
     goal = Goal(target_reduction, by, max_drop, confidence, test)
     goal.check()
-    spec = spec_of(method or recipe.exits.method)
-    if not spec.is_calibrated:
+    name = method or recipe.exits.method
+    if name == ORACLE or not spec_of(name).is_calibrated:
         raise MueError(
-            f"the method {spec.name} has no thresholds to search",
-            "name one that has: --method mue",
+            f"the method {name} has no thresholds to search", "name one that has: --method mue"
         )
+    spec = spec_of(name)
     refuse_fixed_thresholds(recipe, spec)
     experiment.need_trained()
     trials = open_trials(experiment, spec)

@@ -1,6 +1,7 @@
 """Prepare a data set: files in, one prepared folder out; what it holds, in words."""
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ __all__ = [
 
 def require_folders(source: Path, out: Path, download: bool) -> None:
     """Raise DataError, before anything is read, for folders that cannot serve."""
-    if not download:
+    if not download and os.path.lexists(source):  # where nothing is, the reader says what it needs
         require_folder(source)
     require_replaceable(out)
 
