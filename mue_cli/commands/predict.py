@@ -198,7 +198,10 @@ def _page_path(here: "Experiment", html: Path | None) -> Path:
 
 def _pictures(words: Sequence[str]) -> list[str | Unreadable]:
     """Return the pictures that a command line means. Raises MueError when there is none."""
-    paths = find_pictures(words)
+    passed_over: list[str] = []
+    paths = find_pictures(words, passed_over)
+    if passed_over:
+        say(f"{len(passed_over):,} files of folders are not named like pictures, and passed over")
     if not paths:
         raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
     missing = [each for each in paths if isinstance(each, Unreadable)]

@@ -238,7 +238,8 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
     """Show progress; on Ctrl-C say that the folder is as it was, and how much the next run need not
     do again.
     """
-    with keeping(lambda: _kept(out)), progress(f"prepare {dataset}") as report:
+    before = _inode(out)
+    with keeping(lambda: _kept(out, before)), progress(f"prepare {dataset}") as report:
         yield report
 
 
@@ -252,9 +253,19 @@ def _require_folders(source: Path, out: Path, download: bool) -> None:
     require_replaceable(out)
 
 
-def _kept(out: Path) -> str:
+def _inode(path: Path) -> int | None:
+    """Return what tells one folder from another that takes its place."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _kept(out: Path, before: int | None) -> str:
     from mue_cli.data.store.partial import count_kept
 
+    if _inode(out) != before:
+        return f"`{out}` is done: the new data is in its place"
     count = count_kept(out)
     return f"`{out}` is as it was before" + (
         f"; {count:,} images are kept, and the same command goes on from there" if count else ""
