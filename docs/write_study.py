@@ -9,6 +9,7 @@ read it too. Only what stands between the marks of docs/study.md is replaced.
 """
 
 import argparse
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from mue_cli.reports.paper_tables import PAPER_TABLES
 from mue_cli.reports.published import published
 from mue_cli.reports.tables import Column, Table, to_markdown
 from mue_cli.study import entries
+from mue_cli.study.file import kept
 from mue_cli.study.parts import SPLIT
 
 DOCS = Path(__file__).resolve().parent
@@ -39,8 +41,17 @@ def take(run: Path, docs: Path) -> Path:
         if path.name in SMALL:
             copy = target / path.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            text = path.read_text(encoding="utf-8")
+            copy.write_text(_portable(text) if path.suffix == ".jsonl" else text, encoding="utf-8")
     return target
+
+
+def _portable(lines: str) -> str:
+    """Return records without the paths of the machine that they come from."""
+    found = [json.loads(line) for line in lines.splitlines()]
+    for record in found:
+        record["left_out"] = dict.fromkeys(record.get("left_out", {}), "not to be had there")
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found)
 
 
 def write(docs: Path) -> None:
@@ -126,7 +137,31 @@ def _against(shares: Sequence[float], mue: Sequence[float]) -> str | None:
     return "lower in every seed" if max(shares) < min(mue) else "within the seeds"
 
 
+def status(found: Sequence[Entry], run: Run) -> str:
+    """Say what was evaluated, on what, and which rows of the study were not."""
+    study, record = kept(run), found[0].record
+    assert study is not None
+    rows: dict[str, list[int]] = {}
+    for entry in found:
+        if not entry.swept:
+            rows.setdefault(entry.row, []).append(entry.seed)
+    done = "; ".join(f"{row} (seeds {', '.join(map(str, rows[row]))})" for row in rows)
+    lacking = [row for row in study.rows if row not in rows]
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    where = f"{record.num_samples:,} samples of {record.dataset} {record.split}"
+    device, precision = (record.settings.get(name) for name in ("device", "precision"))
+    lines = [f"- Evaluated on {where}: {done}.", f"- {device}, {precision}; {versions}."]
+    if lacking or any(len(seeds) < len(study.seeds) for seeds in rows.values()):
+        missing = f"; no row yet: {', '.join(lacking)}" if lacking else ""
+        lines.append(
+            f"- **Unfinished**: the study has {len(study.rows)} rows of {len(study.seeds)} seeds"
+            f"{missing}. `mue study {study.name}` goes on."
+        )
+    return "\n".join(lines) + "\n"
+
+
 PARTS = {
+    "status": status,
     "table1": table_of(1),
     "table3": table_of(3),
     "table4": table_of(4),

@@ -52,7 +52,9 @@ def say(words: str) -> Said:
     out, talk = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(talk):
         code = answered(app, shlex.split(words))
-    return Said(code, tuple(talk.getvalue().splitlines()))
+    here = str(Path.cwd())
+    said = talk.getvalue().replace(f"{here}/", "").replace(here, ".")
+    return Said(code, tuple(said.splitlines()))
 
 
 def make_world(folder: Path, data: Path, run: Path) -> None:
@@ -522,7 +524,7 @@ def stored_values() -> Iterator[Bad]:
         "no samples": lambda values: values.update(num_samples=0),
         "an unknown key": lambda values: values.update(nonsense=1),
         "a key is missing": lambda values: values.pop("method"),
-        "confidence is upside down": lambda values: values.update(confidence={"CIDEr": [1]}),
+        "confidence has one bound": lambda values: values.update(confidence={"CIDEr": [1]}),
     }.items():
         for words in ("table 1", "plot tradeoff")[: 2 if "text" in what else 1]:
             yield Bad(

@@ -4,6 +4,7 @@ they skip.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ def test_the_gpu_benchmark_runs_dry_in_every_precision_and_says_what_holds(tmp_p
         assert {"full", "static 3", "mue near 2"} == stored[name].keys()
         assert stored[name]["full"]["FLOPs"] == 0 and stored[name]["static 3"]["image layers"] == 3
         assert 2 <= stored[name]["mue near 2"]["decoder layers"] < 4
-    same = [cells[i : i + 2] for i in (0, 4)]
-    for (first, _), recorded in zip(same, (cells[2], cells[6]), strict=True):
-        assert stored[first]["full"]["tokens"] == stored[recorded]["full"]["tokens"]
+    for name in cells:
+        twin = name.replace("launched", "recorded")
+        assert stored[name]["full"]["tokens"] == stored[twin]["full"]["tokens"]
     assert set(stored["checks"].values()) == {True}
     assert "static 3" in capsys.readouterr().out
 
@@ -46,6 +47,7 @@ def test_the_peer_benchmark_skips_with_a_reason_where_the_peer_is_missing(monkey
     )
 
 
-def test_a_turn_that_shares_its_processor_is_noticed():
-    words, share = peer.turns({"ours": lambda: []}, 1)
-    assert set(words) == {"ours"} and 0.0 <= share <= 1.0
+def test_a_turn_that_waits_is_known_to_have_shared_its_processor():
+    times = peer.turns({"ours": lambda: time.sleep(0.05)}, 2)
+    assert times.wall["ours"] >= 0.05 > times.processor["ours"]
+    assert times.share < peer.QUIET_SHARE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mue_cli.calibration.candidates import candidate_thresholds, candidates_at, first_above
 from mue_cli.calibration.certificate import certify, path_of
 from mue_cli.calibration.exit_table import ExitTable
-from mue_cli.calibration.frontier import frontier, last_within, rising, smoothed
+from mue_cli.calibration.frontier import frontier, last_within, rising, smoothed, staircase
 from mue_cli.calibration.halving import Finalist, choose, halve, rounds
 from mue_cli.calibration.losses import by_picture, relative_drop, wrong_now
 from mue_cli.calibration.measured import Measured, Setting, intervals, standard_error
@@ -170,6 +170,13 @@ def test_frontier_by_hand() -> None:
 
 def test_of_equal_scores_the_frontier_keeps_what_saves_most() -> None:
     assert frontier([0.0, 0.3, 0.1], [5.0, 5.0, 5.0]) == [1]
+
+
+def test_staircase_leads_up_to_the_frontier() -> None:
+    reduction = [0.0, 0.12, 0.18, 0.35, 0.6, 0.7]
+    score = [95.0, 94.0, 96.0, 97.0, 99.0, 98.0]
+    assert frontier(reduction, score) == [4, 5]
+    assert staircase(reduction, score) == [0, 2, 3, 4, 5]
 
 
 def test_smoothing_takes_the_neighbours_mean() -> None:

@@ -111,9 +111,7 @@ def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> 
     answer = mue("finetune", "--run", run.folder, "--resume", "--set", "training.steps=6")
     assert answer.code == 0 and "going on after step 4 of 6" in answer.stderr
     state = torch.load(run.last_state, weights_only=True)
-    assert (
-        state["step"] == 6 and state["head"].keys() == readout(run, "pabee").state_dict().keys()
-    )
+    assert state["step"] == 6 and state["head"].keys() == readout(run, "pabee").state_dict().keys()
 
 
 @pytest.mark.parametrize("method", ["mue", "deecap"])

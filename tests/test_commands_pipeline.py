@@ -99,8 +99,10 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
     predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
     assert [set(prediction) for prediction in predictions] == [
-        {"evaluation", "image_id", "caption"}
+        {"evaluation", "image_id", "caption", "full", "tokens"}
     ] * 4
+    words = ["".join(each["tokens"]).removesuffix("</s>").strip() for each in predictions]
+    assert words == [prediction["caption"] for prediction in predictions]
     assert [trace.sample_id for trace in runs.read_traces(tiny_run).traces] == [
         prediction["image_id"] for prediction in predictions
     ]
@@ -434,3 +436,31 @@ def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
         prediction["answer"] in ("no", "yes", "maybe") and prediction["sample_id"]
         for prediction in predictions
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate.time_against_full"),
+        (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate._keep"),
+        (["calibrate", "--target-reduction", "0.2"], "mue_cli.experiment.calibrate.store"),
+    ],
+)
+def test_stopped_procedure_leaves_what_was_there(
+    mue, copied_run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], place: str
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {
+            path.name: path.read_bytes()
+            for path in copied_run.folder.iterdir()
+            if path.is_file() and path != copied_run.trials  # what was tried is kept on purpose
+        }
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    before = files()
+    monkeypatch.setattr(place, stop)
+    answer = mue(*words, "--run", copied_run.folder)
+    assert answer.code == 130 and answer.stderr.splitlines()[-1].startswith("stopped: ")
+    assert files() == before

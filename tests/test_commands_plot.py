@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from small_study import evaluated, of_row, record, write_study
 
-from mue_cli.commands.plot import _points, _record_of
+from mue_cli.commands.plot import _points
 from mue_cli.experiment.run_folder import Run, append_line
 from mue_cli.experiment.thresholds import Thresholds, write_thresholds
 from mue_cli.reports.record import append_record
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.file import keep, load
+from mue_cli.study.report import record_of
 
 
 @pytest.fixture
@@ -71,5 +72,5 @@ def test_record_of_traces_is_that_of_their_evaluation_whatever_others_look_like(
     append_record(run.records, record("calm", id="0a1b2c3d", point=0.5))
     append_record(run.records, record("full", id="0a1b2c3d"))
     append_record(run.records, record("calm", id="4e5f6a7b"))
-    found = _record_of(EvaluationTraces("0a1b2c3d", "calm", ()), run)
+    found = record_of(EvaluationTraces("0a1b2c3d", "calm", ()), run)
     assert (found.id, found.method, found.point) == ("0a1b2c3d", "calm", None)

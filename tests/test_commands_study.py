@@ -8,12 +8,15 @@ import pytest
 from small_study import evaluated, of_row, write_study
 
 from mue_cli.commands import study as command
-from mue_cli.commands.study import Clock, carry_out, duration, wanted_rows, wanted_seeds
+from mue_cli.commands.display import say
 from mue_cli.errors import MueError
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import read_records
+from mue_cli.study import progress as steps_clock
 from mue_cli.study.file import load
 from mue_cli.study.plan import RowPlan, plan
+from mue_cli.study.progress import Clock, carry_out, duration
+from mue_cli.study.selection import wanted_rows, wanted_seeds
 from mue_cli.study.steps import Step
 
 SHORT = """
@@ -74,7 +77,7 @@ def test_all_lines_run_in_order_and_nothing_is_left(plans) -> None:
         FakeRunner(),
         [shlex.join(line.words) for row in plans() for line in row.tasks],
     )
-    carry_out(plans(), runner)
+    carry_out(plans(), runner, say)
     assert runner.lines == planned and len(planned) == 22
     assert [row.tasks for row in plans()] == [()] * 10
 
@@ -84,7 +87,7 @@ def test_first_failure_stops_the_study_and_names_the_row(
 ) -> None:
     runner = FakeRunner("calibrate --recipe shapes-caption --run")
     with pytest.raises(MueError, match="stopped"):
-        carry_out(plans(), runner)
+        carry_out(plans(), runner, say)
     assert len(runner.lines) == 6
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "the study stopped in row `deebert`, seed 0; the same command goes on there"
@@ -94,7 +97,7 @@ def test_same_command_goes_on_where_it_failed(plans) -> None:
     with pytest.raises(MueError):
         carry_out(plans(), FakeRunner("method mue"))
     runner = FakeRunner()
-    carry_out(plans(), runner)
+    carry_out(plans(), runner, say)
     assert "finetune" in runner.lines[0] and "--method mue" in runner.lines[0]
     assert len(runner.lines) == 22 - 7
 
@@ -118,7 +121,7 @@ def test_progress_names_row_seed_and_time_left(
     plans, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 100_000, 150))  # every line takes two and a half minutes
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(steps_clock.time, "monotonic", lambda: next(ticks))
     carry_out(plans()[:1], FakeRunner())
     carry_out(plans(), FakeRunner())
     titles = [line for line in capsys.readouterr().err.splitlines() if line.startswith("row")]

@@ -1,5 +1,7 @@
 """Prompts, answers and text clean-up, as OFA words them."""
 
+import pytest
+
 from mue_cli.data.tasks import (
     ANSWERS,
     CAPTION,
@@ -12,6 +14,8 @@ from mue_cli.data.tasks import (
     clean_generated,
     entailment_source,
 )
+from mue_cli.data.tasks.task import Question
+from mue_cli.errors import MueError
 
 
 def test_caption_prompt_is_ofas():
@@ -82,3 +86,9 @@ def test_caption_of_punctuation_alone_is_empty():
 
 def test_generated_caption_loses_punctuation_only():
     assert clean_generated(" A dog, on-the grass. ") == "A dog onthe grass"
+
+
+def test_sentence_in_another_encoding_is_refused() -> None:
+    question = Question("caf\udce9")
+    with pytest.raises(MueError, match="--hypothesis is no text that can be read"):
+        question.check(TASKS["entailment"], "shapes-entailment")

@@ -74,3 +74,21 @@ def test_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(OSError), holding(tmp_path / "file" / "run", "finetune"):
         pass
+
+
+@pytest.mark.parametrize("command", ["finetune", "calibrate", "evaluate"])
+def test_every_procedure_that_writes_is_refused_while_another_writes(
+    mue, tiny_data: Path, tmp_path: Path, command: str
+) -> None:
+    settings = ["--set", f"data.root={tiny_data}", "--set", "data.image_size=32"]
+    with holding(tmp_path / "run", "finetune"):
+        answer = mue(command, *settings, "--run", tmp_path / "run")
+    assert answer.code == 2
+    first, second = answer.stderr.splitlines()
+    assert first.startswith(f"error: `{tmp_path / 'run'}` is being written by `mue finetune`")
+    assert second == "hint: wait for it, or name another folder with --run"
+
+
+def test_prepared_data_is_no_run_folder(tiny_data: Path) -> None:
+    with pytest.raises(MueError, match="holds prepared data"), holding(tiny_data, "finetune"):
+        pass

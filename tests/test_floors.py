@@ -126,10 +126,7 @@ def test_only_public_typer_names_are_used(path: Path) -> None:
 
 
 STILL_KNOWN = {
-    "prepare": {"data", "model"},
     "recipes": {"recipe", "schema"},
-    "study": {"data", "schema"},
-    "table": {"recipe"},
     "boundary": {"files"},
 }
 """Rooms that a command still reaches into; to be emptied."""

@@ -172,14 +172,14 @@ def test_plot_exits_draws_the_traces_of_the_last_evaluation(mue, own_run: Run) -
 
 
 def test_plot_exits_finds_the_method_of_the_traces_among_the_records(own_run: Run, mue) -> None:
-    from mue_cli.commands.plot import _record_of
     from mue_cli.experiment import run_folder as runs
+    from mue_cli.study.report import record_of
 
     words = ["--set", "exits.image=2", "--set", "exits.text=1", "--set", "exits.decoder=3"]
     assert mue("evaluate", "--method", "static", "--run", own_run.folder, *words).code == 0
-    assert _record_of(runs.read_traces(own_run), own_run).method == "static"
+    assert record_of(runs.read_traces(own_run), own_run).method == "static"
     assert mue("evaluate", "--method", "full", "--run", own_run.folder).code == 0
-    assert _record_of(runs.read_traces(own_run), own_run).method == "full"
+    assert record_of(runs.read_traces(own_run), own_run).method == "full"
 
 
 def test_plot_exits_says_so_when_no_record_is_of_the_evaluation(mue, own_run: Run) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from mue_cli.calibration.candidates import Array
 
 WIDTH = 0.02  # one setting of the frontier for so much reduction
+STEP = 0.1
 
 
 def frontier(reduction: ArrayLike, score: ArrayLike, width: float = WIDTH) -> list[int]:
@@ -29,6 +30,20 @@ def frontier(reduction: ArrayLike, score: ArrayLike, width: float = WIDTH) -> li
             most = float(reduction[number])
             kept.append(int(number))
     return kept
+
+
+def staircase(reduction: ArrayLike, score: ArrayLike, width: float = STEP) -> list[int]:
+    """Numbers of the settings of the frontier and, below its first, of the best of each step of
+    `width`: a way up to it, for tests that stop at the first failure.
+    """
+    reduction, score = np.asarray(reduction), np.asarray(score)
+    front = frontier(reduction, score)
+    order = np.lexsort((-reduction, -score))
+    best: dict[int, int] = {}
+    for number in order:
+        if reduction[number] < reduction[front[0]]:
+            best.setdefault(int(reduction[number] / width), int(number))
+    return [*(best[step] for step in sorted(best)), *front]
 
 
 def smoothed(values: Array, shape: Sequence[int]) -> Array:

@@ -18,6 +18,7 @@ from mue_cli.commands import (
     predict,
     prepare,
     recipes,
+    report,
     study,
     table,
 )
@@ -70,6 +71,7 @@ plot_app.command("exits", epilog=plot.EXITS_EXAMPLES)(friendly(plot.exits))
 plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality, "plot modality"))
 app.add_typer(plot_app, name="plot")
 app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
+app.command("report", epilog=report.EXAMPLES)(friendly(report.report))
 app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
 recipes_app.command("list", epilog=recipes.LIST_EXAMPLES)(
     friendly(recipes.list_recipes, "recipes list")

@@ -173,8 +173,11 @@ def _draw(result: "Calibrated", path: "Path") -> list[str]:
     from mue_cli.reports.figures.frontier import frontier as draw
     from mue_cli.reports.promises import Frontier
 
-    card = result.thresholds
-    points = [(point.reduction, point.score) for point in result.frontier]
-    tried = [(point.reduction, point.score) for point in result.trials]
-    drawn = Frontier(tried, points, (card.achieved, card.score), card.metric, card.searched_on)
+    card, whole = result.thresholds, result.trials[0].score or 1.0
+    points, tried = (
+        [(point.reduction, point.score / whole) for point in some]
+        for some in (result.frontier, result.trials)
+    )
+    chosen = (card.achieved, card.score / (card.full_score or 1.0))
+    drawn = Frontier(tried, points, chosen, card.metric, card.searched_on)
     return [str(each) for each in draw(drawn, path)]

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mue_cli.experiment.run_folder import Run
     from mue_cli.reports.curves import Search
     from mue_cli.reports.entries import Entry
-    from mue_cli.reports.record import Record
-    from mue_cli.reports.traces import EvaluationTraces
 
 SATURATION_EXAMPLES = """Examples
 
@@ -193,22 +191,11 @@ def exits(
     """
     here = opened(recipe, overrides, run)
     from mue_cli.experiment.run_folder import read_traces
-    from mue_cli.reports.entries import row_title
-    from mue_cli.reports.exits import Exits
     from mue_cli.reports.figures.exits import exits as draw
+    from mue_cli.study.report import exits_of, record_of
 
     evaluated = read_traces(here.run)
-    record, traces = _record_of(evaluated, here.run), evaluated.traces
-    evaluated.check(record)
-    drawn = Exits(
-        {
-            stream: [trace.encoder_exits[stream] for trace in traces]
-            for stream in traces[0].encoder_exits
-        },
-        [trace.decoder_exits[: trace.num_words] for trace in traces],
-        *record.num_layers,
-        f"{row_title(record.method)} on {record.dataset} {record.split}",
-    )
+    drawn = exits_of(record_of(evaluated, here.run), evaluated)
     show(draw(drawn, here.run.plots / "exits"), as_json)
 
 
@@ -230,21 +217,6 @@ def calibration(
     from mue_cli.reports.figures.calibration import calibration as draw
 
     show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
-
-
-def _record_of(traces: "EvaluationTraces", run: "Run") -> "Record":
-    """Return the record of the evaluation that the traces are of."""
-    from mue_cli.experiment.run_folder import records
-
-    for record in records(run):
-        about = (record.id, record.method, record.point)
-        if about == (traces.evaluation, traces.method, None):
-            return record
-    raise MissingStepError(
-        f"no record in `{run.records}` is of the evaluation {traces.evaluation}, which "
-        f"{run.traces.name} is of",
-        f"run: {run.command('evaluate')}",
-    )
 
 
 def _searches(run: "Run") -> "list[Search]":

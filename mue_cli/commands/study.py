@@ -2,11 +2,9 @@
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +13,6 @@ from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.lines import spelled
 from mue_cli.commands.options import JsonOption
-from mue_cli.errors import MueError
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -36,7 +33,6 @@ mue study --only full,mue,oracle --seeds 2,
 
 mue study --seeds 3,4 --set evaluation.samples=200 --run runs/quick"""
 
-Runner = Callable[["Step"], None]
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="NAME|FILE", help="Study: a name or a YAML file.")
@@ -93,6 +89,7 @@ def study(
     """
     from mue_cli.study.file import check_same, keep, load, study_run
     from mue_cli.study.plan import plan
+    from mue_cli.study.selection import wanted_rows, wanted_seeds
 
     wanted = load(name, overrides or [])
     here = study_run(wanted, run)
@@ -102,92 +99,17 @@ def study(
     if dry_run:
         _show_lines(plans, as_json)
         return
-    if any(row.tasks for row in plans):
-        _need_data(wanted)
     from mue_cli.experiment.lock import holding
+    from mue_cli.study.progress import carry_out, need_data
+
+    if any(row.tasks for row in plans):
+        need_data(wanted)
 
     with holding(here.study, "study"):
         keep(here, wanted)
         with _talking(as_json):
-            carry_out(plans, run_step)
+            carry_out(plans, run_step, say)
     _show(wanted, here, as_json)
-
-
-MOST_SEEDS = 1000
-"""Seeds that one number can ask for."""
-
-
-def wanted_seeds(text: str | None, known: Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that `--seeds` means. Raises MueError for anything but whole numbers, each
-    once.
-    """
-    if text is None:
-        return tuple(known)
-    words = [word.strip() for word in text.removesuffix(",").split(",")]
-    if (
-        not all(word.isdecimal() and len(word) < 19 for word in words)
-        or len({int(word) for word in words}) < len(words)
-        or text.strip() == "0"
-        or ("," not in text and int(words[0]) > MOST_SEEDS)
-    ):
-        raise MueError(
-            f"cannot read `--seeds {text[:60]}`",
-            "write different seeds as 0,1,2, or how many from 0 on, as 3; seed 0 alone is 1 or 0,",
-        )
-    numbers = tuple(int(word) for word in words)
-    return numbers if "," in text else tuple(range(numbers[0]))
-
-
-def wanted_rows(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the rows that `--only` names, in the study's order. Raises MueError for one that the
-    study does not have.
-    """
-    from mue_cli.schema.schema import did_you_mean
-
-    names = known if text is None else tuple(word.strip() for word in text.split(","))
-    for name in names:
-        if name not in known:
-            raise MueError(f"the study has no row `{name}`", did_you_mean(name, known, "rows"))
-    return tuple(name for name in known if name in names)
-
-
-@dataclass
-class Clock:
-    """How long the lines took so far, by command, and with that what the others will take."""
-
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, words: Sequence[str], seconds: float) -> None:
-        self.seconds.setdefault(words[0], []).append(seconds)
-
-    def left(self, lines: Sequence[Sequence[str]]) -> float | None:
-        """Return the seconds that lines will take, None before the first one ran."""
-        known = {command: fmean(each) for command, each in self.seconds.items()}
-        if not known:
-            return None
-        return sum(known.get(words[0], fmean(known.values())) for words in lines)
-
-
-def carry_out(plans: "Sequence[RowPlan]", runner: Runner) -> None:
-    """Carry out the steps of all plans and note in each seed's journal what was finished. What
-    stops one comes through, after the name of its row.
-    """
-    clock = Clock()
-    for place, row in enumerate(plans):
-        names = [other.name for other in plans if other.seed == row.seed]
-        title = f"row {names.index(row.name) + 1} of {len(names)}, seed {row.seed}"
-        if not row.tasks:
-            say(f"{title}: {row.name}, done before")
-            continue
-        left = clock.left([task.words for later in plans[place:] for task in later.tasks])
-        say(f"\n{title}{'' if left is None else f', about {duration(left)} left'}: {row.name}")
-        with _naming(row):
-            _run_row(row, runner, clock)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: "12 min", "3.5 h"."""
-    return f"{max(seconds / 60, 1):.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
 
 
 def run_step(step: "Step") -> None:
@@ -198,46 +120,11 @@ def run_step(step: "Step") -> None:
     answer(outcome)
 
 
-def _run_row(row: "RowPlan", runner: Runner, clock: Clock) -> None:
-    for task in row.tasks:
-        started = time.monotonic()
-        row.journal.note(task.key, task.begun)
-        runner(task.step)
-        row.journal.note(task.key, task.finished())
-        clock.add(task.words, time.monotonic() - started)
-
-
-@contextlib.contextmanager
-def _naming(row: "RowPlan") -> Iterator[None]:
-    """Say which row it was when something stops the study."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"in row `{row.name}`, seed {row.seed}; the same command goes on there"
-        ) from None
-    except BaseException:
-        say(
-            f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on "
-            "there"
-        )
-        raise
-
-
 @contextlib.contextmanager
 def _talking(as_json: bool) -> Iterator[None]:
     """Let stdout hold the document alone: what the lines answer is talk then."""
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         yield
-
-
-def _need_data(study: "Study") -> None:
-    """Raise MissingStepError before `mue prepare`."""
-    # Here, because pyarrow takes long to import and a typo should not.
-    from mue_cli.data.store.prepared import PreparedData
-
-    for folder in study.folders.values():
-        PreparedData.open(study.changed_recipe(folder.settings).data.folder)
 
 
 def _show_lines(plans: "Sequence[RowPlan]", as_json: bool) -> None:

@@ -10,7 +10,7 @@ from mue_cli.calibration.candidates import evenly
 from mue_cli.calibration.certificate import Certificate, certify, path_of
 from mue_cli.calibration.estimates import BAND
 from mue_cli.calibration.exit_table import GridMeans
-from mue_cli.calibration.frontier import frontier, last_within, smoothed
+from mue_cli.calibration.frontier import last_within, smoothed, staircase
 from mue_cli.calibration.goal import Goal
 from mue_cli.calibration.halving import SHORTLIST, Finalist, halve
 from mue_cli.calibration.measured import Measured, Setting
@@ -118,7 +118,7 @@ class Chooser:
         chosen = halve(shortlist, self._measure, self.full, self._fresh, target)
         measured = [self._searched(setting) for setting in tried]
         return Choice(
-            chosen.finalist, chosen.met, chosen.ties, self._front(measured), self._tried(measured)
+            chosen.finalist, chosen.met, chosen.ties, self._frontier, self._tried(measured)
         )
 
     def _shortlist(self, target: float) -> tuple[list[Setting], list[Measured]]:
@@ -152,7 +152,7 @@ class Chooser:
         drops = [self._drop(finalist.judged) for finalist in finalists]
         number = last_within(drops, max_drop)
         last = finalists[number - 1] if number else self._finalist(self.full_searched)
-        return Choice(last, number > 0, 1, tuple(path), self._tried(path))
+        return Choice(last, number > 0, 1, self._frontier, self._tried(path))
 
     def _certified(self, max_drop: float, target: float | None) -> Choice:
         """The last setting of the path that passed its test on the fresh half."""
@@ -176,7 +176,7 @@ class Chooser:
         last = self._finalist(path[passed - 1] if passed else self.full_searched)
         enough = target is None or last.all.reduction >= target
         met = passed > 0 and enough
-        return Choice(last, met, 1, tuple(path), self._tried(path), certificate)
+        return Choice(last, met, 1, self._frontier, self._tried(path), certificate)
 
     def _path(self, most: float) -> list[Measured]:
         """Settings of the search's half from little saving to much, none that loses more than
@@ -186,7 +186,7 @@ class Chooser:
             path = [self._searched(Setting(self.settings[n])) for n in self._grid_front()]
         else:
             self._trade_off(self._evaluate)
-            path = list(self._front([*self.memory.values()]))
+            path = list(self._frontier)
         path = [each for each in path if each.reduction > 0.0]
         drops = [self._drop(each, self.full_searched) for each in path]
         return [path[number] for number in path_of(range(len(path)), drops, most)]
@@ -197,13 +197,13 @@ class Chooser:
         if self.trials.table is not None:
             grid = self.trials.table.grid(self.settings, half, self.trials.table_losses)
             reduction = self.settings.reduction_of(grid.saved)
-            order = frontier(reduction, -smoothed(grid.scores, self.settings.shape))
+            order = staircase(reduction, -smoothed(grid.scores, self.settings.shape))
             path = [self._searched(Setting(self.settings[number])) for number in order]
         else:
             self._trade_off(self._evaluate_loss)
             path = list(self.memory.values())
         losses = [float(self.trials.losses(each.setting, half).mean()) for each in path]
-        order = frontier([each.reduction for each in path], [-loss for loss in losses])
+        order = staircase([each.reduction for each in path], [-loss for loss in losses])
         order = [number for number in order if path[number].reduction > 0.0]
         kept = path_of(order, [losses[number] for number in order], most)
         return [path[number] for number in kept]
@@ -244,7 +244,7 @@ class Chooser:
 
     def _grid_front(self) -> list[int]:
         _, reduction, score = self._grid()
-        return frontier(reduction, score)
+        return staircase(reduction, score)
 
     def _distinct(self, order: Sequence[int], count: int) -> list[Measured]:
         """The first settings of an order that differ on the search's samples."""
@@ -254,9 +254,14 @@ class Chooser:
         distinct = [first[key] for key in dict.fromkeys(same)][:count]
         return [self._searched(Setting(self.settings[number])) for number in distinct]
 
-    def _front(self, measured: Sequence[Measured]) -> tuple[Measured, ...]:
-        numbers = frontier([each.reduction for each in measured], [each.score for each in measured])
-        return tuple(measured[number] for number in numbers)
+    @property
+    def _frontier(self) -> tuple[Measured, ...]:
+        """The best settings by what they save, on the search's half."""
+        if self.trials.table is not None:
+            return tuple(self._searched(Setting(self.settings[n])) for n in self._grid_front())
+        measured = list(self.memory.values())
+        saved, scores = [each.reduction for each in measured], [each.score for each in measured]
+        return tuple(measured[number] for number in staircase(saved, scores))
 
     def _tried(self, measured: Sequence[Measured]) -> tuple[Point, ...]:
         """Points of settings, the full model first."""

@@ -18,6 +18,7 @@ from mue_cli.experiment.calibrate import sweep as sweep_settings
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
+from mue_cli.experiment.predict import token_texts
 from mue_cli.experiment.progress import counting
 from mue_cli.files import staged
 from mue_cli.metrics.captioning import check_metrics
@@ -67,10 +68,12 @@ def evaluate(
     points = _Points(experiment, split, wanted, spice_dir, new_id(), name, row)
     thresholds = experiment.thresholds(name)
     record, predictions = points.record(name, thresholds)
-    whole = record if name == FULL.name else points.record(FULL.name, {})[0]
+    whole, full_predictions = (
+        (record, predictions) if name == FULL.name else points.record(FULL.name, {})
+    )
     curve = _curve(points, name, thresholds) if sweep else ()
     evaluated = Evaluated(record, whole, curve, tuple(predictions))
-    _keep(experiment, evaluated)
+    _keep(experiment, evaluated, full_predictions)
     failed = {**whole.left_out, **record.left_out}
     for metric in wanted or ():
         if metric in failed:
@@ -197,14 +200,24 @@ class _Points:
         return settings
 
 
-def _keep(experiment: Experiment, evaluated: Evaluated) -> None:
+def _keep(
+    experiment: Experiment, evaluated: Evaluated, full_predictions: Sequence[Prediction]
+) -> None:
     """Add the records to the run, and replace traces and predictions: all at the end, so that an
     evaluation that is stopped leaves nothing.
+
+    A prediction also holds its tokens, and what the full model says.
     """
-    run, record = experiment.run, evaluated.record
+    run, record, tokenizer = experiment.run, evaluated.record, experiment.predictor.tokenizer
     whole = () if evaluated.full is record else (evaluated.full,)
     results = [
-        {"evaluation": record.id, **_result(experiment, each)} for each in evaluated.predictions
+        {
+            "evaluation": record.id,
+            **_result(experiment, each),
+            "full": at_full_depth.text,
+            "tokens": token_texts(each.tokens, tokenizer),
+        }
+        for each, at_full_depth in zip(evaluated.predictions, full_predictions, strict=True)
     ]
     traces = [each.trace for each in evaluated.predictions]
     append_record(run.records, record, *whole, *evaluated.curve)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from mue_cli.data.batches import Example
+from mue_cli.data.batches import Example, Tokenizer
 from mue_cli.data.pictures import Picture, Unreadable, prepare_picture, read_pictures
 from mue_cli.data.tasks.task import Question
 from mue_cli.errors import DataError, MissingStepError
@@ -155,7 +155,11 @@ class PictureStream:
                 picture.path,
                 task.result,
                 prediction,
-                recorder.explain(row, prediction.trace, self._tokens(prediction))
+                recorder.explain(
+                    row,
+                    prediction.trace,
+                    token_texts(prediction.tokens, self.experiment.predictor.tokenizer),
+                )
                 if recorder
                 else None,
                 picture.thumbnail,
@@ -163,9 +167,7 @@ class PictureStream:
             for row, (picture, prediction) in enumerate(zip(pictures, predictions, strict=True))
         ]
 
-    def _tokens(self, prediction: Prediction) -> list[str]:
-        tokenizer = self.experiment.predictor.tokenizer
-        return [
-            END if token == tokenizer.eos_id else tokenizer.decode([token])
-            for token in prediction.tokens
-        ]
+
+def token_texts(tokens: Sequence[int], tokenizer: Tokenizer) -> list[str]:
+    """Return tokens as text, spaces included, and END for the end of a caption."""
+    return [END if token == tokenizer.eos_id else tokenizer.decode([token]) for token in tokens]

@@ -126,8 +126,9 @@ class Thresholds:
             return []
         lines = list(self.certificate.in_words())
         if self.certified_before:
+            count = self.certified_before
             lines.append(
-                f"these samples were used for {self.certified_before} certificates before: each "
+                f"these samples were used for {count} certificate{'s' * (count > 1)} before: each "
                 "more weakens the promise, so take others for one that counts"
             )
         return lines

@@ -207,11 +207,16 @@ def _finish(
     """Hand over the hypotheses that ended among the first `beam` candidates, as long as a row wants
     more.
     """
-    flags = ended.tolist()  # the one time in a step that the host waits
+    flags = ended.tolist()  # the host waits for the device: once a step, and when captions end
+    if not any(map(any, flags)):
+        return
+    sources, scores, words = (
+        each.tolist() for each in (candidates.source, candidates.score, beams.tokens)
+    )
     places = [(i, rank) for i, row in enumerate(flags) for rank, flag in enumerate(row) if flag]
     for i, rank in places:
         result = results[beams.rows[i]]
         if result.wants_more(settings.beam):
-            words = beams.tokens[i, candidates.source[i, rank], 1:].tolist()
-            score = candidates.score[i, rank].item() / (len(words) + 1) ** settings.length_penalty
-            result.hypotheses.append(Hypothesis((*words, EOS_ID), score))
+            tokens = (*words[i][sources[i][rank]][1:], EOS_ID)
+            score = scores[i][rank] / len(tokens) ** settings.length_penalty
+            result.hypotheses.append(Hypothesis(tokens, score))

@@ -81,10 +81,11 @@ def walk(
         leaves = rule(observation).tolist()
         if any(leaves):
             exits.add(running.keep(leaves), layer, logits.taken(leaves))
+            if all(leaves):
+                break
             running = running.keep([not leave for leave in leaves])
-        if not running.places.numbers:
-            break
-    exits.add(running, num_layers)
+    else:
+        exits.add(running, num_layers)
     return exits.output(read_out)
 
 
@@ -154,8 +155,6 @@ class _Exits:
         self._logits: list[tuple[Rows, Tensor]] = []
 
     def add(self, left: Running, layer: int, logits: Tensor | None = None) -> None:
-        if not left.places.numbers:
-            return
         self._states.append((left.places, left.hidden))
         for place in left.places.numbers:
             self._layers[place] = layer

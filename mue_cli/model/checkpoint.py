@@ -225,10 +225,10 @@ def _all_finite(tensor: Tensor) -> bool:
 
 
 def _raise_for(problems: Iterable[str], source: Path) -> None:
-    found = list(problems)
-    if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    named = list(problems)
+    if named:
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         raise CheckpointError(
-            f"{source} does not fit the model: {'; '.join(found[:3])}{more}",
+            f"{source} does not fit the model: {'; '.join(named[:3])}{more}",
             "is the file whole, and of an OFA?",
         )

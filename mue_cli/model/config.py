@@ -76,8 +76,8 @@ def checked(values: Mapping[str, object], place: str) -> OFAConfig:
             "expected one for each of three stages"
         )
     if config.embed_dim % config.num_heads:
-        found = f"{place}: {config.num_heads} heads cannot share {config.embed_dim} dimensions"
-        raise RecipeError(found, "make embed_dim a multiple of num_heads")
+        problem = f"{place}: {config.num_heads} heads cannot share {config.embed_dim} dimensions"
+        raise RecipeError(problem, "make embed_dim a multiple of num_heads")
     return config
 
 

@@ -110,14 +110,14 @@ def config_of(shapes: Mapping[str, Shape], settings: Settings, source: str) -> O
     """
 
     def shape(name: str, rank: int) -> Shape:
-        found = shapes.get(name)
-        if found is None or len(found) != rank:
-            state = "missing" if found is None else f"{found}, expected {rank} dimensions"
+        own = shapes.get(name)
+        if own is None or len(own) != rank:
+            state = "missing" if own is None else f"{own}, expected {rank} dimensions"
             raise CheckpointError(
                 f"{source} is no whole OFA: {name} is {state}",
                 "is it the right file, and complete?",
             )
-        return found
+        return own
 
     vocab_size, embed_dim = shape(SHARED_EMBEDDING, 2)
     token_rows, num_heads = shape("encoder.token_rel_pos_table_list.0.weight", 2)
@@ -169,26 +169,26 @@ def _count(shapes: Mapping[str, Shape], name: str, source: str) -> int:
     """Count what is numbered below a name. Raises CheckpointError for a gap: a single large number
     must not make a large model.
     """
-    found = {
+    numbers = {
         int(match[1])
         for match in map(re.compile(rf"{re.escape(name)}\.(\d{{1,5}})\.").match, shapes)
         if match
     }
-    gap = next((number for number in range(len(found)) if number not in found), None)
+    gap = next((number for number in range(len(numbers)) if number not in numbers), None)
     if gap is not None:
         raise CheckpointError(
             f"{source} is no whole OFA: {name}.{gap} is missing",
             "is it the right file, and complete?",
         )
-    return len(found)
+    return len(numbers)
 
 
 def _agree(config: OFAConfig, sizes: Mapping[str, object], source: str) -> None:
     for name, said in sizes.items():
-        found = getattr(config, name)
-        if found != said:
+        own = getattr(config, name)
+        if own != said:
             raise CheckpointError(
-                f"the settings of {source} say {name} {said!r}, its tensors {found!r}",
+                f"the settings of {source} say {name} {said!r}, its tensors {own!r}",
                 "weights and settings must belong together",
             )
 

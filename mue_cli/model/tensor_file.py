@@ -167,9 +167,9 @@ def _unpickle(path: Path) -> Mapping[str, Any]:
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except Exception as error:  # damaged bytes raise whatever they happen to lead to
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if found:
-            what = f"it would run or build `{found[1]}`, which plain weights never need"
+        builds = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if builds:
+            what = f"it would run or build `{builds[1]}`, which plain weights never need"
             raise CheckpointError(
                 f"{path} is refused: {what}", "take the weights from a source you trust"
             ) from None
@@ -209,11 +209,11 @@ def _weights(content: Mapping[str, Any], path: Path, ema: bool) -> Mapping[str, 
 def _fairseq_settings(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the model's settings: cfg.model, or args of older files."""
     cfg = content.get("cfg")
-    for found in (cfg.get("model") if isinstance(cfg, Mapping) else None, content.get("args")):
-        if isinstance(found, argparse.Namespace):
-            return vars(found)
-        if isinstance(found, Mapping):
-            return found
+    for settings in (cfg.get("model") if isinstance(cfg, Mapping) else None, content.get("args")):
+        if isinstance(settings, argparse.Namespace):
+            return vars(settings)
+        if isinstance(settings, Mapping):
+            return settings
     return None
 
 

@@ -167,7 +167,7 @@ def profile(
     (None: the vocabulary).
     """
     work = [_work(each.trace, method, config, image_size, sizes, num_classes) for each in watched]
-    found = {name for each in watched for name in each.seconds}
+    timed = {name for each in watched for name in each.seconds}
     names = [
         RESNET,
         EMBEDDING,
@@ -179,7 +179,7 @@ def profile(
         RULE,
         REST,
     ]
-    names[-1:-1] = sorted(found.difference(names))
+    names[-1:-1] = sorted(timed.difference(names))
     parts = [
         Part(
             name,
@@ -189,7 +189,7 @@ def profile(
             bytes_read=fmean(each.get(name, (0.0, 0.0))[1] for each in work),
         )
         for name in names
-        if name in found
+        if name in timed
     ]
     return Profile(tuple(parts), fmean(len(each.trace.decoder_exits) for each in watched))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 Interval = tuple[float, float]
 Place = tuple[float, float]
-"""Reduction, a fraction, and score."""
+"""Reduction, and score as a share of the full model's on the same samples."""
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,33 @@ def to_document(table: Table) -> dict[str, object]:
     return {"rows": rows, "caption": " ".join(table.caption)}
 
 
+@dataclass(frozen=True)
+class Cells:
+    """A table as people read it. groups: (name, columns) from left to right, "" for columns of
+    none; empty without groups. names, rows: each text with whether its column holds numbers.
+    """
+
+    groups: tuple[tuple[str, int], ...]
+    names: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[tuple[str, bool], ...], ...]
+
+
+def to_cells(table: Table) -> Cells:
+    """Return the table's texts, for a page to lay out."""
+    kinds = [_is_number(column) for column in table.columns]
+    names, *rows = (
+        tuple(zip(texts, kinds, strict=True))
+        for texts in _shown(table, [column.name for column in table.columns])
+    )
+    groups: list[tuple[str, int]] = []
+    at = 0
+    for group, start, end in _spans(table):
+        groups += [("", start - at)] if start > at else []
+        groups.append((group, end - start))
+        at = end
+    return Cells(tuple(groups), names, tuple(rows))
+
+
 def _score(metric: str) -> Callable[[Record], Cell]:
     return lambda record: record.scores.get(metric)
 

@@ -114,9 +114,7 @@ def layer_heads(
             start_heads(heads, model, answer_ids)
 
     start_heads(heads, model, answer_ids)
-    return Stage(
-        {"model": model, "head": heads}, loss, frozen_parts(model, settings), before_step
-    )
+    return Stage({"model": model, "head": heads}, loss, frozen_parts(model, settings), before_step)
 
 
 def imitation(

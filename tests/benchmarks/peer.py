@@ -206,20 +206,36 @@ def our_captions(
     return [list(result.best.tokens) for result in results]
 
 
-def turns(sides: Mapping[str, Callable[[], Words]], repeats: int) -> tuple[dict[str, float], float]:
-    """Return each side's median seconds, run turn by turn, and the least share of the processor
-    that a turn had.
+@dataclass(frozen=True)
+class Times:
+    """Medians in seconds, by side: on the clock, and on the processor, which neighbours hardly
+    lengthen. share: the least part of a turn that this process had the processor to itself.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    least = 1.0
+
+    wall: dict[str, float]
+    processor: dict[str, float]
+    share: float
+
+
+def turns(sides: Mapping[str, Callable[[], Words]], repeats: int) -> Times:
+    """Time all sides turn by turn."""
+    walls: dict[str, list[float]] = {name: [] for name in sides}
+    works: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
             start, worked = time.perf_counter(), time.process_time()
             side()
-            wall, work = time.perf_counter() - start, time.process_time() - worked
-            seconds[name].append(wall)
-            least = min(least, work / wall / torch.get_num_threads())
-    return {name: statistics.median(times) for name, times in seconds.items()}, least
+            works[name].append(time.process_time() - worked)
+            walls[name].append(time.perf_counter() - start)
+    shares = [
+        work / wall / torch.get_num_threads()
+        for name in sides
+        for work, wall in zip(works[name], walls[name], strict=True)
+    ]
+    medians = [
+        {name: statistics.median(times) for name, times in each.items()} for each in (walls, works)
+    ]
+    return Times(*medians, min(shares))
 
 
 PARTS = {"beam": (5, 1), "greedy": (1, 1), "batch": (1, 8)}
@@ -243,16 +259,22 @@ def measure(
         "peer, as shipped": lambda: peer_captions(peer, theirs, images, tokens, search),
     }
     words = {name: side() for name, side in sides.items()}
-    seconds, share = turns(sides, repeats)
+    times = turns(sides, repeats)
     return {
         "tokens equal": {name: each == words["ours"] for name, each in words.items()},
-        "seconds": seconds,
-        "times ours": {name: each / seconds["ours"] for name, each in seconds.items()},
-        "captions per second": {name: rows / each for name, each in seconds.items()},
-        "least share of the processor": share,
+        "seconds": times.wall,
+        "times ours": _against_ours(times.wall),
+        "processor seconds": times.processor,
+        "times ours, processor": _against_ours(times.processor),
+        "captions per second": {name: rows / each for name, each in times.wall.items()},
+        "least share of the processor": times.share,
         "load": os.getloadavg()[0],
-        "note": "" if share >= QUIET_SHARE else "the machine was busy: do not quote",
+        "note": "" if times.share >= QUIET_SHARE else "the machine was busy: do not quote",
     }
+
+
+def _against_ours(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: each / seconds["ours"] for name, each in seconds.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

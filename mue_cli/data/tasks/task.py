@@ -55,6 +55,10 @@ class Question:
         for name, text in (("hypothesis", self.hypothesis), ("premise", self.premise)):
             if text is not None and not text.strip():
                 raise MueError(f"--{name} is empty, expected a sentence", "put it in quotes")
+            if text is not None and not _is_unicode(text):
+                raise MueError(
+                    f"--{name} is no text that can be read", "is the terminal's encoding UTF-8?"
+                )
         if task.judges and self.hypothesis is None:
             raise MueError(
                 f"the recipe `{recipe}` judges sentences, and none was given",
@@ -107,3 +111,12 @@ class Task:
                     "it was not made for this task: train one that was",
                 )
         return [tokens[0] for tokens in ids]
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a word of the command line is text: its bytes may be of another encoding."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -54,7 +54,8 @@ class RecordedRule:
 
 def recorded_rule(rule: Rule, stream: str, num_rows: int, recorder: Recorder | None) -> Rule:
     """Return the rule, recorded where there is a recorder and nothing else than states decides."""
-    score = rule.score
-    if recorder is None or not rule.can_fire or score is None or score.source != "states":
+    if recorder is None or not rule.can_fire:
+        return rule
+    if rule.score is None or rule.score.source != "states":
         return rule
     return RecordedRule(rule, stream, num_rows, recorder)

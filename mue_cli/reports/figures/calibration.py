@@ -62,7 +62,7 @@ def _draw_scores(axes: Axes, promises: Promises) -> None:
         x, y = 100.0 * each.score, 100.0 * each.measured_score
         axes.plot([x], [y], _marker(each), color=ORANGE, markersize=6)
     _diagonal(axes)
-    what = f"{promises.metric} (% of the full model's)"
+    what = f"{promises.metric} (% of full)"
     axes.set(xlabel=f"promised {what}", ylabel=f"measured {what}")
 
 

@@ -5,6 +5,7 @@ Colours are Okabe and Ito's, told apart by colour-blind readers; every colour co
 marker. No window is ever opened.
 """
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -214,6 +215,14 @@ def dark(colour: str) -> tuple[float, float, float]:
 def layer_ticks(num_layers: int) -> list[int]:
     step = 1 if num_layers <= 8 else 2 if num_layers <= 16 else 4
     return [1, *range(step, num_layers + 1, step)] if step > 1 else list(range(1, num_layers + 1))
+
+
+def svg_text(figure: Figure) -> str:
+    """Return a figure as SVG."""
+    text = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
 
 
 def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:

@@ -29,10 +29,10 @@ def frontier_figure(drawn: Frontier) -> Figure:
     axes.plot(*_percent(drawn.tried), "o", color=GREY, markersize=3.5, alpha=0.6)
     axes.plot(*_percent(drawn.best), "-o", color=BLUE, markersize=4.5, linewidth=1.4)
     axes.plot(*_percent([drawn.chosen]), "X", color=VERMILLION, markersize=8)
-    axes.set(xlabel="reduction (%)", ylabel=drawn.metric)
+    axes.set(xlabel="reduction (%)", ylabel=f"{drawn.metric} (% of full)")
     return figure
 
 
 def _percent(places: Sequence[Place]) -> tuple[list[float], list[float]]:
-    """Reductions in percent, and scores."""
-    return [100.0 * reduction for reduction, _ in places], [score for _, score in places]
+    """Reductions and shares in percent."""
+    return [100.0 * reduction for reduction, _ in places], [100.0 * score for _, score in places]

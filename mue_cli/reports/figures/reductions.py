@@ -53,13 +53,15 @@ def reductions_figure(entries: Sequence[Entry]) -> Figure:
         )
     check_alike(chosen, "figure")
     rows = list(dict.fromkeys(entry.row for entry in chosen))
-    spread = "; bars: measured time over the seeds" if curves.num_seeds(chosen) > 1 else ""
+    shown = [name for name in _COSTS if any(name in entry.record.costs for entry in chosen)]
+    several = curves.num_seeds(chosen) > 1 and "measured" in shown
+    spread = "; bars: measured time over the seeds" if several else ""
     caption = f"{data_and_seeds(chosen)}; every method at its calibrated setting{spread}."
     height = _HEIGHT + _INCHES_A_ROW * len(rows)
     figure, (axes,) = figure_with_caption(1, caption, _WIDTH, height)
     for place, row in enumerate(rows):
         _draw_row(axes, place, [entry for entry in chosen if entry.row == row])
-    _finish(axes, rows)
+    _finish(axes, rows, shown)
     longest = max(len(look_of(row).name) for row in rows)
     figure.subplots_adjust(
         left=(0.35 + 0.075 * longest) / _WIDTH, top=1 - 0.42 / figure.get_figheight()
@@ -109,7 +111,7 @@ def _marker(name: str, colour: str, size: float) -> dict[str, Any]:
     }
 
 
-def _finish(axes: Axes, rows: Sequence[str]) -> None:
+def _finish(axes: Axes, rows: Sequence[str], shown: Sequence[str]) -> None:
     """Name the rows, and put zero, the axis and the key in place."""
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="reduction against the full model (%)")
     axes.set_yticks(range(len(rows)), [look_of(row).name for row in rows])
@@ -122,5 +124,6 @@ def _finish(axes: Axes, rows: Sequence[str]) -> None:
     key = [
         Line2D([], [], label=label, **_marker(name, BLACK, 11.0 if name == "expected" else 6.5))
         for name, label in _COSTS.items()
+        if name in shown
     ]
     axes.legend(handles=key, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

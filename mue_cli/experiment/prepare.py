@@ -1,0 +1,127 @@
+"""Prepare a data set: files in, one prepared folder out; what it holds, in words."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from mue_cli.data.fetch.addresses import FLICKR30K_FORM
+from mue_cli.data.fetch.fetch import fetch
+from mue_cli.data.problems import Loss
+from mue_cli.data.sources.coco import prepare_coco
+from mue_cli.data.sources.flickr8k import prepare_flickr8k
+from mue_cli.data.sources.places import find_images, require_folder
+from mue_cli.data.sources.shapes import prepare_shapes
+from mue_cli.data.sources.snli_ve import IMAGE_NAMES, prepare_snli_ve
+from mue_cli.data.store.manifest import Manifest
+from mue_cli.data.store.partial import count_kept, require_replaceable
+from mue_cli.data.store.storage import loud_losses
+from mue_cli.data.tasks import WHOLE_WORDS
+from mue_cli.errors import DataError
+from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.reports.tables import Column, Table
+
+__all__ = [
+    "kept_so_far",
+    "learn_vocabulary",
+    "prepare_coco",
+    "prepare_flickr8k",
+    "prepare_shapes",
+    "prepare_snli_ve",
+]
+
+
+def require_folders(source: Path, out: Path, download: bool) -> None:
+    """Raise DataError, before anything is read, for folders that cannot serve."""
+    if not download:
+        require_folder(source)
+    require_replaceable(out)
+
+
+def download_source(
+    dataset: str,
+    source: Path,
+    out: Path,
+    mirror: str | None,
+    progress: Callable[..., None],
+) -> None:
+    """Fetch what `source` lacks. Raises DataError, MueError."""
+    fetch(dataset, source, out, mirror, progress)
+
+
+def require_photographs(source: Path, images: Path | None) -> None:
+    """Raise DataError where SNLI-VE's photographs are missing: nobody can download them unasked."""
+    if images is None and not find_images(source, IMAGE_NAMES):
+        raise DataError(
+            f"the SNLI-VE annotations are in {source};"
+            " the Flickr30k photographs cannot be downloaded without you",
+            hint=f"ask for them with the form at {FLICKR30K_FORM}, then run:"
+            f" mue prepare snli-ve --source {source} --images FOLDER|ARCHIVE",
+        )
+
+
+def inode_of(folder: Path) -> int | None:
+    """Return what tells one folder from another that takes its place; None where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def kept_so_far(out: Path, before: int | None) -> str:
+    """Return what an interrupted preparation leaves, in words. before: its inode_of(out)."""
+    if inode_of(out) != before:
+        return f"`{out}` is done: the new data is in its place"
+    count = count_kept(out)
+    more = f"; {count:,} images are kept, and the same command goes on from there" if count else ""
+    return f"`{out}` is as it was before{more}"
+
+
+def learn_vocabulary(size: int) -> Callable[[Iterable[str], Path], Callable[[str], int]]:
+    """Return the function that learns a vocabulary from texts, writes it, and returns the one that
+    counts the tokens of a text.
+    """
+
+    def learn(texts: Iterable[str], path: Path) -> Callable[[str], int]:
+        tokenizer = Tokenizer.train(texts, size, WHOLE_WORDS)
+        tokenizer.save(path)
+        of_word = functools.cache(lambda word: len(tokenizer.encode(f" {word}")))
+        return lambda text: sum(map(of_word, text.split()))  # no token reaches over a space
+
+    return learn
+
+
+def contents(manifest: Manifest) -> Table:
+    """Return how many pictures and texts each split of each task has."""
+    rows = tuple(
+        (task, split, counts.get("images"), counts.get("captions", counts.get("pairs")))
+        for task, splits in manifest.counts.items()
+        for split, counts in splits.items()
+    )
+    numbers = (Column("images", ",d"), Column("captions or pairs", ",d"))
+    return Table((Column("task"), Column("split"), *numbers), rows)
+
+
+def remarks(manifest: Manifest, out: Path) -> Iterator[str]:
+    """Yield what a reader has to know, a line each: notes, what was kept, what was left out."""
+    if manifest.text_only_accuracy is not None:
+        right = f"{100 * manifest.text_only_accuracy:.1f} %"
+        yield f"entailment without looking (text alone, test): {right} right"
+    for note in manifest.notes:
+        yield f"note: {note}"
+    if manifest.images_in_several_splits:
+        yield f"note: {manifest.images_in_several_splits} images are in more than one split"
+    listed = f" ({out / 'problems.jsonl'})"
+    if manifest.remarks:
+        kept = "; ".join(f"{count:,} x {what}" for what, count in manifest.remarks.items())
+        yield f"kept with a remark: {kept}{listed}"
+    if manifest.problems:
+        problems = ", ".join(f"{count:,} x {why}" for why, count in manifest.problems.items())
+        yield f"left out: {problems}{listed}"
+
+
+def warnings(manifest: Manifest) -> Iterator[str]:
+    """Yield a line where much is lost."""
+    losses = [Loss(split, loss["lost"], loss["kept"]) for split, loss in manifest.losses.items()]
+    if loud := loud_losses(losses):
+        reasons = ", ".join(f"{why}: {count:,}" for why, count in manifest.problems.items())
+        yield f"WARNING: {'; '.join(map(str, loud))} ({reasons})"

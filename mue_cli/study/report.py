@@ -1,0 +1,224 @@
+"""The report of a run or its study: all that was evaluated, gathered for one page."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mue_cli.errors import DataError, MissingStepError
+from mue_cli.exits.catalogue import FULL, names
+from mue_cli.experiment.run_folder import Run, read_traces, records
+from mue_cli.experiment.thresholds import read_thresholds
+from mue_cli.reports.entries import Entry, row_title
+from mue_cli.reports.exits import Exits
+from mue_cli.reports.figures.canvas import svg_text
+from mue_cli.reports.figures.exits import exits_figure
+from mue_cli.reports.figures.reductions import reductions_figure
+from mue_cli.reports.figures.saturation import saturation_figure
+from mue_cli.reports.figures.tradeoff import tradeoff_figure
+from mue_cli.reports.paper_tables import models_table
+from mue_cli.reports.published import PUBLISHED
+from mue_cli.reports.record import Record
+from mue_cli.reports.report_page import Drawing, Report, Sample
+from mue_cli.reports.saturation import Saturation
+from mue_cli.reports.tables import Table, compare
+from mue_cli.reports.traces import EvaluationTraces
+from mue_cli.study.entries import need
+from mue_cli.study.file import kept
+
+SAMPLES = 10
+"""Examples on the page."""
+
+
+def report(run: Run, split: str) -> Report:
+    """Return the report of a run, or of its study where it has one.
+
+    Raises MissingStepError before the first evaluation. What else is missing is said on the page.
+    """
+    entries = need(run, split)
+    missing: list[str] = []
+    evaluated = _traced(run, missing)
+    return Report(
+        title=f"{entries[0].record.recipe}: early exits",
+        facts=_facts(entries),
+        tables=[("Results", _table(entries))],
+        drawings=list(_drawings(run, entries, evaluated, missing)),
+        promises=list(_promises(run)),
+        savings=list(_savings(entries)),
+        samples=_samples(run, evaluated, missing),
+        missing=missing,
+    )
+
+
+def _facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    record = entries[0].record
+    chosen = [entry for entry in entries if not entry.swept]
+    sizes = sorted({entry.record.num_samples for entry in chosen})
+    seeds = sorted({entry.seed for entry in entries})
+    facts = [
+        ("data", f"{record.dataset} {record.split}"),
+        ("samples", " to ".join(f"{size:,}" for size in (sizes[0], sizes[-1])[: len(sizes)])),
+        ("seeds", ", ".join(map(str, seeds))),
+    ]
+    for name in ("device", "precision", "weights"):
+        facts += [(name, str(record.settings[name]))] if record.settings.get(name) else []
+    return facts + list(record.versions.items())
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    """Return the paper's Table 1 with our rows; of a metric that it does not have, ours alone."""
+    if entries[0].record.metric not in PUBLISHED:
+        return compare([entry.record for entry in entries if not entry.swept])
+    table = models_table(entries)
+    # The paper's other scores would make it wider than a page.
+    kept = [
+        place
+        for place, column in enumerate(table.columns)
+        if not column.group or column.name in ("of full", "reduction")
+    ]
+    evaluated = [row for row in table.rows if row[1] is not None]
+    return Table(
+        tuple(table.columns[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in evaluated),
+        tuple(sentence.replace("`", "") for sentence in table.caption),
+    )
+
+
+def _drawings(
+    run: Run,
+    entries: Sequence[Entry],
+    evaluated: tuple[Record, EvaluationTraces] | None,
+    missing: list[str],
+) -> Iterator[Drawing]:
+    """Yield the figures that can be drawn, and say why others cannot."""
+    wanted: list[tuple[str, str, Callable[[], Any]]] = [
+        (
+            "Score against reduction",
+            f"Trade-off: {_in_words(entries)}",
+            lambda: tradeoff_figure(entries),
+        ),
+        (
+            "What layers, FLOPs and the clock say",
+            "Three reductions of every method, as in the table",
+            lambda: reductions_figure(entries),
+        ),
+        (
+            "How alike neighbouring layers are",
+            "Cosine similarity of every layer's output and input, by stream",
+            lambda: saturation_figure(Saturation.load(run.saturation)),
+        ),
+    ]
+    if evaluated is not None:
+        exits = exits_of(*evaluated)
+        means = ", ".join(f"{name} {sum(of) / len(of):.2f}" for name, of in exits.encoder.items())
+        text = f"Share that leaves after each layer; mean exit layers: {means}"
+        wanted.append(("Where samples and words leave", text, lambda: exits_figure(exits)))
+    for title, text, draw in wanted:
+        try:
+            yield Drawing(title, text, svg_text(draw()))
+        except (MissingStepError, DataError) as error:
+            missing.append(f"{title}: {error.message}; {error.hint or ''}".rstrip("; "))
+
+
+def exits_of(record: Record, evaluated: EvaluationTraces) -> Exits:
+    """Return where the samples and words of an evaluation left."""
+    evaluated.check(record)
+    traces = evaluated.traces
+    return Exits(
+        {name: [each.encoder_exits[name] for each in traces] for name in traces[0].encoder_exits},
+        [each.decoder_exits[: each.num_words] for each in traces],
+        *record.num_layers,
+        f"{row_title(record.method)} on {record.dataset} {record.split}",
+    )
+
+
+def record_of(evaluated: EvaluationTraces, run: Run) -> Record:
+    """Return the record of the evaluation that traces are of. Raises MissingStepError without
+    one.
+    """
+    for record in records(run):
+        about = (record.id, record.method, record.point)
+        if about == (evaluated.evaluation, evaluated.method, None):
+            return record
+    raise MissingStepError(
+        f"no record in `{run.records}` is of the evaluation {evaluated.evaluation}, which "
+        f"{run.traces.name} is of",
+        f"run: {run.command('evaluate')}",
+    )
+
+
+def _traced(run: Run, missing: list[str]) -> tuple[Record, EvaluationTraces] | None:
+    """Return the last evaluation of the run itself, None where it has none: a study's are in
+    folders of its own.
+    """
+    try:
+        evaluated = read_traces(run)
+        return record_of(evaluated, run), evaluated
+    except (MissingStepError, DataError) as error:
+        hint = "a study's folders have reports of their own" if kept(run) else error.hint
+        missing.append(f"Exits and examples: {error.message}; {hint}")
+        return None
+
+
+def _in_words(entries: Sequence[Entry]) -> str:
+    """Return the calibrated settings as a sentence."""
+    chosen = [entry for entry in entries if not entry.swept and entry.full_score > 0]
+    return "; ".join(
+        f"{row_title(entry.row)} keeps {entry.record.score / entry.full_score:.1%} at "
+        f"{entry.record.costs['expected']:.1%}"
+        for entry in chosen
+    )
+
+
+def _promises(run: Run) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what was calibrated, method by method."""
+    for method in names(lambda spec: spec.is_calibrated):
+        if run.of_method(run.thresholds, method).exists():
+            yield row_title(method), read_thresholds(run, method).in_words()
+
+
+def _savings(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield how long a sample took with exits and without, where it was timed."""
+    for entry in entries:
+        costs = entry.record.costs
+        if entry.row == FULL.name or entry.swept or "measured" not in costs:
+            continue
+        device = entry.record.settings.get("device", "")
+        yield (
+            f"{row_title(entry.row)}: {costs['latency_ms']:.0f} ms a sample instead of "
+            f"{costs['full_latency_ms']:.0f} ms on this {device}".rstrip()
+            + f", {costs['measured']:.1%} less; of the layers {costs['expected']:.1%} less"
+        )
+
+
+def _samples(
+    run: Run, evaluated: tuple[Record, EvaluationTraces] | None, missing: list[str]
+) -> list[Sample]:
+    """Return the first samples of the last evaluation."""
+    if evaluated is None:
+        return []
+    record, traces = evaluated
+    said = _predictions(run, record.id)
+    if said is None:
+        missing.append(f"Examples: `{run.predictions}` is of another evaluation")
+        return []
+    _, num_layers = record.num_layers
+    return [
+        Sample(
+            trace.sample_id,
+            str(prediction.get("caption", prediction.get("answer", ""))),
+            prediction.get("full"),
+            prediction.get("tokens", ()),
+            trace.encoder_exits,
+            trace.decoder_exits[: trace.num_words],
+            num_layers,
+        )
+        for trace, prediction in list(zip(traces.traces, said, strict=True))[:SAMPLES]
+    ]
+
+
+def _predictions(run: Run, evaluation: str) -> list[Mapping[str, Any]] | None:
+    """Return the predictions of an evaluation, None when those that are there are others."""
+    if not run.predictions.exists():
+        return None
+    said = json.loads(run.predictions.read_text(encoding="utf-8"))
+    return said if all(each.get("evaluation") == evaluation for each in said) else None

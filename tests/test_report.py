@@ -1,0 +1,160 @@
+"""`mue report`: one page that loads nothing, of a run and of a study, whatever is missing."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from small_study import evaluated, of_row, record, write_study
+
+from mue_cli.experiment.run_folder import Run, read_traces, records
+from mue_cli.reports.record import append_record
+from mue_cli.reports.report_page import Report, Sample, page
+from mue_cli.reports.tables import Column, Table
+from mue_cli.study.file import keep, load
+from mue_cli.study.report import report
+
+
+class Page(HTMLParser):
+    """Collects what a page loads, its ids and its text; every tag must be closed in order."""
+
+    VOID = ("meta", "img", "br", "path", "use", "rect")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.loads += [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in ("meta", "img", "br"):
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if "style" not in self.open else ""
+
+
+@pytest.fixture
+def studied(tmp_path: Path) -> Run:
+    """Return a run with an evaluated study and nothing else."""
+    run = Run(tmp_path / "run")
+    keep(run, load(write_study(tmp_path)))
+    for seed in (0, 1):
+        evaluated(run, seed, "full", of_row("full", 120.0), of_row("deebert", 90.0))
+        costs = {"expected": 0.4, "flops": 0.3, "measured": 0.25, "latency_ms": 90.0}
+        costs |= {"full_latency_ms": 120.0}
+        evaluated(run, seed, "mue", of_row("mue", 114.0, costs=costs))
+    return run
+
+
+def test_page_of_a_run_shows_results_figures_promises_and_examples(
+    mue, tiny_run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    answer = mue("report", "--run", tiny_run.folder, "--out", path)
+    assert answer.code == 0, answer.stderr
+    text = path.read_text(encoding="utf-8")
+    shown = Page(text)
+    assert [address for address in shown.loads if not address.startswith("#")] == []
+    assert len(set(shown.ids)) == len(shown.ids)
+    assert {name.split("-")[0] for name in shown.ids if name.startswith("figure")} >= {
+        "figure0",
+        "figure1",
+        "figure2",
+    }
+    for heading in ("Results", "What layers, FLOPs", "How alike", "Where samples and words leave"):
+        assert heading in shown.text
+    traces = read_traces(tiny_run).traces
+    assert text.count('<ol class="tokens">') == len(traces) == 4
+    assert text.count("full depth</span>") == 4
+    measured = next(each for each in records(tiny_run) if each.method == "mue").costs
+    assert f"{measured['measured']:.1%} less" in shown.text
+    assert "expected reduction" in shown.text  # of the thresholds
+
+
+def test_page_of_a_study_says_what_every_row_keeps_and_what_is_missing(studied: Run) -> None:
+    gathered = report(studied, "test")
+    shown = Page(page(gathered))
+    assert [drawing.title for drawing in gathered.drawings] == [
+        "Score against reduction",
+        "What layers, FLOPs and the clock say",
+    ]
+    assert "MuE keeps 95.0% at 40.0%" in gathered.drawings[0].text
+    assert dict(gathered.facts)["seeds"] == "0, 1"
+    assert "MuE: 90 ms a sample instead of 120 ms" in gathered.savings[0]
+    assert "a study's folders have reports of their own" in shown.text
+    assert "there are no exit scores" in shown.text
+
+
+def test_names_and_captions_are_nothing_but_text() -> None:
+    evil = '"><script>alert(1)</script>'
+    sample = Sample(evil, evil, evil, [evil], {"image": 1}, (1, 2), 6)
+    table = Table((Column(evil), Column("score", ".1f")), ((evil, 1.0),), (evil,))
+    text = page(Report(evil, [("data", evil)], [("Results", table)], samples=[sample]))
+    assert "<script" not in text and Page(text).text.count("<script>alert(1)</script>") >= 7
+
+
+def test_tokens_stand_above_the_layer_they_left_after() -> None:
+    sample = Sample("a", "a cat", None, [" a", " cat", "</s>"], {}, (1, 6, 3), 6)
+    assert sample.strip() == [("a", 1, 1 / 6), ("cat", 6, 1.0), ("end", 3, 0.5)]
+
+
+def test_predictions_of_another_evaluation_are_not_shown(tiny_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.folder, tmp_path / "copy")
+    run = Run(tmp_path / "copy")
+    text = run.predictions.read_text(encoding="utf-8")
+    run.predictions.write_text(
+        re.sub(r'"evaluation": "\w+"', '"evaluation": "0"', text), encoding="utf-8"
+    )
+    gathered = report(run, "test")
+    assert gathered.samples == []
+    assert any("is of another evaluation" in sentence for sentence in gathered.missing)
+
+
+def test_metric_that_the_paper_does_not_have_has_a_table_of_ours_alone(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    run = Run(tmp_path)
+    each = replace(record("full", 70.0), metric="exact match", scores={"exact match": 70.0})
+    append_record(run.records, each)
+    (_, table), *_ = report(run, "test").tables
+    assert [column.name for column in table.columns][:4] == [
+        "method",
+        "data",
+        "samples",
+        "exact match",
+    ]
+
+
+def test_run_without_an_evaluation_names_the_command(mue, tmp_path: Path) -> None:
+    answer = mue("report", "--run", tmp_path)
+    assert answer.code == 2 and "hint: run: mue evaluate" in answer.stderr
+
+
+def test_page_is_laid_out_by_a_browser(studied: Run, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium here")
+    path = tmp_path / "report.html"
+    path.write_text(page(report(studied, "test")), encoding="utf-8")
+    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    if found.returncode:
+        pytest.skip(f"chromium does not run here: {found.stderr[-200:]}")
+    assert "MuE" in found.stdout and "<svg" in found.stdout
