@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from small_study import evaluated, of_row, record, write_study
 
-from mue_cli.commands.plot import _points
 from mue_cli.experiment.run_folder import Run, append_line
 from mue_cli.experiment.thresholds import Thresholds, write_thresholds
 from mue_cli.reports.record import append_record
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.file import keep, load
+from mue_cli.study.points import points_of as _points
 from mue_cli.study.report import record_of
 
 

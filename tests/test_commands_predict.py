@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from typer.testing import CliRunner
 
 from mue_cli.commands import predict
 from mue_cli.commands.app import app
-from mue_cli.data import pictures
+from mue_cli.data import pictures, tasks
+from mue_cli.experiment.predict import PictureStream
 from mue_cli.experiment.run_folder import Run
 
 COLOURS = ("red", "blue", "green", "white", "black", "yellow")
@@ -219,7 +221,7 @@ def test_users_mistake_is_said_before_the_model_is_loaded(
     ask, tmp_path: Path, monkeypatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(predict, "_predictor", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(PictureStream, "of", lambda *_, **__: pytest.fail("the model was loaded"))
     (tmp_path / "0.png").write_bytes(picture())
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.html").mkdir()
@@ -271,15 +273,14 @@ def test_a_hypothesis_is_judged(judge, album: Path) -> None:
 
 
 def test_a_premise_goes_with_the_hypothesis(judge, album: Path, monkeypatch) -> None:
-    asked = []
-    real = predict._predictor
-    monkeypatch.setattr(
-        predict,
-        "_predictor",
-        lambda here, name, device, source, explains: (
-            asked.append(source) or real(here, name, device, source, explains)
-        ),
-    )
+    asked: list[str] = []
+    real = tasks.ENTAILMENT.source
+
+    def source(question, bare):
+        asked.append(real(question, bare))
+        return asked[-1]
+
+    monkeypatch.setitem(tasks.TASKS, "entailment", replace(tasks.ENTAILMENT, source=source))
     assert (
         judge(album / "0.png", "--premise", "A dog-like cat", "--hypothesis", "An animal").code == 0
     )

@@ -15,6 +15,7 @@ from mue_cli.data.fetch import fetch
 from mue_cli.data.fetch.addresses import DATASETS, RemoteFile
 from mue_cli.data.sources import coco
 from mue_cli.data.store import image_shards, partial, storage
+from mue_cli.experiment import prepare as procedure
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_ctrl_c_says_that_what_came_is_kept(mue, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch, "fetch", interrupted)
+    monkeypatch.setattr(procedure, "fetch", interrupted)
     answer = mue(
         "prepare", "coco", "--download", "--source", tmp_path / "down", "--out", tmp_path / "data"
     )

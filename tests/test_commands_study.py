@@ -95,7 +95,7 @@ def test_first_failure_stops_the_study_and_names_the_row(
 
 def test_same_command_goes_on_where_it_failed(plans) -> None:
     with pytest.raises(MueError):
-        carry_out(plans(), FakeRunner("method mue"))
+        carry_out(plans(), FakeRunner("method mue"), say)
     runner = FakeRunner()
     carry_out(plans(), runner, say)
     assert "finetune" in runner.lines[0] and "--method mue" in runner.lines[0]
@@ -106,14 +106,14 @@ def test_interruption_between_lines_names_the_row(plans) -> None:
     with pytest.raises(
         KeyboardInterrupt, match="in row `static`, seed 0; the same command goes on there"
     ):
-        carry_out(plans(), FakeRunner("--method static", how=KeyboardInterrupt()))
+        carry_out(plans(), FakeRunner("--method static", how=KeyboardInterrupt()), say)
 
 
 def test_unexpected_error_comes_through_after_the_rows_name(
     plans, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ZeroDivisionError):
-        carry_out(plans(), FakeRunner("oracle", how=ZeroDivisionError()))
+        carry_out(plans(), FakeRunner("oracle", how=ZeroDivisionError()), say)
     assert "the study stopped in row `oracle`, seed 0" in capsys.readouterr().err
 
 
@@ -122,8 +122,8 @@ def test_progress_names_row_seed_and_time_left(
 ) -> None:
     ticks = iter(range(0, 100_000, 150))  # every line takes two and a half minutes
     monkeypatch.setattr(steps_clock.time, "monotonic", lambda: next(ticks))
-    carry_out(plans()[:1], FakeRunner())
-    carry_out(plans(), FakeRunner())
+    carry_out(plans()[:1], FakeRunner(), say)
+    carry_out(plans(), FakeRunner(), say)
     titles = [line for line in capsys.readouterr().err.splitlines() if line.startswith("row")]
     assert titles[:5] == [
         "row 1 of 1, seed 0: full",
@@ -248,7 +248,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
     """Let the command run lines by pretending, prepared data included."""
     runner = FakeRunner()
     monkeypatch.setattr(command, "run_step", runner)
-    monkeypatch.setattr(command, "_need_data", lambda study: None)
+    monkeypatch.setattr(steps_clock, "need_data", lambda study: None)
     return runner
 
 

@@ -134,6 +134,14 @@ def test_the_loss_in_chunks_has_the_gradients_of_the_plain_one(
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_the_gradients_are_kept_for_one_backward_pass():
+    hidden, weight = torch.randn(1, 2, 3, requires_grad=True), torch.randn(5, 3)
+    total, _ = head_loss(hidden, weight, torch.tensor([1, 4]), torch.ones(1, 2))
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        total.backward()
+
+
 def test_several_captions_of_a_picture_have_the_gradients_of_as_many_rows():
     batch = next(captions(0))
     words, targets = batch.decoder_tokens, batch.target_tokens
@@ -158,6 +166,31 @@ def test_several_captions_of_a_picture_have_the_gradients_of_as_many_rows():
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
+def test_a_text_that_all_rows_share_is_encoded_once_with_the_same_gradients():
+    batch = next(captions(0))
+    same = batch.source_tokens[:1].expand(4, -1).contiguous()
+    padded = torch.cat([same, torch.ones(4, 1, dtype=torch.long)], 1)
+    for source in (same, padded):
+        gradients = []
+        for once in (True, False):
+            torch.manual_seed(0)
+            model = OFA(small_config()).train()
+            model._is_one_text = lambda tokens, once=once: once
+            stage = shared_head(model, TrainingSection(), True)
+            stage.loss(replace(batch, source_tokens=source), 0).total.backward()
+            gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+        for name, gradient in gradients[0].items():
+            assert torch.allclose(gradient, gradients[1][name], atol=1e-5), name
+
+
+def test_with_dropout_every_row_has_its_own_text():
+    model = OFA(small_config(dropout=0.1))
+    tokens = torch.tensor([[0, 5, 2]] * 3)
+    assert not model.train()._is_one_text(tokens)
+    assert model.eval()._is_one_text(tokens)
+    assert not model._is_one_text(torch.tensor([[0, 5, 2], [0, 6, 2]]))
 
 
 def test_bfloat16_products_leave_weights_and_loss_in_float32():

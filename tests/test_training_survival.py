@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,33 @@ def test_killed_trainings_end_as_undisturbed_ones(tiny_data: Path, tmp_path: Pat
     outcomes = kill_rounds(tiny_data, tmp_path, count=4)
     assert [each.differences for each in outcomes] == [()] * 4
     assert sum(each.kills for each in outcomes) > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_memory_stays_flat_over_steps_of_varying_length(precision: str) -> None:
+    """Once every length has come, further steps take nothing more."""
+    from itertools import cycle, islice
+
+    def resident() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+    seen = []
+    longer = [*islice(captions(0), 4)]
+    cut = [
+        replace(
+            batch,
+            decoder_tokens=batch.decoder_tokens[:, :length],
+            target_tokens=batch.target_tokens[:, :length],
+        )
+        for batch in longer
+        for length in range(2, batch.decoder_tokens.shape[1] + 1)
+    ]
+    start(
+        report=lambda step: seen.append(resident()),
+        batches=lambda first: cycle(cut),
+        steps=160,
+        validate_every=1000,
+        precision=precision,
+    )
+    assert seen[-1] - seen[60] < 8, "MiB in a hundred steps"

@@ -15,13 +15,10 @@ from mue_cli.commands.options import (
     SplitOption,
     opened,
 )
-from mue_cli.errors import MissingStepError
 from mue_cli.experiment.choices import CATALOGUE
 
 if TYPE_CHECKING:
-    from mue_cli.experiment.run_folder import Run
-    from mue_cli.reports.curves import Search
-    from mue_cli.reports.entries import Entry
+    pass
 
 SATURATION_EXAMPLES = """Examples
 
@@ -114,7 +111,9 @@ def tradeoff(
     tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
     here = opened(recipe, overrides, run)
-    entries, searches = _points(here.run, split)
+    from mue_cli.study.points import points_of
+
+    entries, searches = points_of(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
     show(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
@@ -133,7 +132,9 @@ def reductions(
     the run folder.
     """
     here = opened(recipe, overrides, run)
-    entries, _ = _points(here.run, split)
+    from mue_cli.study.points import points_of
+
+    entries, _ = points_of(here.run, split)
     from mue_cli.reports.figures.reductions import reductions as draw
 
     show(draw(entries, here.run.plots / "reductions"), as_json)
@@ -157,24 +158,6 @@ def training(
     log = read_training_log(here.run.need(here.run.train_log, "finetune"))
     about = f"{here.recipe.name}, {here.recipe.exits.method}"
     show(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
-
-
-def _points(run: "Run", split: str) -> "tuple[list[Entry], list[Search]]":
-    """Return the entries of a run's study; before the first, or without one, the run's own, with
-    what its calibration tried.
-    """
-    from mue_cli import study
-    from mue_cli.study.file import kept
-
-    has_study = kept(run) is not None
-    try:
-        found = study.need(run, split)
-    except MissingStepError:
-        if not (has_study and run.records.exists()):
-            raise
-        found, has_study = study.own_entries(run, split), False
-    searches = [] if has_study or any(entry.swept for entry in found) else _searches(run)
-    return found, searches
 
 
 def exits(
@@ -217,27 +200,3 @@ def calibration(
     from mue_cli.reports.figures.calibration import calibration as draw
 
     show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
-
-
-def _searches(run: "Run") -> "list[Search]":
-    """Return what `mue calibrate` tried; nothing when it was not run, did not end, or had a full
-    model that scored nothing.
-    """
-    from mue_cli.experiment.run_folder import read_tried
-    from mue_cli.experiment.thresholds import read_thresholds
-    from mue_cli.reports.curves import Search
-
-    if not (run.thresholds.exists() and run.calibration.exists()):
-        return []
-    found, tried = read_thresholds(run), read_tried(run)
-    if tried[0].score <= 0:
-        return []
-    return [
-        Search(
-            "mue",
-            found.split,
-            found.searched_on or found.samples,
-            tried[0].score,
-            [(point.reduction, point.score) for point in tried],
-        )
-    ]

@@ -1,7 +1,5 @@
 """`mue predict`: what the model says to a user's own pictures, and how deep it looked."""
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,10 +21,9 @@ from mue_cli.commands.options import (
 from mue_cli.commands.strip import KEY, strip
 from mue_cli.errors import MueError
 from mue_cli.experiment.choices import Question, RunnableName
-from mue_cli.experiment.pictures import Unreadable, find_pictures, read_pictures
+from mue_cli.experiment.pictures import Unreadable, named_pictures, page_path, read_pictures
 
 if TYPE_CHECKING:
-    from mue_cli.experiment.experiment import Experiment
     from mue_cli.experiment.predict import PicturePrediction, PictureStream
     from mue_cli.reports.explain_page import Explained
 
@@ -122,10 +119,10 @@ def predict(
     here = opened(recipe, overrides, run, device, weights)
     question = Question(hypothesis, premise)
     question.check(here.task, here.recipe.name)
-    page = _page_path(here, html) if explain or html else None
-    paths = _pictures(images)
+    page = page_path(html or here.run.explain_page) if explain or html else None
+    paths = named_pictures(images)
     # Below the input, because torch takes seconds to import and a typo should not.
-    from mue_cli.experiment.predict import PictureStream
+    from mue_cli.experiment.predict import PictureStream, json_line
 
     stream = PictureStream.of(here, method, question, explains=page is not None)
     notes = [
@@ -134,7 +131,7 @@ def predict(
         if text is not None
     ]
     tally = _Tally(len(paths))
-    show = _json_line if as_json else _text_lines(paths, strips=explain)
+    show = json_line if as_json else _text_lines(paths, strips=explain)
     if explain and not as_json:
         say(KEY)
     with (
@@ -172,58 +169,6 @@ class _Tally:
     def add(self, result: "PicturePrediction | Unreadable") -> None:
         self.done += 1
         self.failed += isinstance(result, Unreadable)
-
-
-def _page_path(here: "Experiment", html: Path | None) -> Path:
-    """Return where the page goes. Raises MueError when it cannot go there: a long run must not end
-    in that.
-    """
-    path = html or here.run.explain_page
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise MueError(
-            f"`--html {path}` does not end in .html",
-            "name the page to write; pictures stand without an option",
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MueError(
-            f"cannot make the folder `{path.parent}`: {error.strerror}",
-            "name another file with --html",
-        ) from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise MueError(f"cannot write `{path}`", "name another file with --html")
-    return path
-
-
-def _pictures(words: Sequence[str]) -> list[str | Unreadable]:
-    """Return the pictures that a command line means. Raises MueError when there is none."""
-    passed_over: list[str] = []
-    paths = find_pictures(words, passed_over)
-    if passed_over:
-        say(f"{len(passed_over):,} files of folders are not named like pictures, and passed over")
-    if not paths:
-        raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
-    missing = [each for each in paths if isinstance(each, Unreadable)]
-    if len(missing) == len(paths):
-        more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
-        raise MueError(
-            f"no pictures: `{_shown(missing[0].path)}`: {missing[0].reason}{more}",
-            "name files, folders or patterns",
-        )
-    return paths
-
-
-def _json_line(result: "PicturePrediction | Unreadable") -> str:
-    """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
-    values = (
-        {"image": result.path, "error": result.reason}
-        if isinstance(result, Unreadable)
-        else result.as_json()
-    )
-    return (
-        json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
-    )
 
 
 def _text_lines(

@@ -1,5 +1,48 @@
 """A user's own pictures, as `mue predict` takes them; nothing heavy is imported yet."""
 
-from mue_cli.data.pictures import Picture, Unreadable, find_pictures, read_pictures
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["Picture", "Unreadable", "find_pictures", "read_pictures"]
+from mue_cli.data.pictures import Picture, Unreadable, find_pictures, read_pictures
+from mue_cli.errors import MueError, one_line
+from mue_cli.reports.exit_strip import printable
+
+__all__ = ["Picture", "Unreadable", "named_pictures", "page_path", "read_pictures"]
+
+
+def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
+    """Return the pictures that a command line means. Raises MueError when there is none."""
+    paths = find_pictures(words)
+    if not paths:
+        raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
+    missing = [each for each in paths if isinstance(each, Unreadable)]
+    if len(missing) == len(paths):
+        name = one_line(printable(missing[0].path), 200)
+        more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
+        raise MueError(
+            f"no pictures: `{name}`: {missing[0].reason}{more}",
+            "name files, folders or patterns",
+        )
+    return paths
+
+
+def page_path(path: Path) -> Path:
+    """Return where a page goes. Raises MueError when it cannot go there: a long run must not end
+    in that.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise MueError(
+            f"`--html {path}` does not end in .html",
+            "name the page to write; pictures stand without an option",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MueError(
+            f"cannot make the folder `{path.parent}`: {error.strerror}",
+            "name another file with --html",
+        ) from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise MueError(f"cannot write `{path}`", "name another file with --html")
+    return path

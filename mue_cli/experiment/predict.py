@@ -1,5 +1,6 @@
 """Predict for a user's own pictures: batches in, results out, in order."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,3 +172,13 @@ class PictureStream:
 def token_texts(tokens: Sequence[int], tokenizer: Tokenizer) -> list[str]:
     """Return tokens as text, spaces included, and END for the end of a caption."""
     return [END if token == tokenizer.eos_id else tokenizer.decode([token]) for token in tokens]
+
+
+def json_line(result: PicturePrediction | Unreadable) -> str:
+    """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
+    if isinstance(result, Unreadable):
+        values: dict[str, object] = {"image": result.path, "error": result.reason}
+    else:
+        values = result.as_json()
+    text = json.dumps(values, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,7 +7,7 @@ Shape letters: B rows, I image side, P patches, L source tokens, S = P + L, T ta
 embed, N layers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -68,12 +68,30 @@ class OFA(nn.Module):
         """Run every encoder layer on (B, 3, I, I) images and (B, L) tokens, keeping all states."""
         image, text = self.encoder.embed(images, tokens, image_mask)
         streams = (separate_streams if decompose else joint_stream)(image, text)
-        states = {stream.name: self._encode_stream(stream) for stream in streams}
+        if decompose and self._is_one_text(tokens):
+            states = {image.name: self._encode_stream(image), text.name: self._encode_once(text)}
+        else:
+            states = {stream.name: self._encode_stream(stream) for stream in streams}
         hidden = self.encoder.join([states[stream.name][-1] for stream in streams])
         layout = Layout(image.layout.grid, text.layout.num_text)
         return EncoderOutput(
             hidden, join_padding([image, text]), self.encoder.position_embedding(layout), states
         )
+
+    def _is_one_text(self, tokens: Tensor) -> bool:
+        """Tell whether all rows ask the same, and nothing random sets them apart."""
+        random = self.training and (self.config.dropout > 0.0 or self.config.drop_path > 0.0)
+        return not random and len(tokens) > 1 and bool((tokens == tokens[:1]).all())
+
+    def _encode_once(self, stream: Stream) -> list[Tensor]:
+        """Encode the first of equal rows and give all rows its states."""
+        rows, padding = len(stream.hidden), stream.padding_mask
+        first = replace(
+            stream,
+            hidden=stream.hidden[:1],
+            padding_mask=None if padding is None else padding[:1],
+        )
+        return [state.expand(rows, -1, -1) for state in self._encode_stream(first)]
 
     def _encode_stream(self, stream: Stream) -> list[Tensor]:
         states = [stream.hidden]

@@ -182,7 +182,7 @@ def to_document(table: Table) -> dict[str, object]:
     """Return the table as JSON would hold it: a row is column -> value, an estimate an object."""
     names = [column.full_name for column in table.columns]
     rows = [dict(zip(names, map(_value, row), strict=True)) for row in table.rows]
-    return {"rows": rows, "caption": " ".join(table.caption)}
+    return dict(rows=rows, caption=" ".join(table.caption))
 
 
 @dataclass(frozen=True)

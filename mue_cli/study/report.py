@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mue_cli.data.tasks import TASKS
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.catalogue import FULL, names
 from mue_cli.experiment.run_folder import Run, read_traces, records
@@ -202,10 +203,11 @@ def _samples(
         missing.append(f"Examples: `{run.predictions}` is of another evaluation")
         return []
     _, num_layers = record.num_layers
+    said_as = TASKS[record.task].result if record.task in TASKS else record.task
     return [
         Sample(
             trace.sample_id,
-            str(prediction.get("caption", prediction.get("answer", ""))),
+            str(prediction.get(said_as, "")),
             prediction.get("full"),
             prediction.get("tokens", ()),
             trace.encoder_exits,

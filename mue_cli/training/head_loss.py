@@ -66,14 +66,18 @@ class _HeadLoss(torch.autograd.Function):
             for start in range(0, len(targets), step):
                 part = slice(start, start + step)
                 sums.add(hidden[:, part], targets[part], shares[:, part], part)
-        ctx.save_for_backward(sums.grad_hidden, sums.grad_weight)
+        ctx.grads = (sums.grad_hidden, sums.grad_weight)
         ctx.mark_non_differentiable(sums.losses)
         return sums.total, sums.losses
 
     @staticmethod
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        grads = (None if grad is None else grad * grad_total for grad in ctx.saved_tensors)
-        return (*grads, None, None, None, None)
+        # Scaled in place and let go: a copy of the head's gradient would be as large as the head.
+        grads, ctx.grads = ctx.grads, None
+        if grads is None:
+            raise RuntimeError("the layer-wise loss keeps its gradients for one backward pass")
+        scaled = (None if grad is None else grad.mul_(grad_total) for grad in grads)
+        return (*scaled, None, None, None, None)
 
 
 class _Sums:
