@@ -99,6 +99,13 @@ def page(said: list[tuple[Bad, Said]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def outline(text: str) -> list[str]:
+    """Return a page without what changes with every new recipe, method or field: the lists of
+    names in messages and hints.
+    """
+    return [line[:40] if "<br>" in line else line for line in text.splitlines()]
+
+
 def _cell(text: str, longest: int = 100) -> str:
     return one_line(text, longest).replace("<", "&lt;").replace("|", "&#124;")
 
@@ -335,7 +342,7 @@ def overrides() -> Iterator[Bad]:
         "model.config.vocab_size=5",
         "model.config.nonsense=5",
         "model.config={1: 2}",
-        "model.weights=no/such.pt",
+        "model.weights=no/such/file.pt",
         "data.image_size=8",
         "data.image_size=272",
         "data.image_size=20000",
@@ -401,7 +408,7 @@ def places() -> Iterator[Bad]:
         "export where files are": f"export --out pictures {AT}",
         "export under a file": f"export --out pictures/good.png/x {AT}",
         "export of a long name": f"export --out {long} {AT}",
-        "weights nowhere": "evaluate --weights no/such.pt",
+        "weights nowhere": "evaluate --weights no/such/file.pt",
         "weights of no name": "evaluate --weights ''",
         "weights in a folder without any": "evaluate --weights pictures",
         "weights that are a picture": "evaluate --weights pictures/good.png",
@@ -450,7 +457,7 @@ def pictures() -> Iterator[Bad]:
 
 TEXTS = {
     "empty": "",
-    "not UTF-8": b"\xff\xfe\xfd\n",
+    "not UTF-8": b"\x80\x81\n",
     "nested 100,000 deep": DEEP,
     "cut": None,
     "a named pipe": pipe,
