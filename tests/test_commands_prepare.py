@@ -1,6 +1,8 @@
 """`mue prepare --download`: from a server on this machine to prepared data."""
 
+import os
 import shutil
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from mue_cli.data.fetch import download as engine
 from mue_cli.data.fetch import fetch
 from mue_cli.data.fetch.addresses import DATASETS, RemoteFile
 from mue_cli.data.sources import coco
-from mue_cli.data.store import image_shards, storage
+from mue_cli.data.store import image_shards, partial, storage
 from mue_cli.experiment import prepare as procedure
 
 
@@ -335,3 +337,46 @@ def test_mirror_that_is_no_address_is_refused_at_once(mue, tmp_path, mirror):
     assert "is no http or https address" in answer.stderr
     assert "hint: give a mirror as https://" in answer.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_ctrl_c_in_the_last_moves_waits_for_them_and_says_that_all_is_done(
+    mue, flickr, monkeypatch
+):
+    assert prepare_flickr(mue, flickr).code == 0
+    out = flickr.parent / "out"
+    before = (out / "manifest.json").read_bytes()
+    tidy = partial._tidy
+    interrupts = iter([None, signal.SIGINT])  # the first call is at the start
+
+    def interrupted(root, old):
+        if number := next(interrupts):
+            os.kill(os.getpid(), number)
+        tidy(root, old)
+
+    monkeypatch.setattr(partial, "_tidy", interrupted)
+    (flickr / "images" / "red.png").write_bytes(picture("maroon"))
+    answer = prepare_flickr(mue, flickr)
+    assert answer.code == 130
+    assert f"stopped: `{out}` is done: the new data is in its place" in answer.stderr
+    assert (out / "manifest.json").read_bytes() != before
+    assert sorted(path.name for path in out.iterdir()) == [
+        "caption",
+        "images",
+        "manifest.json",
+        "problems.jsonl",
+        "tokenizer.json",
+    ]
+    assert sorted(path.name for path in flickr.parent.iterdir()) == ["flickr", "out"]
+
+
+@pytest.mark.parametrize("name", ["dataset_flickr8k.json", "images/red.png"])
+def test_a_named_pipe_is_never_waited_for(mue, flickr, name):
+    (flickr / name).unlink()
+    os.mkfifo(flickr / name)
+    answer = prepare_flickr(mue, flickr)
+    if name.endswith(".json"):
+        assert answer.code == 2
+        assert f"cannot read `{flickr / name}`: it is a named pipe" in answer.stderr
+    else:
+        assert answer.code == 0
+        assert "left out: 1 x not a picture" in answer.stdout

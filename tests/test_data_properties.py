@@ -275,7 +275,9 @@ FIELDS = ("filename", "filepath", "split", "sentences", "cocoid", "raw")
 
 
 @PROPERTY
-@given(st.lists(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6), max_size=6))
+@given(
+    entries=st.lists(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6), max_size=6)
+)
 def test_every_entry_is_a_row_or_a_problem(entries, tmp_path_factory):
     source = tmp_path_factory.mktemp("odd")
     write_images(source, "folder", [Drawn(0, ANCHOR, ANCHOR, "whole", "train")])
@@ -290,7 +292,7 @@ def test_every_entry_is_a_row_or_a_problem(entries, tmp_path_factory):
 
 
 @PROPERTY
-@given(st.binary(max_size=60))
+@given(content=st.binary(max_size=60))
 def test_bytes_that_are_no_annotations_are_one_line(content, tmp_path_factory):
     source = tmp_path_factory.mktemp("bytes")
     write_images(source, "folder", [Drawn(0, ANCHOR, ANCHOR, "whole", "train")])

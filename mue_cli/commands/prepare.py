@@ -242,9 +242,10 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
     """Show progress; on Ctrl-C say that the folder is as it was, and how much the next run need not
     do again.
     """
-    from mue_cli.experiment.prepare import kept_so_far
+    from mue_cli.experiment.prepare import inode_of, kept_so_far
 
-    with keeping(lambda: kept_so_far(out)), progress(f"prepare {dataset}") as report:
+    before = inode_of(out)
+    with keeping(lambda: kept_so_far(out, before)), progress(f"prepare {dataset}") as report:
         yield report
 
 

@@ -1,4 +1,4 @@
-"""A user's own pictures: found by file, folder, pattern or list, and read ahead of the model in a
+"""A user's own pictures: named by file, folder, pattern or list, and read ahead of the model in a
 few threads.
 """
 
@@ -41,21 +41,24 @@ class Unreadable:
     reason: str
 
 
-def find_pictures(words: Iterable[str]) -> list[str | Unreadable]:
-    """Return the paths that a command line means, in its order; what cannot be found is there as
+def find_pictures(
+    words: Iterable[str], passed_over: list[str] | None = None
+) -> list[str | Unreadable]:
+    """Return the paths that a command line means, in its order; one that cannot be had is there as
     Unreadable.
 
     A word is a file, a folder (searched with its subfolders for files that are named like pictures,
     sorted), a pattern, or "-": paths from stdin, one per line or with NUL between them. What exists
-    is never taken for a pattern.
+    is never taken for a pattern. passed_over: gains the other files of the folders.
     """
-    found: list[str | Unreadable] = []
+    paths: list[str | Unreadable] = []
+    others = passed_over if passed_over is not None else []
     for word in words:
         if word == "-":
-            found += [each for path in _listed() for each in _find(path)]
+            paths += [each for path in _listed() for each in _find(path, others)]
         else:
-            found += _find(word, patterns=True)
-    return found
+            paths += _find(word, others, patterns=True)
+    return paths
 
 
 def read_pictures(
@@ -81,34 +84,35 @@ def _listed() -> list[str]:
     return [os.fsdecode(line) for line in lines if line.strip()]
 
 
-def _find(word: str, patterns: bool = False) -> list[str | Unreadable]:
+def _find(word: str, others: list[str], patterns: bool = False) -> list[str | Unreadable]:
     try:
         mode = Path(word).stat().st_mode
     except (OSError, ValueError) as error:
         if patterns and glob.has_magic(word):
-            return _matches(word)
+            return _matches(word, others)
         return [Unreadable(word, _reason(error))]
-    return _inside(word) if stat.S_ISDIR(mode) else [word]
+    return _inside(word, others) if stat.S_ISDIR(mode) else [word]
 
 
-def _matches(pattern: str) -> list[str | Unreadable]:
+def _matches(pattern: str, others: list[str]) -> list[str | Unreadable]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern and rewrites "./x"
-    found = dict.fromkeys(
-        each for match in matches for each in _find(match)
+    paths = dict.fromkeys(
+        each for match in matches for each in _find(match, others)
     )  # "**" names a folder and what is in it
-    return list(found) or [Unreadable(pattern, "no file matches this pattern")]
+    return list(paths) or [Unreadable(pattern, "no file matches this pattern")]
 
 
-def _inside(folder: str) -> list[str | Unreadable]:
+def _inside(folder: str, others: list[str]) -> list[str | Unreadable]:
     from mue_cli.data.sources.names import is_picture_name
 
-    found: list[str | Unreadable] = []
+    paths: list[str | Unreadable] = []
     closed: list[OSError] = []
     for parent, subfolders, names in os.walk(folder, onerror=closed.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [str(Path(parent) / name) for name in sorted(names) if is_picture_name(name)]
-    found += [Unreadable(str(error.filename), _reason(error)) for error in closed]
-    return found or [Unreadable(folder, "no pictures in this folder")]
+        for name in sorted(name for name in names if not name.startswith(".")):
+            (paths if is_picture_name(name) else others).append(str(Path(parent) / name))
+    paths += [Unreadable(str(error.filename), _reason(error)) for error in closed]
+    return paths or [Unreadable(folder, "no pictures in this folder")]
 
 
 def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unreadable:

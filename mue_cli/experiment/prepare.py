@@ -60,8 +60,18 @@ def require_photographs(source: Path, images: Path | None) -> None:
         )
 
 
-def kept_so_far(out: Path) -> str:
-    """Return what an interrupted preparation leaves, in words."""
+def inode_of(folder: Path) -> int | None:
+    """Return what tells one folder from another that takes its place; None where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def kept_so_far(out: Path, before: int | None) -> str:
+    """Return what an interrupted preparation leaves, in words. before: its inode_of(out)."""
+    if inode_of(out) != before:
+        return f"`{out}` is done: the new data is in its place"
     count = count_kept(out)
     more = f"; {count:,} images are kept, and the same command goes on from there" if count else ""
     return f"`{out}` is as it was before{more}"

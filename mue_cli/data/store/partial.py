@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,17 +131,24 @@ def _tidy(root: Path, old: Path) -> None:
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Let Ctrl-C and the like wait until the moves inside are done."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    """Let Ctrl-C and SIGTERM wait until the moves inside are done. Blocking them would not do: they
+    then reach another thread, and interrupt this one all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    )
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    for late in came:
+        signal.raise_signal(late)
 
 
 def _begin(folder: Path, plan: str) -> str:
