@@ -224,6 +224,7 @@ def words_of_the_command_line() -> Iterator[Bad]:
         "unknown random size": "bench --random enormous",
         "random weights and weights": "bench --random base --weights x",
         "two models": f"export --out out {AT} --weights x",
+        "a report of nothing": "report --run runs/none",
         "unknown device": f"evaluate {AT} --device tpu",
         "no scenes": "prepare shapes --train 0",
         "pictures of 8 pixels": "prepare shapes --image-size 8",

@@ -296,10 +296,11 @@ def test_settings_of_the_wrong_kind_are_errors(tmp_path, settings, message):
         ({"num_heads": 0}, "`num_heads` in .* is 0, expected a whole number"),
         (
             {"resnet_blocks": [1, 2]},
-            "`resnet_blocks` in .* has 2 numbers, expected one for each of three stages",
+            r"`resnet_blocks` in .* is \[1, 2\], expected a list of 3",
         ),
         ({"wings": 2}, "unknown key `wings`"),
-        ({"num_decoder_layers": 10**9}, "says more layers than it has tensors"),
+        ({"num_decoder_layers": 10**9}, "expected a whole number, from 1 to 1000"),
+        ({"num_decoder_layers": 900}, "says more layers than it has tensors"),
     ],
 )
 def test_our_own_checkpoints_header_is_not_trusted(tmp_path, sizes, message):

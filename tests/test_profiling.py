@@ -159,9 +159,8 @@ def test_watching_changes_nothing_and_leaves_nothing_behind(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_operations_of_the_parts_are_those_of_the_cost_model(name: str) -> None:
     subject, seen = watched_run(name)
-    asked = ("image", "text", "decoder") if name == "mue" else ()
     found = profile([seen], METHODS[name], subject.model.config, IMAGE_SIZE, ValueSizes())
-    counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, asked)
+    counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, METHODS[name])
     assert found.flops == counted.total
     assert (found.part("ResNet").flops, found.part("head").flops) == (counted.resnet, counted.head)
     assert (
@@ -181,7 +180,7 @@ def test_keys_and_values_of_skipped_layers_count_where_their_policy_computes_the
     seen = watch(subject.model, method, subject.run, Stopwatch())
     assert len(set(seen.trace.decoder_exits)) > 1
     found = profile([seen], method, subject.model.config, IMAGE_SIZE, ValueSizes())
-    counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, (), policy)
+    counted = trace_flops(seen.trace, subject.model.config, IMAGE_SIZE, method)
     assert found.flops == counted.total
     assert (found.part("skipped K/V").flops > 0) == (policy == "project")
     if policy == "project":

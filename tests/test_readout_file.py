@@ -32,7 +32,7 @@ def refusal(path: Path, wanted: HeadSizes = HEADS) -> str:
 
 def rewrite(
     path: Path,
-    sizes: str = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}',
+    sizes: str = '{"kind": "layers", "num_layers": 3, "embed_dim": 8, "num_classes": 20}',
     **changes: torch.Tensor,
 ) -> None:
     write_tensors(
@@ -58,9 +58,7 @@ def test_a_readout_is_read_back_to_the_bit(sizes: HeadSizes, tmp_path: Path) -> 
     "wanted", [HeadSizes("layers", 4, 8, 20), HeadSizes("layers", 3, 8, 3), IMITATION], ids=str
 )
 def test_a_readout_of_another_model_is_refused(path: Path, wanted: HeadSizes) -> None:
-    message = (
-        f"{path} holds heads for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
-    )
+    message = f"{path} holds internal classifiers for 3 layers, 8 dimensions and 20 classes, the model needs {wanted}"
     assert refusal(path, wanted) == message
 
 
@@ -71,7 +69,7 @@ def test_a_file_cut_short_is_refused(path: Path) -> None:
 
 def test_weights_of_a_model_are_no_readout(path: Path) -> None:
     write_tensors({"a": torch.zeros(1)}, path, {"format": "mue-1"})
-    assert refusal(path) == f"{path} holds no readout"
+    assert refusal(path) == f"{path} holds no exit head"
 
 
 @pytest.mark.parametrize(
@@ -79,11 +77,11 @@ def test_weights_of_a_model_are_no_readout(path: Path) -> None:
     [
         ("{", "Expecting property name"),
         (
-            '{"kind": "heads", "num_layers": 0, "embed_dim": 8}',
+            '{"kind": "layers", "num_layers": 0, "embed_dim": 8}',
             "expected a whole number, at least 1",
         ),
-        ('{"kind": "head", "num_layers": 3, "embed_dim": 8}', "expected one of heads, imitation"),
-        ('{"kind": "heads"}', "num_layers"),
+        ('{"kind": "head", "num_layers": 3, "embed_dim": 8}', "expected one of layers, imitation"),
+        ('{"kind": "layers"}', "num_layers"),
         ("[" * 100_000, "recursion"),
     ],
     ids=["no JSON", "no layers", "unknown kind", "missing size", "endless"],
@@ -110,7 +108,7 @@ def test_tensors_that_do_not_fit_are_named(path: Path) -> None:
 def test_a_missing_tensor_is_named(path: Path) -> None:
     weights = readout_file.make(HEADS).state_dict()
     del weights["heads.0.weight"]
-    sizes = '{"kind": "heads", "num_layers": 3, "embed_dim": 8, "num_classes": 20}'
+    sizes = '{"kind": "layers", "num_layers": 3, "embed_dim": 8, "num_classes": 20}'
     write_tensors(weights, path, {"format": readout_file.FORMAT, "sizes": sizes})
     assert refusal(path) == f"{path} does not fit its own sizes: missing heads.0.weight"
 
@@ -128,5 +126,8 @@ def test_a_pickle_that_would_run_code_is_refused(path: Path) -> None:
 
 
 def test_sizes_without_classes_for_heads_are_refused(path: Path) -> None:
-    rewrite(path, '{"kind": "heads", "num_layers": 3, "embed_dim": 8}')
-    assert "the model needs heads for 3 layers, 8 dimensions and 20 classes" in refusal(path)
+    rewrite(path, '{"kind": "layers", "num_layers": 3, "embed_dim": 8}')
+    assert (
+        "the model needs internal classifiers for 3 layers, 8 dimensions and 20 classes"
+        in refusal(path)
+    )

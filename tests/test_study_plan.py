@@ -271,11 +271,14 @@ def test_folder_that_was_removed_is_trained_anew(place: Place) -> None:
 def test_journal_edited_into_nonsense_is_named(place: Place) -> None:
     path = seed_folder(place.run, 0) / "finished.json"
     path.parent.mkdir(parents=True)
-    for text in ("{", json.dumps([1])):
+    for text, what in (
+        ("{", "is not JSON, or cut short"),
+        (json.dumps([1]), "is [1], expected a mapping of keys to values"),
+    ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(DataError) as caught:
             place.lines()
-        assert caught.value.message == f"`{path}` is no JSON object"
+        assert caught.value.message == f"`{path}` {what}"
         assert caught.value.hint == "remove it: what is trained stays, rows are evaluated again"
 
 
@@ -341,7 +344,7 @@ def test_rows_are_done_again_when_the_data_was_prepared_anew(
 ) -> None:
     text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
     (tmp_path / "data").mkdir()
-    made = Manifest("shapes", {"caption": {"test": {"images": 4}}}, 4, "yesterday")
+    made = Manifest("shapes", {"caption": {"test": {"images": 4, "captions": 4}}}, 4, "yesterday")
     write_manifest(made, tmp_path / "data")
     place.carry_out(text=text)
     write_manifest(replace(made, prepared="today"), tmp_path / "data")
