@@ -225,14 +225,7 @@ def _models(folder: Path, jars: Sequence[Path]) -> Path:
     for jar in jars:
         try:
             grammar = _grammar(jar)
-        except (
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-        ):
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
             reason = f"{jar} is damaged" if "models" in jar.name else reason
             continue
         if grammar == _GRAMMAR_MD5:

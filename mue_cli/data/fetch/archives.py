@@ -57,10 +57,7 @@ def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
             member = _plain_member(content, name, archive)
             try:
                 file = content.open(member)
-            except (
-                RuntimeError,
-                NotImplementedError,
-            ) as error:  # encrypted, or packed in a way that Python does not know
+            except RuntimeError as error:  # encrypted, or packed in a way Python does not know
                 raise DataError(f"cannot read {name} in {archive}: {error}", hint=HINT) from error
             with file:  # gives no more than the declared size, and checks the CRC
                 yield file
