@@ -63,3 +63,24 @@ class Rule(Protocol):
     def __call__(self, observation: Observation) -> Tensor:
         """Return (B,) bool, True for the rows that leave now and keep the state `after`."""
         ...
+
+
+@dataclass(frozen=True)
+class RuleAround:
+    """A rule that stands around another: it fires, scores and waits as that one does. What it does
+    when called is its subclass's matter.
+    """
+
+    rule: Rule
+
+    @property
+    def can_fire(self) -> bool:
+        return self.rule.can_fire
+
+    @property
+    def score(self) -> "ExitScore | None":
+        return self.rule.score
+
+    @property
+    def full_depth_steps(self) -> int:
+        return self.rule.full_depth_steps

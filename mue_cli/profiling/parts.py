@@ -19,8 +19,7 @@ from mue_cli.cost.flops import decoder_layer_macs, encoder_layer_macs, method_re
 from mue_cli.cost.traffic import ValueSizes, trace_traffic
 from mue_cli.exits.heads import ExitHead, ModelHead
 from mue_cli.exits.methods import Method
-from mue_cli.exits.observation import Observation, Rule
-from mue_cli.exits.score import ExitScore
+from mue_cli.exits.observation import Observation, Rule, RuleAround
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.walk import Probe
 from mue_cli.model.config import OFAConfig
@@ -247,21 +246,8 @@ def _name_stream(stopwatch: Stopwatch, stream: str, observation: Observation, ro
 
 
 @dataclass(frozen=True)
-class _TimedRule:
-    rule: Rule
+class _TimedRule(RuleAround):
     timed: Callable[[Observation], Tensor]
-
-    @property
-    def can_fire(self) -> bool:
-        return self.rule.can_fire
-
-    @property
-    def score(self) -> ExitScore | None:
-        return self.rule.score
-
-    @property
-    def full_depth_steps(self) -> int:
-        return self.rule.full_depth_steps
 
     def __call__(self, observation: Observation) -> Tensor:
         return self.timed(observation)

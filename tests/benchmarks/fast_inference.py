@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import reference_way
 from method_rows import mue, static
+from traces import traces_of
 
 from mue_cli.cost.flops import encoder_layer_macs, flops_reduction
 from mue_cli.exits.decay import Decay
@@ -88,18 +89,7 @@ class Bench:
         """Caption a batch; return the hypotheses and the traces."""
         encoded = encode(self.fast, self.tables, method, images, tokens)
         results = generate(self.fast, self.tables, method, encoded, search)
-        traces = [
-            Trace(
-                str(row),
-                {stream: layers[row] for stream, layers in encoded.exit_layers.items()},
-                {stream: counts[row] for stream, counts in encoded.num_tokens.items()},
-                tuple(result.exit_layers),
-                len(result.best.tokens),
-                tuple(result.num_hypotheses),
-            )
-            for row, result in enumerate(results)
-        ]
-        return results, traces
+        return results, traces_of(encoded, results)
 
 
 def turns(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:

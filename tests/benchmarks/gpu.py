@@ -28,6 +28,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from traces import traces_of
+
 from mue_cli.cost.flops import flops_reduction
 from mue_cli.exits.catalogue import MUE, STATIC
 from mue_cli.exits.methods import Method, build, full
@@ -127,18 +129,7 @@ class Side:
         """Caption a batch, to the last token on the host."""
         encoded = encode(self.model, self.tables, method, images, tokens)
         results = generate(self.model, self.tables, method, encoded, search)
-        traces = [
-            Trace(
-                str(row),
-                {stream: layers[row] for stream, layers in encoded.exit_layers.items()},
-                {stream: counts[row] for stream, counts in encoded.num_tokens.items()},
-                tuple(result.exit_layers),
-                len(result.best.tokens),
-                tuple(result.num_hypotheses),
-            )
-            for row, result in enumerate(results)
-        ]
-        return results, traces
+        return results, traces_of(encoded, results)
 
 
 def search_of(setting: Setting, beam: int) -> SearchSection:

@@ -5,34 +5,20 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from mue_cli.exits.observation import Observation, Rule
-from mue_cli.exits.score import ExitScore
+from mue_cli.exits.observation import Observation, Rule, RuleAround
 from mue_cli.inference.cuda.recorder import Recorder
 
 
 @dataclass(frozen=True)
-class RecordedRule:
+class RecordedRule(RuleAround):
     """A rule whose answer depends on the states before and after the layer, the layer and the step
     alone; one program for each layer and step. num_rows: of the whole batch; where some have left,
     kernels are launched one by one.
     """
 
-    rule: Rule
     stream: str
     num_rows: int
     recorder: Recorder
-
-    @property
-    def can_fire(self) -> bool:
-        return self.rule.can_fire
-
-    @property
-    def score(self) -> ExitScore | None:
-        return self.rule.score
-
-    @property
-    def full_depth_steps(self) -> int:
-        return self.rule.full_depth_steps
 
     def __call__(self, observation: Observation) -> Tensor:
         if observation.padding_mask is not None or len(observation.after) < self.num_rows:
