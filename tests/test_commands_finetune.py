@@ -316,7 +316,9 @@ def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -
 
 
 @pytest.mark.parametrize(
-    "words", [["--force"], ["--resume", "--set", "training.steps=6"]], ids=["anew", "on"]
+    "words",
+    [["--force", "--set", "seed=1"], ["--resume", "--set", "training.steps=6"]],
+    ids=["anew", "on"],
 )
 def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words: list[str]) -> None:
     assert (

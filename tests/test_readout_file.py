@@ -10,7 +10,7 @@ import torch
 from mue_cli.errors import CheckpointError
 from mue_cli.experiment import exit_heads as readout_file
 from mue_cli.experiment.exit_heads import HeadSizes
-from mue_cli.model.tensor_file import write_tensors
+from mue_cli.model.tensor_file import open_tensors, write_tensors
 
 HEADS = HeadSizes("layers", 3, 8, 20)
 IMITATION = HeadSizes("imitation", 3, 8)
@@ -131,3 +131,17 @@ def test_sizes_without_classes_for_heads_are_refused(path: Path) -> None:
         "the model needs internal classifiers for 3 layers, 8 dimensions and 20 classes"
         in refusal(path)
     )
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    """Eight names: safetensors' own order would agree by chance once in 40,320."""
+    said = {name: f'{name}: \u00e9 \u4f60 " \\ \n\t' for name in "hgfedcba"}
+    weights = {"b": torch.arange(3.0), "a": torch.ones(2, dtype=torch.int64)}
+    files = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    for file in files:
+        write_tensors(weights, file, said)
+    assert len({file.read_bytes() for file in files}) == 1
+    found = open_tensors(files[0])
+    assert dict(found.metadata) == said
+    for name, tensor in found.read(["a", "b"]):
+        assert torch.equal(tensor, weights[name])

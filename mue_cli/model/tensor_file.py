@@ -8,6 +8,7 @@ memory than its own weights.
 """
 
 import argparse
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,13 +66,30 @@ class TensorFile:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors and a header as safetensors; the file appears whole or not at all."""
+    """Write tensors and a header as safetensors; the file appears whole or not at all. Equal tensors
+    and metadata give equal bytes.
+    """
     with replacing(path) as unfinished:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             unfinished,
             metadata=dict(metadata),
         )
+        if metadata:
+            _sort_metadata(unfinished)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put a header's metadata in the order of its names; safetensors' own is random."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) > size:
+            raise ValueError(f"the header of {path} grew from {size} to {len(text)} bytes")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def open_tensors(path: Path, ema: bool = False) -> TensorFile:
