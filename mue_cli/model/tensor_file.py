@@ -66,8 +66,9 @@ class TensorFile:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors and a header as safetensors; the file appears whole or not at all. Equal tensors
-    and metadata give equal bytes.
+    """Write tensors and a header as safetensors; the file appears whole or not at all.
+
+    Equal tensors and metadata give equal bytes.
     """
     with replacing(path) as unfinished:
         save_file(
