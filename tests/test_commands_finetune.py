@@ -2,6 +2,7 @@
 keeps and refuses.
 """
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 
 from mue_cli import Experiment
 from mue_cli.errors import CheckpointError, MissingStepError
+from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.finetune import train_heads
 from mue_cli.experiment.run_folder import Run
 from mue_cli.model import checkpoint
 from mue_cli.model.tensor_file import open_tensors
@@ -290,6 +293,27 @@ def test_second_stage_that_is_stopped_leaves_heads_with_their_own_results(
         assert after.keys() == before.keys() - {"thresholds-deebert.yaml"}
         assert len(after["train-deebert.jsonl"].splitlines()) == 3
         assert after["deebert.safetensors"] != before["deebert.safetensors"]
+
+
+@pytest.mark.parametrize("fails", ["exit_heads.save", "run_folder.write_text"])
+def test_heads_that_cannot_be_written_leave_everything_as_it_was(
+    copied_run: Run, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """A full disk, at either of the two things that are written."""
+    experiment = Experiment.open(
+        run=copied_run.folder, overrides=["training.steps=1"], device="cpu"
+    )
+    train_heads(experiment, CATALOGUE["deebert"])
+    (copied_run.folder / "thresholds-deebert.yaml").touch()
+    before = contents(copied_run)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"mue_cli.experiment.{fails}", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        train_heads(experiment, CATALOGUE["deebert"], force=True)
+    assert contents(copied_run) == before
 
 
 def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -> None:

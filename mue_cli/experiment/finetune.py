@@ -38,6 +38,7 @@ from mue_cli.experiment.training_files import (
     read_state,
     refuse_strangers,
 )
+from mue_cli.files import staged
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.tokenizer import Tokenizer
@@ -164,8 +165,9 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
 
     def keep() -> None:
         nonlocal changed
-        run_folder.clear_method(run, spec.name)
-        exit_heads.save(heads, sizes, file)
+        with staged() as beside:
+            exit_heads.save(heads, sizes, beside(file))
+            run_folder.clear_method(run, spec.name)
         changed = True
 
     def stream(first: int) -> Iterator[Batch]:

@@ -250,15 +250,15 @@ def clear_method(run: Run, method: str) -> None:
     """Remove what was found with a method's own exit head, which changes now: log, thresholds,
     records; not those of other methods.
     """
-    for path in run.folder.glob(f"*-{method}.*"):
-        path.unlink(missing_ok=True)
-    if run.records.exists():
+    if run.records.exists():  # first, since only writing can fail
         others = [
             line
             for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True)
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))
+    for path in run.folder.glob(f"*-{method}.*"):
+        path.unlink(missing_ok=True)
 
 
 def _is_trained_along(spec: MethodSpec) -> bool:
