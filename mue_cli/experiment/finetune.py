@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mue_cli.data.batches import Batch
-from mue_cli.errors import MueError, RecipeError
+from mue_cli.errors import MueError
 from mue_cli.evaluation.predict import predict
 from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
@@ -31,18 +31,13 @@ from mue_cli.experiment.training_data import (
     share_of,
     validation_batches,
 )
-from mue_cli.experiment.training_files import (
-    TrainingFiles,
-    files_to_resume,
-    finish_move,
-    read_state,
-    refuse_strangers,
-)
+from mue_cli.experiment.training_files import TrainingFiles, finish_move
+from mue_cli.experiment.training_start import check_vocabulary, place
 from mue_cli.files import staged
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA
 from mue_cli.model.tokenizer import Tokenizer
-from mue_cli.recipe.recipe import Recipe, load
+from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import loop, stages
 from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
@@ -105,14 +100,14 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
     if processes.writes:
         finish_move(run)
     processes.first(None)  # the others read the folder once it is settled
-    files, state = _place(experiment, resume, force)
+    files, state = place(experiment, resume, force)
     experiment.data  # noqa: B018 - missing data is reported before missing weights
     tokenizer = experiment.starting_tokenizer
     model = new_model(recipe, tokenizer.vocab_size)
     answers = experiment.task.answer_ids(tokenizer.encode)
     spec = CATALOGUE.get(recipe.exits.method)
     sizes = head_sizes(spec, experiment.task, model.config) if spec else None
-    _check_vocabulary(experiment, files.run, tokenizer, state)
+    check_vocabulary(experiment, files.run, tokenizer, state)
     features = features_of(experiment, model)
     head = exit_heads.make(sizes).to(processes.device) if sizes else None
     if processes.rank:
@@ -300,68 +295,6 @@ def _note(step: StepReport, best: str) -> str:
     if waited > 0.1:
         note += f" ({waited:.0%} waiting for data)"
     return f"{note}  {best}".rstrip()
-
-
-def _place(
-    experiment: Experiment, resume: bool, force: bool
-) -> tuple[TrainingFiles, dict[str, Any] | None]:
-    """Return where to write, and the state to go on from, None for the first step.
-
-    Raises MueError where an earlier training would be lost unasked, RecipeError when the model has
-    changed since, CheckpointError for a damaged state.
-    """
-    recipe, run = experiment.recipe, experiment.run
-    if not resume:
-        if run.checkpoint.exists() and not force:
-            raise MueError(
-                f"`{run.folder}` already has a checkpoint",
-                f"{run.command('finetune')} --resume goes on, --force trains anew, "
-                "--run FOLDER keeps both",
-            )
-        refuse_strangers(run)
-        return TrainingFiles(run, beside=run.checkpoint.exists()), None
-    files = files_to_resume(run)
-    if not files.run.last_state.exists():
-        note = f"nothing to resume in `{run.folder}`: starting from the first step"
-        experiment.progress("finetune", 0, 0, note)
-        refuse_strangers(run)
-        return TrainingFiles(run, beside=run.checkpoint.exists()), None
-    _check_unchanged(recipe, files.run)
-    state = read_state(files.run.last_state)
-    note = f"going on after step {state['step']} of {recipe.training.steps}"
-    experiment.progress("finetune", 0, 0, note)
-    return files, state
-
-
-def _check_unchanged(recipe: Recipe, run: Run) -> None:
-    """Raise RecipeError when a training cannot go on under a recipe."""
-    began = load(run.recipe)
-    before, now = ((each.model, each.training.freeze_resnet) for each in (began, recipe))
-    if before != now:
-        raise RecipeError(
-            f"the model differs from the one in `{run.recipe}`",
-            "--resume cannot change it; take another --run folder",
-        )
-    methods = (began.exits.method, recipe.exits.method)
-    if methods[0] != methods[1] and any(_trains_a_head(name) for name in methods):
-        raise RecipeError(
-            f"`{run.recipe}` says the method {methods[0]}, now it is {methods[1]}",
-            f"go on with --method {methods[0]}",
-        )
-
-
-def _check_vocabulary(
-    experiment: Experiment, run: Run, tokenizer: Tokenizer, state: Mapping[str, Any] | None
-) -> None:
-    if state is not None and Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
-        raise RecipeError(
-            f"the vocabulary of `{experiment.data.root}` is not the run's",
-            "the data was prepared anew: train anew with --force",
-        )
-
-
-def _trains_a_head(name: str) -> bool:
-    return name in CATALOGUE and CATALOGUE[name].training == "model and head"
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+"""How a training begins: where it writes, from what it goes on, and what forbids that."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mue_cli.errors import MueError, RecipeError
+from mue_cli.exits.catalogue import CATALOGUE
+from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.training_files import (
+    TrainingFiles,
+    files_to_resume,
+    read_state,
+    refuse_strangers,
+)
+from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.recipe.recipe import Recipe, load
+
+
+def place(
+    experiment: Experiment, resume: bool, force: bool
+) -> tuple[TrainingFiles, dict[str, Any] | None]:
+    """Return where to write, and the state to go on from, None for the first step.
+
+    Raises MueError where an earlier training would be lost unasked, RecipeError when the model has
+    changed since, CheckpointError for a damaged state.
+    """
+    recipe, run = experiment.recipe, experiment.run
+    if not resume:
+        if run.checkpoint.exists() and not force:
+            raise MueError(
+                f"`{run.folder}` already has a checkpoint",
+                f"{run.command('finetune')} --resume goes on, --force trains anew, "
+                "--run FOLDER keeps both",
+            )
+        refuse_strangers(run)
+        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+    files = files_to_resume(run)
+    if not files.run.last_state.exists():
+        note = f"nothing to resume in `{run.folder}`: starting from the first step"
+        experiment.progress("finetune", 0, 0, note)
+        refuse_strangers(run)
+        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+    _check_unchanged(recipe, files.run)
+    state = read_state(files.run.last_state)
+    note = f"going on after step {state['step']} of {recipe.training.steps}"
+    experiment.progress("finetune", 0, 0, note)
+    return files, state
+
+
+def _check_unchanged(recipe: Recipe, run: Run) -> None:
+    """Raise RecipeError when a training cannot go on under a recipe."""
+    began = load(run.recipe)
+    before, now = ((each.model, each.training.freeze_resnet) for each in (began, recipe))
+    if before != now:
+        raise RecipeError(
+            f"the model differs from the one in `{run.recipe}`",
+            "--resume cannot change it; take another --run folder",
+        )
+    methods = (began.exits.method, recipe.exits.method)
+    if methods[0] != methods[1] and any(_trains_a_head(name) for name in methods):
+        raise RecipeError(
+            f"`{run.recipe}` says the method {methods[0]}, now it is {methods[1]}",
+            f"go on with --method {methods[0]}",
+        )
+
+
+def check_vocabulary(
+    experiment: Experiment, run: Run, tokenizer: Tokenizer, state: Mapping[str, Any] | None
+) -> None:
+    """Raise RecipeError when a training cannot go on with the data's vocabulary."""
+    if state is not None and Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
+        raise RecipeError(
+            f"the vocabulary of `{experiment.data.root}` is not the run's",
+            "the data was prepared anew: train anew with --force",
+        )
+
+
+def _trains_a_head(name: str) -> bool:
+    return name in CATALOGUE and CATALOGUE[name].training == "model and head"
