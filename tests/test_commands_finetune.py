@@ -28,6 +28,12 @@ def contents(run: Run) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
 
 
+def train_deebert(mue, run: Run, steps: int):
+    """Train internal classifiers on the checkpoint of a run."""
+    words = ["finetune", "--run", run.folder, "--method", "deebert"]
+    return mue(*words, "--set", f"training.steps={steps}")
+
+
 def readout(run: Run, method: str):
     return Experiment.open(run=run.folder, device="cpu").exit_head(method)
 
@@ -173,18 +179,7 @@ def test_second_stage_changes_no_file_of_the_run_and_adds_two(mue, copied_run: R
 
 
 def test_second_stage_trains_the_heads_of_the_checkpoint(mue, copied_run: Run) -> None:
-    assert (
-        mue(
-            "finetune",
-            "--run",
-            copied_run.folder,
-            "--method",
-            "deebert",
-            "--set",
-            "training.steps=2",
-        ).code
-        == 0
-    )
+    assert train_deebert(mue, copied_run, 2).code == 0
     heads, model = readout(copied_run, "deebert"), checkpoint.load(copied_run.checkpoint)
     weight = heads.heads[0].weight
     assert not torch.equal(weight, model.decoder.embed_tokens.weight)
@@ -345,18 +340,7 @@ def test_new_heads_take_only_their_own_results_with_them(mue, copied_run: Run) -
     ids=["anew", "on"],
 )
 def test_heads_go_when_the_model_under_them_changes(mue, copied_run: Run, words: list[str]) -> None:
-    assert (
-        mue(
-            "finetune",
-            "--run",
-            copied_run.folder,
-            "--method",
-            "deebert",
-            "--set",
-            "training.steps=1",
-        ).code
-        == 0
-    )
+    assert train_deebert(mue, copied_run, 1).code == 0
     before = copied_run.checkpoint.read_bytes()
     assert mue("finetune", "--run", copied_run.folder, *words).code == 0
     stayed = copied_run.checkpoint.read_bytes() == before
