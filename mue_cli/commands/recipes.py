@@ -1,14 +1,12 @@
 """`mue recipes`: experiments as data: list, show, check."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.options import JsonOption, SetOption, opened
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIST_EXAMPLES = """Examples
 
@@ -38,9 +36,9 @@ def list_recipes(as_json: JsonOption = False) -> None:
 
     Reads their files. Writes nothing.
     """
-    from mue_cli.recipe.names import find, names
+    from mue_cli.experiment.recipes import named_recipes
 
-    about = {name: _about(find(name)) for name in names()}
+    about = named_recipes()
     if as_json:
         answer_json(about)
         return
@@ -61,16 +59,13 @@ def show(
 
     Reads the recipe. Writes nothing; what it prints is a recipe file.
     """
-    from dataclasses import asdict
-
-    from mue_cli.recipe.explain import explained
-    from mue_cli.recipe.recipe import dump
+    from mue_cli.experiment.recipes import recipe_text
 
     whole = opened(recipe, overrides, None, trained=False).recipe
     if as_json:
         answer_json(asdict(whole))
     else:
-        answer((explained if explain else dump)(whole).rstrip())
+        answer(recipe_text(whole, explain))
 
 
 def schema() -> None:
@@ -78,9 +73,9 @@ def schema() -> None:
 
     Reads and writes nothing.
     """
-    from mue_cli.recipe.explain import schema as of_recipes
+    from mue_cli.experiment.recipes import recipe_schema
 
-    answer_json(of_recipes())
+    answer_json(recipe_schema())
 
 
 def check(recipe: NameArgument, overrides: SetOption = None) -> None:
@@ -90,9 +85,3 @@ def check(recipe: NameArgument, overrides: SetOption = None) -> None:
     """
     whole = opened(recipe, overrides, None, trained=False).recipe
     say(f"{recipe} is a recipe: {whole.name}, task {whole.task}, data {whole.data.dataset}")
-
-
-def _about(path: "Path") -> str:
-    """Return the first sentence of the comment that a recipe opens with."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.removeprefix("#").strip().partition(": ")[0].rstrip(".,")
