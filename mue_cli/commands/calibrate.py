@@ -5,19 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, keeping, say
-from mue_cli.commands.options import (
-    DecomposeOption,
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-    with_decompose,
-)
 from mue_cli.experiment.choices import CATALOGUE, CalibratedName
 
 if TYPE_CHECKING:
@@ -26,17 +16,13 @@ if TYPE_CHECKING:
     from mue_cli.experiment.calibrate import Calibrated
     from mue_cli.experiment.thresholds import Thresholds
 
-EXAMPLES = """Examples
-
-mue calibrate
-
-mue calibrate --target-reduction 0.4 --by flops
-
-mue calibrate --max-drop 0.02
-
-mue calibrate --max-drop 0.05 --confidence 0.95 --explain
-
-mue calibrate --method deebert --target-reduction 0.15"""
+EXAMPLES = options.examples(
+    "mue calibrate",
+    "mue calibrate --target-reduction 0.4 --by flops",
+    "mue calibrate --max-drop 0.02",
+    "mue calibrate --max-drop 0.05 --confidence 0.95 --explain",
+    "mue calibrate --method deebert --target-reduction 0.15",
+)
 
 MethodOption = Annotated[
     CalibratedName | None,
@@ -94,20 +80,20 @@ ExplainOption = Annotated[
 
 
 def calibrate(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     method: MethodOption = None,
-    decompose: DecomposeOption = None,
+    decompose: options.Decompose = None,
     target_reduction: TargetOption = None,
     by: ByOption = "expected",
     max_drop: DropOption = None,
     confidence: ConfidenceOption = None,
     test: TestOption = "betting",
     explain: ExplainOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Choose the thresholds with the best score among those that reach a reduction on `val`, or
     with the largest reduction among those that keep the score.
@@ -120,9 +106,9 @@ def calibrate(
     another method than mue thresholds-METHOD.yaml and so on. A reduction out of reach is an error
     that states the largest reachable one.
     """
-    settings = with_decompose(overrides, decompose)
+    settings = options.with_decompose(overrides, decompose)
     with bars() as tell:
-        here = opened(recipe, settings, run, device, weights, progress=tell)
+        here = options.opened(recipe, settings, run, device, weights, progress=tell)
         chosen = method or here.recipe.exits.method
         path = here.run.of_method(here.run.thresholds, chosen)
         with keeping(lambda: f"`{path}` is as it was before"):

@@ -8,35 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import Report, answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from mue_cli.data.store.manifest import Manifest
 
-SHAPES_EXAMPLES = """Examples
+SHAPES_EXAMPLES = options.examples(
+    "mue prepare shapes", "mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"
+)
 
-mue prepare shapes
+COCO_EXAMPLES = options.examples(
+    "mue prepare coco --download", "mue prepare coco --source ~/coco --out data/coco"
+)
 
-mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"""
+FLICKR8K_EXAMPLES = options.examples(
+    "mue prepare flickr8k --download", "mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"
+)
 
-COCO_EXAMPLES = """Examples
-
-mue prepare coco --download
-
-mue prepare coco --source ~/coco --out data/coco"""
-
-FLICKR8K_EXAMPLES = """Examples
-
-mue prepare flickr8k --download
-
-mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"""
-
-SNLI_VE_EXAMPLES = """Examples
-
-mue prepare snli-ve --download --images ~/flickr30k-images.tar
-
-mue prepare snli-ve --source ~/snli_ve"""
+SNLI_VE_EXAMPLES = options.examples(
+    "mue prepare snli-ve --download --images ~/flickr30k-images.tar",
+    "mue prepare snli-ve --source ~/snli_ve",
+)
 
 OutOption = Annotated[
     Path,
@@ -115,7 +108,7 @@ def shapes(
     ] = 64,
     vocab_size: VocabularyOption = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw scenes of coloured shapes, with captions and with sentences that are true, false or
     undecidable.
@@ -140,7 +133,7 @@ def coco(
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are
     there, or OFA's caption_*.tsv.
@@ -171,7 +164,7 @@ def flickr8k(
     vocab_size: VocabularyOption = 4000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder
     or an archive.
@@ -202,7 +195,7 @@ def snli_ve(
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs,
     or OFA's snli_ve_*.tsv.

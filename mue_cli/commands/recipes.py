@@ -5,33 +5,26 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import JsonOption, SetOption, opened
 
-LIST_EXAMPLES = """Examples
-
-mue recipes list"""
-SHOW_EXAMPLES = """Examples
-
-mue recipes show shapes-caption > mine.yaml
-
-mue recipes show mine.yaml --explain"""
-SCHEMA_EXAMPLES = """Examples
-
-mue recipes schema > recipe.schema.json
-
-An editor completes and checks a recipe whose first line is
-`# yaml-language-server: $schema=recipe.schema.json`."""
-CHECK_EXAMPLES = """Examples
-
-mue recipes check mine.yaml
-
-mue recipes check mine.yaml --set training.steps=100"""
+LIST_EXAMPLES = options.examples("mue recipes list")
+SHOW_EXAMPLES = options.examples(
+    "mue recipes show shapes-caption > mine.yaml", "mue recipes show mine.yaml --explain"
+)
+SCHEMA_EXAMPLES = options.examples(
+    "mue recipes schema > recipe.schema.json",
+    "An editor completes and checks a recipe whose first line is "
+    "`# yaml-language-server: $schema=recipe.schema.json`.",
+)
+CHECK_EXAMPLES = options.examples(
+    "mue recipes check mine.yaml", "mue recipes check mine.yaml --set training.steps=100"
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]
 
 
-def list_recipes(as_json: JsonOption = False) -> None:
+def list_recipes(as_json: options.Json = False) -> None:
     """List the recipes that come with the program.
 
     Reads their files. Writes nothing.
@@ -52,8 +45,8 @@ def show(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say of every field what it does and may be.")
     ] = False,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
+    overrides: options.Set = None,
+    as_json: options.Json = False,
 ) -> None:
     """Print a whole recipe, defaults included.
 
@@ -61,7 +54,7 @@ def show(
     """
     from mue_cli.experiment.recipes import recipe_text
 
-    whole = opened(recipe, overrides, None, trained=False).recipe
+    whole = options.opened(recipe, overrides, None, trained=False).recipe
     if as_json:
         answer_json(asdict(whole))
     else:
@@ -78,10 +71,10 @@ def schema() -> None:
     answer_json(recipe_schema())
 
 
-def check(recipe: NameArgument, overrides: SetOption = None) -> None:
+def check(recipe: NameArgument, overrides: options.Set = None) -> None:
     """Check a recipe: keys, types, ranges, choices.
 
     Reads the recipe. Writes nothing.
     """
-    whole = opened(recipe, overrides, None, trained=False).recipe
+    whole = options.opened(recipe, overrides, None, trained=False).recipe
     say(f"{recipe} is a recipe: {whole.name}, task {whole.task}, data {whole.data.dataset}")

@@ -4,14 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    opened,
-)
 from mue_cli.errors import MueError
 
 if TYPE_CHECKING:
@@ -19,15 +13,12 @@ if TYPE_CHECKING:
 
     from mue_cli.reports.tables import Table
 
-EXAMPLES = """Examples
-
-mue table 1
-
-mue table 3 --recipe shapes-entailment --split val
-
-mue table 4 --format latex > ablation.tex
-
-mue table 2 --run runs/longer --json"""
+EXAMPLES = options.examples(
+    "mue table 1",
+    "mue table 3 --recipe shapes-entailment --split val",
+    "mue table 4 --format latex > ablation.tex",
+    "mue table 2 --run runs/longer --json",
+)
 
 NumberArgument = Annotated[
     int,
@@ -50,12 +41,12 @@ FormatOption = Annotated[
 
 def table(
     number: NumberArgument,
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
     split: TableSplitOption = None,
     form: FormatOption = "text",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print a table of the paper, your rows beside its numbers: 1 the models, 2 the layers of each
     stream, 3 the trade-off, 4 the ablation.
@@ -70,7 +61,7 @@ def table(
     if number not in SUBJECTS:
         choices = ", ".join(f"{known} ({subject})" for known, subject in SUBJECTS.items())
         raise MueError(f"the paper has no Table {number} to print", f"choose one of {choices}")
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     tables, missing = paper_tables(here, number, split)
     if as_json:
         _answer_document(number, tables, missing)
