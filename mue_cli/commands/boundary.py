@@ -6,6 +6,7 @@ Ctrl-C, 143 SIGTERM. Streams and signals of the process: mue_cli/__main__.py.
 """
 
 import functools
+import signal
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -38,7 +39,7 @@ def friendly(command: Callable[P, None], words: str | None = None) -> Callable[P
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             say(f"stopped: {stop.args[0] if stop.args else 'nothing was kept'}")
-            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+            raise typer.Exit(_code_of(stop)) from None
         except Exception as error:
             known = explained(error)
             if known is None:
@@ -71,12 +72,18 @@ def answered(app: Callable[..., Any], words: list[str] | None = None) -> int:
         code = app(words, prog_name="mue", standalone_mode=False)
     except KeyboardInterrupt as stop:  # outside of any command
         say("stopped: nothing was kept")
-        code = 143 if isinstance(stop, Terminated) else 130
+        code = _code_of(stop)
     except Exception as error:
         code = _refused(error)
         if code is None:
             raise
     return code if isinstance(code, int) else 0
+
+
+def _code_of(stop: KeyboardInterrupt) -> int:
+    """Return 143 for SIGTERM, also one that a training waited with, else 130."""
+    waited = getattr(stop, "number", None) == signal.SIGTERM
+    return 143 if waited or isinstance(stop, Terminated) else 130
 
 
 def _typed(command: Callable[..., Any]) -> str:

@@ -8,6 +8,8 @@ import typer
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mue_cli.experiment.experiment import Experiment
     from mue_cli.experiment.progress import Progress
 
@@ -96,7 +98,7 @@ SpiceDir = Annotated[
 
 def opened(
     recipe: str | None,
-    overrides: list[str] | None,
+    overrides: "Sequence[str] | None",
     run: Path | None,
     device: str = "auto",
     weights: str | None = None,

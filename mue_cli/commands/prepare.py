@@ -143,17 +143,8 @@ def coco(
     where. --download fetches them itself: 20.4 GB, and the prepared data take as much again. A run
     that was stopped, or killed, is gone on with by the same command.
     """
-    from mue_cli.experiment.prepare import learn_vocabulary, prepare_coco, require_folders
-
-    require_folders(source, out, download)
-    if download:
-        _download("coco", source, out, mirror)
-
-    with _preparing("coco", out) as report:
-        manifest = prepare_coco(
-            source, out, learn_vocabulary(vocab_size), report, num_workers, strict
-        )
-    _show(manifest, out, as_json)
+    checks = {"num_workers": num_workers, "strict": strict}
+    _from_files("coco", source, out, vocab_size, download, mirror, as_json, **checks)
 
 
 def flickr8k(
@@ -173,17 +164,8 @@ def flickr8k(
     data/flickr8k; problems.jsonl there lists what was left out. Without the files it says what to
     download from where. --download fetches them itself: 1.2 GB.
     """
-    from mue_cli.experiment.prepare import learn_vocabulary, prepare_flickr8k, require_folders
-
-    require_folders(source, out, download)
-    if download:
-        _download("flickr8k", source, out, mirror)
-
-    with _preparing("flickr8k", out) as report:
-        manifest = prepare_flickr8k(
-            source, out, learn_vocabulary(vocab_size), report, num_workers, strict
-        )
-    _show(manifest, out, as_json)
+    checks = {"num_workers": num_workers, "strict": strict}
+    _from_files("flickr8k", source, out, vocab_size, download, mirror, as_json, **checks)
 
 
 def snli_ve(
@@ -205,27 +187,32 @@ def snli_ve(
     download from where. --download makes the jsonl files of SNLI 1.0 as SNLI-VE's authors do; the
     photographs need your own copy.
     """
-    from mue_cli.experiment.prepare import (
-        learn_vocabulary,
-        prepare_snli_ve,
-        require_folders,
-        require_photographs,
-    )
+    checks = {"images": images, "num_workers": num_workers, "strict": strict}
+    _from_files("snli-ve", source, out, vocab_size, download, mirror, as_json, **checks)
 
-    require_folders(source, out, download)
+
+def _from_files(
+    dataset: str,
+    source: Path,
+    out: Path,
+    vocab_size: int,
+    download: bool,
+    mirror: str | None,
+    as_json: bool,
+    **of_reader: object,
+) -> None:
+    """Fetch what `source` lacks where that is wanted, prepare it, and show what there is."""
+    from mue_cli.experiment import prepare as procedure
+
+    procedure.require_folders(source, out, download)
     if download:
-        _download("snli-ve", source, out, mirror)
-        require_photographs(source, images)
-
-    with _preparing("snli-ve", out) as report:
-        manifest = prepare_snli_ve(
-            source,
-            out,
-            learn_vocabulary(vocab_size),
-            images,
-            progress=report,
-            num_workers=num_workers,
-            strict=strict,
+        kept = f"`{source}` keeps what has come; the same command goes on from there"
+        with keeping(lambda: kept), progress(f"download {dataset}") as report:
+            procedure.download_source(dataset, source, out, mirror, report)
+        procedure.require_photographs(dataset, source, of_reader.get("images"))
+    with _preparing(dataset, out) as report:
+        manifest = procedure.prepare_files(
+            dataset, source, out, vocab_size, progress=report, **of_reader
         )
     _show(manifest, out, as_json)
 
@@ -240,15 +227,6 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
     before = inode_of(out)
     with keeping(lambda: kept_so_far(out, before)), progress(f"prepare {dataset}") as report:
         yield report
-
-
-def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None:
-    """Fetch what `source` lacks; on Ctrl-C say that what came is kept."""
-    from mue_cli.experiment.prepare import download_source
-
-    kept = f"`{source}` keeps what has come; the same command goes on from there"
-    with keeping(lambda: kept), progress(f"download {dataset}") as report:
-        download_source(dataset, source, out, mirror, report)
 
 
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:

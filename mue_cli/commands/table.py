@@ -1,17 +1,12 @@
 """`mue table`: the paper's tables with rows of your own runs."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.errors import MueError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mue_cli.reports.tables import Table
 
 EXAMPLES = options.examples(
     "mue table 1",
@@ -56,6 +51,7 @@ def table(
     sample standard deviation.
     """
     from mue_cli.reports.paper_tables import SUBJECTS
+    from mue_cli.reports.tables import FORMS, to_document
     from mue_cli.study.tables import paper_tables, remedy
 
     if number not in SUBJECTS:
@@ -64,32 +60,9 @@ def table(
     here = options.opened(recipe, overrides, run)
     tables, missing = paper_tables(here, number, split)
     if as_json:
-        _answer_document(number, tables, missing)
+        documents = [to_document(table) for table in tables]
+        answer_json({"table": number, "tables": documents, "not_run_yet": missing})
     else:
-        answer("\n".join(_render(table, form) for table in tables).rstrip("\n"))
+        answer("\n".join(map(FORMS[form], tables)).rstrip("\n"))
     if missing:
         say(f"not run yet: {', '.join(missing)}; {remedy(here, missing)}")
-
-
-def _render(table: "Table", form: str) -> str:
-    from mue_cli.reports import tables
-
-    renderings = {
-        "text": tables.to_text,
-        "markdown": tables.to_markdown,
-        "csv": tables.to_csv,
-        "latex": tables.to_latex,
-    }
-    return renderings[form](table)
-
-
-def _answer_document(number: int, tables: "Sequence[Table]", missing: list[str]) -> None:
-    from mue_cli.reports.tables import to_document
-
-    answer_json(
-        {
-            "table": number,
-            "tables": [to_document(table) for table in tables],
-            "not_run_yet": missing,
-        }
-    )
