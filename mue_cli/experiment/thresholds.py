@@ -12,7 +12,7 @@ from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
-from mue_cli.files import staged, write_text
+from mue_cli.files import staged
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
 from mue_cli.schema.json_files import read_json_lines
 from mue_cli.schema.schema import Count, Fraction, Natural, build, show
@@ -160,11 +160,6 @@ class Thresholds:
                 f"`{path}` was searched with {searched}, now it is {wanted}",
                 f"run: {run.command(calibrate_command(self.method))}",
             )
-
-
-def write_thresholds(run: Run, thresholds: Thresholds) -> None:
-    """Write the method's thresholds.yaml."""
-    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
 def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:
