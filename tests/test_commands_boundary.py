@@ -157,6 +157,7 @@ def test_characters_that_stdout_does_not_know_are_escaped(tmp_path: Path, encodi
 
 WAITING = """
 import sys, time
+from mue_cli.__main__ import run
 from mue_cli.commands import boundary
 import typer
 app = typer.Typer()
@@ -165,7 +166,7 @@ app = typer.Typer()
 def wait():
     print("here", flush=True)
     SLEEP
-sys.exit(boundary.run(app))
+sys.exit(run(app))
 """
 LOST = """
     def numbers():

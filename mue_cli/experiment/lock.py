@@ -90,7 +90,7 @@ def holding_run(
         procedure: Callable[Concatenate["Experiment", P], T],
     ) -> Callable[Concatenate["Experiment", P], T]:
         @functools.wraps(procedure)
-        def held(experiment: "Experiment", *args: P.args, **kwargs: P.kwargs) -> T:
+        def held(experiment: "Experiment", /, *args: P.args, **kwargs: P.kwargs) -> T:
             from mue_cli.training.processes import ending_together
 
             processes = experiment.processes
