@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
@@ -177,5 +177,5 @@ def _failure_elsewhere(seconds: float) -> Exception | None:
         return None
 
 
-def _store() -> distributed.Store:
+def _store() -> Any:
     return distributed.distributed_c10d._get_default_store()
