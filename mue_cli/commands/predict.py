@@ -126,9 +126,7 @@ def predict(
     with (
         keeping(lambda: f"{tally.done} of {tally.total} pictures were done"),
         _page(page, stream, [*notes, _coverage(len(paths))]) as sections,
-        progress("predict")
-        if tally.total > MANY
-        else nullcontext(lambda done, total: None) as report,
+        progress("predict") if tally.total > MANY else nullcontext(_silent) as report,
     ):
         for result in stream.results(
             read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)
@@ -177,6 +175,10 @@ def _text_lines(
         return f"{line}\n{strip(result.explanation)}\n" if strips and result.explanation else line
 
     return lines
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing: a few pictures need no bar."""
 
 
 def _shown(text: str) -> str:
