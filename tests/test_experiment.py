@@ -13,6 +13,12 @@ from mue_cli.errors import DataError, MissingStepError, MueError, RecipeError
 from mue_cli.experiment.run_folder import Run
 
 
+@pytest.fixture(autouse=True)
+def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's Java takes seconds to start; tests/test_metrics_captioning.py has it."""
+    monkeypatch.setenv("PATH", "")
+
+
 @pytest.fixture
 def opened(copied_run: Run) -> Experiment:
     """Return a small trained and calibrated run that a test may change."""
