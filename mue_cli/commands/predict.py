@@ -20,8 +20,13 @@ from mue_cli.commands.options import (
 from mue_cli.commands.strip import KEY, strip
 from mue_cli.errors import MueError
 from mue_cli.experiment.choices import Question, RunnableName
-from mue_cli.experiment.pictures import Unreadable, answers_path, named_pictures, page_path
-from mue_cli.reports.exit_strip import printable
+from mue_cli.experiment.pictures import (
+    Unreadable,
+    answers_path,
+    named_pictures,
+    page_path,
+    printable,
+)
 
 if TYPE_CHECKING:
     from mue_cli.experiment.answers import Answers
@@ -73,9 +78,7 @@ ExplainOption = Annotated[
 HtmlOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE",
-        show_default="explain.html in the run folder",
-        help="Where the page is written; alone: the page only.",
+        metavar="FILE", show_default="explain.html in the run folder", help="The page alone."
     ),
 ]
 CompareOption = Annotated[

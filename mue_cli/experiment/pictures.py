@@ -9,7 +9,7 @@ from mue_cli.errors import MueError, one_line
 from mue_cli.files import plain_file
 from mue_cli.reports.exit_strip import printable
 
-__all__ = ["Unreadable", "answers_path", "named_pictures", "page_path"]
+__all__ = ["Unreadable", "answers_path", "named_pictures", "page_path", "printable"]
 
 
 def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
