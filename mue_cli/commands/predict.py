@@ -38,8 +38,6 @@ mue predict photo.jpg
 
 mue predict photos 'more/*.jpg' --out captions.jsonl
 
-mue predict photos --out captions.csv
-
 mue predict photo.jpg --compare
 
 mue predict photo.jpg --explain --html photo.html

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mue_cli.data.pictures import Unreadable, find_pictures
 from mue_cli.errors import MueError, one_line
-from mue_cli.files import plain_file
 from mue_cli.reports.exit_strip import printable
 
 __all__ = ["Unreadable", "answers_path", "named_pictures", "page_path", "printable"]
@@ -51,6 +50,8 @@ def page_path(path: Path) -> Path:
 
 def answers_path(path: Path) -> Path:
     """Return where answers go. Raises MueError when they cannot go there."""
+    from mue_cli.files import plain_file
+
     if path.suffix.lower() not in (".jsonl", ".csv"):
         raise MueError(
             f"`--out {path}` ends in neither .jsonl nor .csv",
