@@ -11,9 +11,9 @@ PAGE = Path(__file__).resolve().parent / "licences.md"
 CLASSIFIER = "License :: OSI Approved :: "
 OPENING = """# Versions and licences
 
-`mue` is Apache-2.0. It brings these packages along, in the versions that were installed when this page was written, with the licence
-that each states in its metadata; `python docs/write_licences.py` writes the page anew for the packages that are installed. **Direct** ones are named in
-`pyproject.toml` with their lowest version.
+`mue` is Apache-2.0. It brings these packages along, here in the versions that were installed when
+this page was written, with the licence that each states in its metadata. **Direct** ones are named
+in `pyproject.toml` with their lowest version. `python docs/write_licences.py` writes the page anew.
 
 | package | version | licence |
 | --- | --- | --- |

@@ -6,20 +6,17 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer
 from mue_cli.commands.lines import run_line
-from mue_cli.commands.options import opened
 from mue_cli.experiment.choices import DEFAULT_TASK, DEMO_RECIPES, TaskName
 
-EXAMPLES = """Examples
-
-mue demo
-
-mue demo --quick
-
-mue demo --task entailment
-
-mue demo --out somewhere-else"""
+EXAMPLES = options.examples(
+    "mue demo",
+    "mue demo --quick",
+    "mue demo --task entailment",
+    "mue demo --out somewhere-else",
+)
 
 TaskOption = Annotated[
     TaskName,
@@ -71,7 +68,7 @@ def demo(
 
     recipe = f"{DEMO_RECIPES[task]}{QUICK * quick}"
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
-    opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
+    options.opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
     if quick:
         answer(NO_RESULT)
     started = time.monotonic()

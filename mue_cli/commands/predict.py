@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, keeping, progress, say, show_error
-from mue_cli.commands.options import (
-    DeviceOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-)
 from mue_cli.commands.strip import KEY, strip
 from mue_cli.errors import MueError
 from mue_cli.experiment.choices import Question, RunnableName
@@ -32,19 +25,14 @@ if TYPE_CHECKING:
     from mue_cli.experiment.answers import Answers
     from mue_cli.experiment.predict import PicturePrediction
 
-EXAMPLES = """Examples
-
-mue predict photo.jpg
-
-mue predict photos 'more/*.jpg' --out captions.jsonl
-
-mue predict photo.jpg --compare
-
-mue predict photo.jpg --explain --html photo.html
-
-find photos -name '*.jpg' | mue predict - --json
-
-mue predict photo.jpg --recipe shapes-entailment --hypothesis "a red circle is in the picture\""""
+EXAMPLES = options.examples(
+    "mue predict photo.jpg",
+    "mue predict photos 'more/*.jpg' --out captions.jsonl",
+    "mue predict photo.jpg --compare",
+    "mue predict photo.jpg --explain --html photo.html",
+    "find photos -name '*.jpg' | mue predict - --json",
+    'mue predict photo.jpg --recipe shapes-entailment --hypothesis "a circle is in the picture"',
+)
 
 MANY = 20
 """More pictures than this are worth a progress bar."""
@@ -98,15 +86,15 @@ def predict(
     images: ImagesArgument,
     hypothesis: HypothesisOption = None,
     premise: PremiseOption = None,
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     method: Annotated[
         RunnableName | None,
         typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
     ] = None,
-    device: DeviceOption = "auto",
+    device: options.Device = "auto",
     out: AnswersOption = None,
     compare: CompareOption = False,
     explain: ExplainOption = False,
@@ -120,7 +108,7 @@ def predict(
     the method. Writes the file of --out, and with --explain or --html a page of the first 100
     pictures.
     """
-    here = opened(recipe, overrides, run, device, weights)
+    here = options.opened(recipe, overrides, run, device, weights)
     question = Question(hypothesis, premise)
     question.check(here.task, here.recipe.name)
     page = page_path(html or here.run.explain_page) if explain or html else None
@@ -140,9 +128,7 @@ def predict(
     with (
         answering(stream, paths, file, page, asked) as answers,
         keeping(answers.kept),
-        progress("predict")
-        if answers.total > MANY
-        else nullcontext(lambda done, total, note="": None) as report,
+        progress("predict") if answers.total > MANY else nullcontext(_silent) as report,
     ):
         for remark in answers.remarks():
             say(remark)
@@ -187,3 +173,7 @@ def _text_lines(
         return f"{line}\n{strip(result.explanation)}\n" if strips and result.explanation else line
 
     return lines
+
+
+def _silent(done: int, total: int, note: str = "") -> None:
+    """Report nothing: a few pictures need no bar."""

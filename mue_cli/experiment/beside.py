@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from mue_cli.cost.latency import interleaved
+from mue_cli.cost.latency import interleaved_samples
 from mue_cli.reports.exit_strip import printable
 
 T = TypeVar("T")
@@ -63,9 +63,10 @@ def timed(
 ) -> tuple[Sequence[T], Sequence[T], tuple[float, float]]:
     """Return what two programs give, and their milliseconds: of two runs each, turn by turn."""
     kept: dict[str, Sequence[T]] = {}
-    pair = interleaved(
-        lambda: kept.update(early=early()),
-        lambda: kept.update(full=full()),
+    pair = interleaved_samples(
+        [None],
+        lambda _: kept.update(early=early()),
+        lambda _: kept.update(full=full()),
         repeats=2,
         warmup=0,
         synchronize=torch.cuda.synchronize if device.type == "cuda" else None,

@@ -1,7 +1,7 @@
 """One experiment: a recipe, its run folder, and what they name, opened when first used."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -317,7 +317,3 @@ class Experiment:
         from mue_cli.experiment.exit_grid import exit_grid
 
         return exit_grid(self, split, samples)
-
-    def quietly(self) -> "Experiment":
-        """Return the same experiment, opened anew, that tells no progress."""
-        return replace(self, progress=silent)
