@@ -126,6 +126,12 @@ def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
+def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's Java takes seconds to start; tests/test_metrics_captioning.py has it."""
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
 def quick_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `mue bench` measure this machine on next to nothing."""
     from mue_cli.experiment import benchmark

@@ -12,11 +12,7 @@ from mue_cli import Experiment
 from mue_cli.errors import DataError, MissingStepError, MueError, RecipeError
 from mue_cli.experiment.run_folder import Run
 
-
-@pytest.fixture(autouse=True)
-def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    """METEOR's Java takes seconds to start; tests/test_metrics_captioning.py has it."""
-    monkeypatch.setenv("PATH", "")
+pytestmark = pytest.mark.usefixtures("without_java")
 
 
 @pytest.fixture
