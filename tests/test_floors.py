@@ -1,6 +1,7 @@
 """Imports go strictly downward, and each dependency has one door."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -77,16 +78,22 @@ def modules_of(node: ast.AST) -> list[str]:
     return []
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path: Path, top_only: bool = False) -> list[str]:
     """Return every module that a file imports; `top_only` leaves out what functions import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     nodes = tree.body if top_only else list(ast.walk(tree))
     return [module for node in nodes for module in modules_of(node)]
 
 
 def only_for_types(path: Path) -> set[str]:
     """Return the modules that a file imports under TYPE_CHECKING alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
     typed = [block for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING"]
     return {module for block in typed for node in block.body for module in modules_of(node)}
@@ -183,9 +190,5 @@ def test_exits_know_no_model() -> None:
 
 def test_relative_imports_are_not_used() -> None:
     for path in FILES:
-        nodes = [
-            node
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.ImportFrom)
-        ]
+        nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
         assert not [node for node in nodes if node.level], short(path)
