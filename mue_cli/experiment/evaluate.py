@@ -142,10 +142,10 @@ class _Points:
         total = len(batches.examples)
         progress = counting(experiment.progress, f"evaluate {method.name}", total)
         if method.name == ORACLE:
-            found = find_oracle(experiment.predictor, method.decompose, batches, progress)
+            predictions = find_oracle(experiment.predictor, method.decompose, batches, progress)
         else:
-            found = predict(experiment.predictor, method, batches, progress=progress)
-        return batches.in_order(found)
+            predictions = predict(experiment.predictor, method, batches, progress=progress)
+        return batches.in_order(predictions)
 
     def _score(self, predictions: list[Prediction], quick: bool) -> Scores:
         experiment, metrics = self.experiment, self.metrics
@@ -186,7 +186,7 @@ class _Points:
         settings: dict[str, object] = {
             "decompose": recipe.model.decompose,
             "device": str(experiment.device),
-            "precision": recipe.inference.precision,
+            "precision": experiment.precision,
         }
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights
