@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mue_cli.model.tokenizer import Tokenizer
     from mue_cli.recipe.recipe import SearchSection
     from mue_cli.reports.exit_grid import ExitGrid
+    from mue_cli.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,13 @@ class Experiment:
         from mue_cli.experiment.models import find_device
 
         return find_device(self.device_name)
+
+    @cached_property
+    def processes(self) -> "Processes":
+        """The processes that `torchrun` started, this one among them; without it, this one."""
+        from mue_cli.training.processes import join
+
+        return join(self.device)
 
     @cached_property
     def data(self) -> "PreparedData":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mue_cli.errors import RecipeError
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import write_text
+from mue_cli.files import is_first_process, write_text
 from mue_cli.recipe import recipe as recipes
 from mue_cli.schema.schema import build, show
 from mue_cli.study.checks import check
@@ -56,7 +56,9 @@ def check_same(run: Run, study: Study) -> None:
 
 
 def keep(run: Run, study: Study) -> None:
-    """Write study.yaml."""
+    """Write study.yaml; of the processes of `torchrun`, the first."""
+    if not is_first_process():
+        return
     write_text(study_file(run), recipes.to_yaml(asdict(study)))
 
 
