@@ -205,8 +205,8 @@ def _model_job(
 
     def validate() -> float:
         predictor = experiment.predictor_of(model, tokenizer, greedy)
-        found = predict(predictor, full(recipe.model.decompose), own)
-        return score([each for part in processes.gather(found) for each in part])
+        predictions = predict(predictor, full(recipe.model.decompose), own)
+        return score([each for part in processes.gather(predictions) for each in part])
 
     def keep() -> None:
         save_head = None
