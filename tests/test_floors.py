@@ -168,7 +168,7 @@ def test_commands_know_experiments_studies_and_reports_alone(path: Path) -> None
 
 
 def test_no_command_imports_another() -> None:
-    helpers = {"display", "options", "bars", "figures", "lines", "strip", "app", "boundary"}
+    helpers = {"display", "options", "bars", "lines", "strip", "app", "boundary"}
     for path in COMMANDS:
         others = {
             module.split(".")[2]
@@ -192,3 +192,19 @@ def test_relative_imports_are_not_used() -> None:
     for path in FILES:
         nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
         assert not [node for node in nodes if node.level], short(path)
+
+
+RETIRED = {
+    *("found", "asked", "told", "seen", "workbench", "specimen", "contest", "ladder", "roster"),
+    *("readout", "read_out", "passage", "walked"),
+}
+"""Names that say nothing, or that the field has another word for."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_no_variable_has_a_retired_name(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    stored = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    named = {node.id for node in stored}
+    named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    assert not {name.strip("_").lower() for name in named} & RETIRED

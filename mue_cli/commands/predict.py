@@ -124,9 +124,9 @@ def predict(
     show = json_line if as_json else _text_lines(paths, strips=explain)
     if explain and not (as_json or file):
         say(KEY)
-    asked = {"premise": premise, "hypothesis": hypothesis}
+    question_parts = {"premise": premise, "hypothesis": hypothesis}
     with (
-        answering(stream, paths, file, page, asked) as answers,
+        answering(stream, paths, file, page, question_parts) as answers,
         keeping(answers.kept),
         progress("predict") if answers.total > MANY else nullcontext(_silent) as report,
     ):

@@ -222,6 +222,6 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, bool]]:
             raise MueError(f"`{path}` has other columns than {', '.join(columns)}", _AGAIN)
         for number, row in enumerate(rows, start=2):
             if len(row) != len(columns):
-                found = f"line {number} of `{path}` has {len(row)} cells, expected {len(columns)}"
-                raise MueError(found, _AGAIN)
+                message = f"line {number} of `{path}` has {len(row)} cells, expected {len(columns)}"
+                raise MueError(message, _AGAIN)
             yield row[0], not row[-1]

@@ -19,6 +19,7 @@ from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
+from mue_cli.experiment.precision import choose_precision, with_precision
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
@@ -103,11 +104,16 @@ def calibrate(
     spec = spec_of(name)
     refuse_fixed_thresholds(recipe, spec)
     experiment.need_trained()
+    precision = None
+    if recipe.inference.precision == "auto":
+        here = experiment
+        precision = experiment.processes.first(lambda: choose_precision(here))
+        experiment = with_precision(experiment, precision.precision)
     trials = open_trials(experiment, spec)
     spending = _spending(experiment, goal.by)
     chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
     choice = chooser.choose()
-    card = _card(experiment, spec, goal, chooser, choice)
+    card = replace(_card(experiment, spec, goal, chooser, choice), precision=precision)
     if experiment.processes.writes:
         store(experiment.run, card, choice.tried)
         keep_saturation(trials)

@@ -146,10 +146,11 @@ class _Points:
         batches = everything.share(experiment.processes)
         progress = counting(experiment.progress, f"evaluate {method.name}", len(batches.examples))
         if method.name == ORACLE:
-            found = find_oracle(experiment.predictor, method.decompose, batches, progress)
+            predictions = find_oracle(experiment.predictor, method.decompose, batches, progress)
         else:
-            found = predict(experiment.predictor, method, batches, progress=progress)
-        return experiment.processes.merge(batches.in_order(found), len(everything.examples))
+            predictions = predict(experiment.predictor, method, batches, progress=progress)
+        whole = len(everything.examples)
+        return experiment.processes.merge(batches.in_order(predictions), whole)
 
     def _score(self, predictions: list[Prediction], quick: bool) -> Scores:
         experiment, metrics = self.experiment, self.metrics
@@ -190,7 +191,7 @@ class _Points:
         settings: dict[str, object] = {
             "decompose": recipe.model.decompose,
             "device": str(experiment.device),
-            "precision": recipe.inference.precision,
+            "precision": experiment.precision,
         }
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights

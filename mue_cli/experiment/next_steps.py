@@ -41,11 +41,11 @@ def next_steps(folder: Path = Path()) -> list[Step]:
 def _runs(folder: Path) -> list[Run]:
     """Return the run folders, the last used first."""
     try:
-        found = [path for path in folder.iterdir() if is_file(path / "recipe.yaml")]
-        found.sort(key=lambda path: (-path.stat().st_mtime, path.name))
+        folders = [path for path in folder.iterdir() if is_file(path / "recipe.yaml")]
+        folders.sort(key=lambda path: (-path.stat().st_mtime, path.name))
     except OSError:
         return []
-    return [Run(path, f"--run {path}") for path in found]
+    return [Run(path, f"--run {path}") for path in folders]
 
 
 def _of_run(run: Run) -> Iterator[Step]:

@@ -168,8 +168,8 @@ class PictureStream:
             "max_source_tokens": recipe.data.max_source_tokens,
         }
         thresholds = self.experiment.thresholds(name)
-        asked = {"explain": self.explains, "compare": self.full is not None}
-        return {"method": name, "thresholds": thresholds, **conditions, **data, **asked}
+        shown = {"explain": self.explains, "compare": self.full is not None}
+        return {"method": name, "thresholds": thresholds, **conditions, **data, **shown}
 
     def results(
         self, pictures: Iterable[Picture | Unreadable]

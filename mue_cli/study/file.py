@@ -46,12 +46,12 @@ def check_same(run: Run, study: Study) -> None:
     if before is None:
         return
     if (before.name, before.recipe) != (study.name, study.recipe):
-        found = f"`{run.study}` holds the study {show(before.name)} of the recipe {before.recipe}"
-        raise RecipeError(found, "name another folder with --run")
+        message = f"`{run.study}` holds the study {show(before.name)} of the recipe {before.recipe}"
+        raise RecipeError(message, "name another folder with --run")
     if _values(before) != _values(study):
-        found = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
+        message = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
         raise RecipeError(
-            found, "rows of both would be mixed: remove that folder, or name another with --run"
+            message, "rows of both would be mixed: remove that folder, or name another with --run"
         )
 
 
