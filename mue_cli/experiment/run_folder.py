@@ -7,6 +7,7 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
+| tensorboard/ | finetune | the same as event files, with training.tensorboard |
 | pabee.safetensors, deecap.safetensors | finetune --method ... | its exit head |
 | deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads, and their log |
 | thresholds.yaml | calibrate | thresholds; another method's: thresholds-deebert.yaml |
