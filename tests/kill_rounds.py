@@ -250,13 +250,15 @@ def _content(path: Path) -> object:
     if path.suffix == ".jsonl":
         return [_lasting(json.loads(line)) for line in path.read_text().splitlines()]
     if path.suffix == ".pt":
-        return str(torch.load(path, weights_only=True))
+        return _lasting(torch.load(path, weights_only=True))
     return _lasting(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
 def _lasting(value: object) -> object:
-    """Return a JSON value without what differs between two runs of one command."""
-    if isinstance(value, list):
+    """Return a value without what differs between two runs of one command."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    if isinstance(value, list | tuple):
         return [_lasting(each) for each in value]
     if isinstance(value, dict):
         return {name: _lasting(each) for name, each in value.items() if name not in TIMES}
@@ -267,7 +269,6 @@ def main(count: int, commands: list[str]) -> None:
     """Do rounds of commands and print how they ended."""
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        torch.set_printoptions(precision=17, threshold=sys.maxsize)
         torch.set_num_threads(1)
         make_world()
         for command in commands:

@@ -192,12 +192,19 @@ def test_interrupt_that_python_loses_in_a_generator_comes_again() -> None:
     assert interrupted(LOST, signal.SIGINT) == (130, "stopped: nothing was kept\n")
 
 
+def _hear_signals() -> None:
+    """Let a child hear what these tests may have been started deaf to, as by nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def interrupted(sleep: str, number: signal.Signals) -> tuple[int, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING.replace("SLEEP", sleep)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_signals,
     )
     assert process.stdout is not None and process.stdout.readline() == "here\n"
     time.sleep(0.2)

@@ -112,7 +112,7 @@ def calibrate(
         with keeping(lambda: f"`{path}` is as it was before"):
             result = here.calibrate(target_reduction, method, by, max_drop, confidence, test)
     figures: Sequence[Path] = ()
-    if explain:
+    if explain and here.processes.writes:
         from mue_cli.reports.figures.frontier import frontier as draw
 
         figures = draw(result.frontier_to_draw(), here.run.plots / "frontier")

@@ -84,10 +84,10 @@ def load(path: Path, wanted: HeadSizes, device: torch.device | None = None) -> T
     wanted, or its tensors are not its own.
     """
     file = open_tensors(path)
-    found = _sizes(file)
-    if found != wanted:
+    sizes = _sizes(file)
+    if sizes != wanted:
         raise CheckpointError(
-            f"{path} holds {found}, the model needs {wanted}",
+            f"{path} holds {sizes}, the model needs {wanted}",
             "it belongs to another model: train it anew",
         )
     with torch.device("meta"):
@@ -151,4 +151,4 @@ def open_head(experiment: "Experiment", name: str) -> TrainedHead | None:
     sizes = head_sizes(spec, experiment.task, checkpoint.sizes(experiment.weights.weights))
     assert sizes is not None
     head = load(path, sizes, experiment.device)
-    return cast(TrainedHead, head_at_precision(head, experiment.recipe.inference.precision))
+    return cast(TrainedHead, head_at_precision(head, experiment.precision))

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.exits.heads import LayerHeads
 from mue_cli.exits.methods import full
-from mue_cli.experiment import exit_heads, run_folder
+from mue_cli.experiment import event_files, exit_heads, run_folder
 from mue_cli.experiment.exit_heads import HeadSizes, TrainedHead, head_sizes
 from mue_cli.experiment.experiment import Experiment
-from mue_cli.experiment.lock import holding
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.models import new_model, settle_threads
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.self_critical import self_critical_stage
@@ -28,20 +28,19 @@ from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
     features_of,
-    share_of,
     validation_batches,
 )
 from mue_cli.experiment.training_files import TrainingFiles, finish_move
 from mue_cli.experiment.training_start import check_vocabulary, place
 from mue_cli.files import staged
 from mue_cli.model import checkpoint
-from mue_cli.model.ofa import OFA
+from mue_cli.model.ofa import OFA, recomputed
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import loop, stages
 from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
-from mue_cli.training.processes import Processes, joined
+from mue_cli.training.processes import ALONE, Processes
 from mue_cli.training.stages import Stage
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 
@@ -80,6 +79,7 @@ class Job:
     kept: Callable[[str], str]
 
 
+@holding_run("finetune")
 def finetune(experiment: Experiment, resume: bool = False, force: bool = False) -> Finetuned:
     """Train the recipe's model, every decoder layer with the task's loss (Eq. 12-13), or with the
     exit head and loss of exits.method. Processes that `torchrun` started train it together.
@@ -88,18 +88,11 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     checkpoint; it stays until the new one is there. Raises MueError when there is one and neither
     was said, RecipeError when a resumed model is another, KeyboardInterrupt saying what was kept.
     """
-    with joined(experiment.device) as processes:
-        alone = holding(experiment.run.folder, "finetune") if processes.writes else nullcontext()
-        with alone:
-            return _finetune(experiment, processes, resume, force)
-
-
-def _finetune(experiment: Experiment, processes: Processes, resume: bool, force: bool) -> Finetuned:
-    recipe, run = experiment.recipe, experiment.run
+    recipe, run, processes = experiment.recipe, experiment.run, experiment.processes
     check_data_settings(experiment, processes)
     if processes.writes:
         finish_move(run)
-    processes.first(None)  # the others read the folder once it is settled
+    processes.wait()  # the others read the folder once it is settled
     files, state = place(experiment, resume, force)
     experiment.data  # noqa: B018 - missing data is reported before missing weights
     tokenizer = experiment.starting_tokenizer
@@ -119,6 +112,8 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
             files.go_on(recipe, state["step"])
     settle_threads(model)
     model.to(processes.device)
+    if recipe.training.activation_checkpointing:
+        model.run_layer = recomputed
     if recipe.training.objective == "self_critical":
         stage = self_critical_stage(experiment, model, tokenizer)
     else:
@@ -136,18 +131,20 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
     )
 
 
+@holding_run("finetune")
 def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -> Finetuned:
     """Train a method's internal classifiers on the run's checkpoint, which stays as it is.
 
     force: although there are some; they stay until new ones are there. Raises MissingStepError
     before the model was trained, MueError when there are heads already.
     """
-    recipe, run = experiment.recipe, experiment.run
+    recipe, run, processes = experiment.recipe, experiment.run, experiment.processes
     run.need(run.checkpoint, "finetune --method full")
     experiment.need_trained()
     file = run.exit_head(spec.name)
     if file.exists() and not force:
         raise MueError(f"`{file}` is there already", "--force trains it anew")
+    check_data_settings(experiment, processes)
     model = experiment.model
     sizes = head_sizes(spec, experiment.task, model.config)
     assert sizes is not None
@@ -166,9 +163,9 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         changed = True
 
     def stream(first: int) -> Iterator[Batch]:
-        return batches_from(experiment, first, experiment.tokenizer)
+        return batches_from(experiment, first, experiment.tokenizer, processes=processes)
 
-    with holding(run.folder, "finetune"), _second_log(run, spec.name, lambda: changed) as log:
+    with _second_log(run, spec.name, lambda: changed) as log:
         job = Job(
             "heads",
             HEADS_METRIC,
@@ -178,7 +175,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
             log=lambda: log,
             kept=lambda best: f"kept {file} ({best}); --force trains it anew",
         )
-        best = _train(experiment, stage, job, stream)
+        best = _train(experiment, stage, job, stream, processes=processes)
     return Finetuned(HEADS_METRIC, best, run.checkpoint, file)
 
 
@@ -203,13 +200,13 @@ def _model_job(
 ) -> Job:
     recipe, run, (head, sizes) = experiment.recipe, experiment.run, own_head
     batches = validation_batches(experiment, tokenizer, features)
-    score, own = quick_score(experiment.task, batches), share_of(batches, processes)
+    score, own = quick_score(experiment.task, batches), batches.share(processes)
     greedy = replace(recipe.search, beam=1)
 
     def validate() -> float:
         predictor = experiment.predictor_of(model, tokenizer, greedy)
-        found = predict(predictor, full(recipe.model.decompose), own)
-        return score([each for part in processes.gather(found) for each in part])
+        predictions = predict(predictor, full(recipe.model.decompose), own)
+        return score([each for part in processes.gather(predictions) for each in part])
 
     def keep() -> None:
         save_head = None
@@ -239,10 +236,11 @@ def _train(
     job: Job,
     batches: Callable[[int], Iterator[Batch]],
     state: Mapping[str, Any] | None = None,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
 ) -> float:
     """Train to the end and return the best validation score. state: where a training stands."""
-    settings, processes = experiment.recipe.training, processes or Processes()
+    settings = experiment.recipe.training
+    first = 1 + (state["step"] if state else 0)
     scored = state is not None and math.isfinite(state["best"])
     best = f"best {job.metric} {state['best']:.1f}" if state and scored else ""
 
@@ -259,11 +257,15 @@ def _train(
     def report(step: StepReport) -> None:
         if processes.writes:
             run_folder.append_line(job.log(), asdict(step))
+            show(step)
             experiment.progress(job.label, step.step, step.num_steps, _note(step, best))
 
     hooks = Hooks(job.validate, report, keep_best, keep_state)
+    events: AbstractContextManager[event_files.Report] = nullcontext(lambda step: None)
+    if settings.tensorboard and processes.writes:
+        events = event_files.event_files(experiment.run.folder, first)
     try:
-        with StopRequest().listening() as stop:
+        with events as show, StopRequest().listening() as stop:
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
         raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None

@@ -7,6 +7,7 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
+| tensorboard/ | finetune | the same as event files, with training.tensorboard |
 | pabee.safetensors, deecap.safetensors | finetune --method ... | its exit head |
 | deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads, and their log |
 | thresholds.yaml | calibrate | thresholds; another method's: thresholds-deebert.yaml |
@@ -172,13 +173,6 @@ def keep_tokenizer(run: Run, vocabulary: str) -> None:
 def append_line(path: Path, values: Mapping[str, object]) -> None:
     """Add one JSON line to a log of the run: train.jsonl, calibration.jsonl."""
     append(path, json.dumps(dict(values)))
-
-
-def cut_log(run: Run, last_step: int) -> None:
-    """Drop the lines of train.jsonl after a step, where training goes on from there."""
-    if run.train_log.exists():
-        lines = run.train_log.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(run.train_log, "".join(lines[:last_step]))
 
 
 def read_tried(run: Run, method: str = MUE.name) -> tuple[Tried, ...]:

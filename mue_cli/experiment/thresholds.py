@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
+from mue_cli.calibration.precision import Precision, PrecisionChoice
 from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
-from mue_cli.files import staged, write_text
+from mue_cli.files import staged
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
 from mue_cli.schema.json_files import read_json_lines
 from mue_cli.schema.schema import Count, Fraction, Natural, build, show
@@ -38,7 +39,7 @@ class Conditions:
     decay: Mapping[str, float] = field(default_factory=dict)
     skipped_layers: SkippedLayers = "project"
     search: Mapping[str, float] = field(default_factory=dict)
-    precision: str = "float32"
+    precision: Precision = "float32"
     weights: str | None = None
     fingerprint: str = ""
 
@@ -63,6 +64,7 @@ class Thresholds:
         the full model's.
     certified_before: certificates made on the same samples before this one; each more weakens the
         promise.
+    precision: chosen for `inference.precision: auto`; None where the recipe states one.
     data: fingerprint of the prepared data. searched_on, judged_on: of the samples, those that the
         search used and the fresh ones that judged it.
     """
@@ -84,6 +86,7 @@ class Thresholds:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     certificate: Certificate | None = None
     certified_before: Natural = 0
+    precision: PrecisionChoice | None = None
     data: str = ""
     searched_on: Natural = 0
     judged_on: Natural = 0
@@ -105,6 +108,7 @@ class Thresholds:
             f"{self.metric} {self.score:.1f}{self._interval('score')} "
             f"(full model {self.full_score:.1f}{share}) on {count} {fresh} of {self.split}",
             *self._difference(),
+            *([self.precision.in_words(self.metric)] if self.precision else []),
             *self._certified(),
             *([] if self.met else ["budget met: no; this is the best that was reached"]),
         ]
@@ -162,11 +166,6 @@ class Thresholds:
             )
 
 
-def write_thresholds(run: Run, thresholds: Thresholds) -> None:
-    """Write the method's thresholds.yaml."""
-    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
-
-
 def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:
     """Write the method's thresholds.yaml and the settings that the search tried, both or none, and
     add what was stored to promises.jsonl.
@@ -199,12 +198,12 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
     hint = f"run: {run.command(command)}"
     stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
     if stored.method != method:
-        found = f"`method` in `{path}` is {show(stored.method)}"
-        raise RecipeError(f"{found}, expected {method}", hint)
+        message = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{message}, expected {method}", hint)
     unknown = stored.thresholds.keys() - {*STREAMS}
     if unknown:
-        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
-        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+        message = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(message, f"known streams: {', '.join(STREAMS)}")
     place = f"`thresholds.{{stream}}` in `{path}`"
     check_scores(CATALOGUE[method], stored.thresholds, place, hint)
     return stored

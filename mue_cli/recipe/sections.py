@@ -113,6 +113,12 @@ class TrainingSection:
     """Number format of matrix products in training; weights, norms, softmax, loss stay float32."""
     checkpoint_every: Count | None = None
     """Steps between two states kept for --resume; null: at validations alone."""
+    activation_checkpointing: bool = False
+    """Whether what happens inside of a layer is computed again for its gradient rather than kept:
+    less memory for more time, the same gradients."""
+    tensorboard: bool = False
+    """Whether the steps also go to TensorBoard's event files, `tensorboard/` in the run folder;
+    needs the package (the extra `tensorboard`)."""
     objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
     """cross_entropy: the right words; self_critical: CIDEr-D of sampled captions, OFA's second
     stage, from a model that was trained on words."""
@@ -166,10 +172,13 @@ class ExitsSection:
 
 @stored
 class InferenceSection:
-    """Arithmetic of evaluation, calibration and prediction. Training is float32."""
+    """Arithmetic of evaluation, calibration and prediction."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Number format that the model computes with (mue_cli/inference/precision.py)."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Number format that the model computes with; auto: the fastest of the machine that
+    calibrates, if it keeps the score."""
+    precision_tolerance: Fraction = 0.005
+    """Largest relative fall of the full model's score on `val` that auto accepts."""
 
 
 @stored

@@ -18,8 +18,9 @@ from mue_cli.data.sources.names import split_of, stem_of
 from mue_cli.data.sources.places import Pictures, find_images, require_images
 from mue_cli.data.sources.provenance import describe_images, describe_texts
 from mue_cli.data.sources.resolver import Requests
+from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
-from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
 from mue_cli.errors import DataError
 from mue_cli.files import open_text
@@ -179,12 +180,12 @@ def _read_pair(line: str, spare_id: str, used: set[str]) -> EntailmentRow:
 
 def _ask(rows: Mapping[str, Rows[EntailmentRow]], requests: Requests) -> None:
     """Ask for the photograph of each row: by path where the id is one, else by the id."""
-    asked: set[str] = set()
+    named: set[str] = set()
     for pairs in rows.values():
         for row in pairs:
-            if row.image_id in asked:
+            if row.image_id in named:
                 continue
-            asked.add(row.image_id)
+            named.add(row.image_id)
             name = row.image_id.partition("#")[0]
             if stem_of(name) != name:
                 requests.add_path(row.image_id, name)
