@@ -24,6 +24,7 @@ from mue_cli.data.sources.resolver import Requests
 from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import TrainTokenizer, write_prepared
+from mue_cli.data.tasks.captioning import COCO_CAPTION
 from mue_cli.errors import DataError
 
 SPLIT_FILE = "dataset_coco.json"
@@ -291,7 +292,7 @@ def _read_annotations(path: Path, split: str, problems: Problems) -> "_Annotatio
         except MalformedError as error:
             problems.add(path.name, item, MALFORMED, str(error), split, key == "annotations")
             continue
-        caption = usable_captions([entry.get("caption")], path.name, item, split, problems)
+        caption = usable_captions([entry.get(COCO_CAPTION)], path.name, item, split, problems)
         annotations.numeric_ids = annotations.numeric_ids and isinstance(image_id, int)
         order = annotations.order
         annotations.places.append(order.setdefault(str(image_id), len(order)))
