@@ -200,7 +200,7 @@ def read_traces(run: Run) -> EvaluationTraces:
 
 
 def write_predictions(path: Path, predictions: Sequence[Mapping[str, object]]) -> None:
-    """Write predictions.json in COCO's result form: a list of {"image_id": ..., "caption": ...}."""
+    """Write predictions.json in COCO's result form: a list with an image id and an answer each."""
     write_text(path, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
 
 
