@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mue_cli import __version__
 from mue_cli.calibration.goal import By, Goal, TestName
-from mue_cli.calibration.measured import Intervals, Measured, intervals
+from mue_cli.calibration.measured import Intervals, Measured, Setting, intervals
 from mue_cli.calibration.settings import Point
 from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
@@ -18,7 +18,7 @@ from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layer
 from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
-from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
+from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
@@ -83,6 +83,9 @@ def calibrate(
     refuse_fixed_thresholds(recipe, spec)
     experiment.need_trained()
     trials = open_trials(experiment, spec)
+    if recipe.calibration.search_decay and decay(recipe, experiment.task, spec) is None:
+        note = f"note: calibration.search_decay has no effect: nothing decays ({spec.name})"
+        experiment.progress("calibrate", 0, 0, note)
     spending = _spending(experiment, goal.by)
     chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
     choice = chooser.choose()
@@ -114,7 +117,8 @@ def keep_saturation(trials: Trials) -> None:
         data = experiment.data.manifest.name
         about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
-        Saturation(scores, about).save(experiment.run.saturation)
+        path = experiment.run.of_method(experiment.run.saturation, spec.name)
+        Saturation(scores, about).save(path)
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
@@ -184,6 +188,7 @@ def _card(
         measured=measured,
         intervals=asdict(spread),
         certificate=choice.certificate,
+        decay=_chosen_decay(experiment, spec, finalist.searched.setting),
         certified_before=_certified_before(experiment, spec, data) if choice.certificate else 0,
         data=data,
         searched_on=len(trials.halves.search),
@@ -191,6 +196,13 @@ def _card(
         version=__version__,
         machine=machine(experiment),
     )
+
+
+def _chosen_decay(experiment: "Experiment", spec: MethodSpec, setting: Setting) -> dict[str, float]:
+    """Eq. 11's settings where they were searched too, else nothing."""
+    whole = decay_settings(experiment.recipe, experiment.task, spec)
+    searched = experiment.recipe.calibration.search_decay and whole
+    return {**whole, **setting.decay} if searched else {}
 
 
 def _wanted(goal: Goal) -> float:
@@ -239,4 +251,5 @@ def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, o
 
 
 def _point(measured: Measured) -> Point:
-    return Point(dict(measured.setting.thresholds), measured.score, measured.reduction)
+    setting = measured.setting
+    return Point(dict(setting.thresholds), measured.score, measured.reduction, dict(setting.decay))

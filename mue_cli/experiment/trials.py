@@ -133,9 +133,10 @@ class Trials:
         weights = stream_weights(
             spending, self._never, [each.trace for each in self.predictions], self.streams
         )
-        return Settings.of(self._candidates(how), weights)
+        return Settings.of(self.candidates(how), weights)
 
-    def _candidates(self, how: Decay | None) -> dict[str, Candidates]:
+    def candidates(self, how: Decay | None) -> dict[str, Candidates]:
+        """Candidate thresholds by stream, from exit scores of the search's half."""
         rows = np.isin(self.scores.samples, self.halves.search)
         decoder = self.scores.decoder[rows]
         if self.spec.threshold == "agreement":
