@@ -30,11 +30,14 @@ TINY = (
     "model.config.embed_dim=24",
     "model.config.ffn_dim=24",
     "model.config.resnet_width=4",
-    "training.steps=12",
+    "model.config.num_encoder_layers=2",
+    "model.config.num_decoder_layers=2",
+    "training.steps=6",
     "training.batch_size=4",
-    "training.validate_every=4",
-    "training.validation_samples=4",
+    "training.validate_every=2",
+    "training.validation_samples=2",
     "training.checkpoint_every=1",
+    "search.beam=2",
     "search.max_tokens=4",
 )
 WAYS = {
@@ -54,8 +57,10 @@ class Outcome:
     differences: tuple[str, ...]
 
 
-def kill_rounds(data: Path, folder: Path, count: int, seed: int = 0) -> list[Outcome]:
-    """Do rounds and return how each ended."""
+def kill_rounds(
+    data: Path, folder: Path, count: int, seed: int = 0, kills: int = 6
+) -> list[Outcome]:
+    """Do rounds and return how each ended. kills: after so many, a round is left in peace."""
     torch.set_num_threads(1)
     draw, calm = random.Random(seed), {}
     for way, settings in WAYS.items():
@@ -69,14 +74,19 @@ def kill_rounds(data: Path, folder: Path, count: int, seed: int = 0) -> list[Out
         run = folder / f"round {number}"
         if way == "anew":
             shutil.copytree(calm["joint"], run)
-        kills = _disturbed(data, run, WAYS[way], draw, seconds)
-        outcomes.append(Outcome(way, kills, _differences(calm[way], run)))
+        done = _disturbed(data, run, WAYS[way], draw, seconds, kills)
+        outcomes.append(Outcome(way, done, _differences(calm[way], run)))
         shutil.rmtree(run)
     return outcomes
 
 
 def _disturbed(
-    data: Path, run: Path, settings: tuple[str, ...], draw: random.Random, seconds: float
+    data: Path,
+    run: Path,
+    settings: tuple[str, ...],
+    draw: random.Random,
+    seconds: float,
+    most: int,
 ) -> int:
     """Train until one process gets through, and return how many were killed before."""
     kills = 0
@@ -84,7 +94,7 @@ def _disturbed(
         process = os.fork()
         if process == 0:
             _in_child(data, run, settings, resume=kills > 0)
-        deadline = time.monotonic() + draw.uniform(0.0, seconds if kills < 6 else 60 * seconds)
+        deadline = time.monotonic() + draw.uniform(0.0, seconds if kills < most else 60 * seconds)
         while time.monotonic() < deadline:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:

@@ -157,6 +157,7 @@ def test_characters_that_stdout_does_not_know_are_escaped(tmp_path: Path, encodi
 
 WAITING = """
 import sys, time
+from mue_cli.__main__ import run
 from mue_cli.commands import boundary
 import typer
 app = typer.Typer()
@@ -165,7 +166,7 @@ app = typer.Typer()
 def wait():
     print("here", flush=True)
     SLEEP
-sys.exit(boundary.run(app))
+sys.exit(run(app))
 """
 LOST = """
     def numbers():
@@ -191,12 +192,19 @@ def test_interrupt_that_python_loses_in_a_generator_comes_again() -> None:
     assert interrupted(LOST, signal.SIGINT) == (130, "stopped: nothing was kept\n")
 
 
+def _hear_signals() -> None:
+    """Let a child hear what these tests may have been started deaf to, as by nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def interrupted(sleep: str, number: signal.Signals) -> tuple[int, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING.replace("SLEEP", sleep)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_signals,
     )
     assert process.stdout is not None and process.stdout.readline() == "here\n"
     time.sleep(0.2)

@@ -6,7 +6,7 @@ import pytest
 from small_study import evaluated, of_row, record, write_study
 
 from mue_cli.experiment.run_folder import Run, append_line
-from mue_cli.experiment.thresholds import Thresholds, write_thresholds
+from mue_cli.experiment.thresholds import Thresholds, store
 from mue_cli.reports.record import append_record
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.file import keep, load
@@ -20,7 +20,7 @@ def run(tmp_path: Path) -> Run:
     run = Run(tmp_path / "run")
     for each in (record("full", 120.0), record("mue", 110.0, {"expected": 0.3})):
         append_record(run.records, each)
-    write_thresholds(run, Thresholds({"decoder": 0.9}, 0.3, 0.3, "CIDEr", 108.0, 118.0, "val", 50))
+    store(run, Thresholds({"decoder": 0.9}, 0.3, 0.3, "CIDEr", 108.0, 118.0, "val", 50), [])
     append_line(run.calibration, {"thresholds": {"decoder": 0.9}, "score": 108.0, "reduction": 0.3})
     return run
 

@@ -2,7 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mue_cli.cost.latency import interleaved, interleaved_samples
+from mue_cli.cost.latency import LatencyPair, interleaved_samples
+
+Program = Callable[[], object]
 
 
 class Clock:
@@ -24,6 +26,17 @@ def program(clock: Clock, name: str, seconds: list[float], calls: list[str]) -> 
         calls.append(name)
 
     return run
+
+
+def interleaved(run_a: Program, run_b: Program, repeats: int, **more: object) -> LatencyPair:
+    """Time two programs on one sample that neither looks at."""
+    return interleaved_samples(
+        [None],
+        lambda _: run_a(),
+        lambda _: run_b(),
+        repeats,
+        **more,  # type: ignore[arg-type]
+    )
 
 
 def test_medians_quartiles_and_reduction_by_hand() -> None:

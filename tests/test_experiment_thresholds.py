@@ -11,7 +11,7 @@ from mue_cli.experiment.thresholds import (
     Conditions,
     Thresholds,
     read_thresholds,
-    write_thresholds,
+    store,
 )
 
 HERE = Conditions(fingerprint="0123456789abcdef")
@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_thresholds_read_back_as_they_were_stored(run: Run) -> None:
-    write_thresholds(run, STORED)
+    store(run, STORED, [])
     assert read_thresholds(run) == STORED
 
 
@@ -81,7 +81,7 @@ def test_other_conditions_are_refused_field_by_field(
 def test_thresholds_that_no_score_comes_near_are_refused(
     run: Run, thresholds: dict, message: str
 ) -> None:
-    write_thresholds(run, replace(STORED, thresholds=thresholds))
+    store(run, replace(STORED, thresholds=thresholds), [])
     with pytest.raises(RecipeError) as caught:
         read_thresholds(run)
     assert caught.value.message == message.replace("FILE", str(run.thresholds))
@@ -89,7 +89,7 @@ def test_thresholds_that_no_score_comes_near_are_refused(
 
 
 def test_thresholds_of_another_method_are_refused(run: Run) -> None:
-    write_thresholds(run, replace(STORED, method="calm"))
+    store(run, replace(STORED, method="calm"), [])
     run.of_method(run.thresholds, "calm").rename(run.thresholds)
     with pytest.raises(RecipeError, match='is "calm", expected mue'):
         read_thresholds(run)

@@ -133,11 +133,6 @@ def test_only_public_typer_names_are_used(path: Path) -> None:
         )
 
 
-STILL_KNOWN = {
-    "recipes": {"recipe", "schema"},
-    "boundary": {"files"},
-}
-"""Rooms that a command still reaches into; to be emptied."""
 COMMANDS = [path for path in FILES if path.parent.name == "commands"]
 
 
@@ -161,7 +156,6 @@ def test_commands_import_heavy_packages_inside_functions(path: Path) -> None:
 @pytest.mark.parametrize("path", COMMANDS, ids=short)
 def test_commands_know_experiments_studies_and_reports_alone(path: Path) -> None:
     allowed = {"commands", "errors", "experiment", "study", "reports", "__version__"}
-    allowed |= STILL_KNOWN.get(path.stem, set())
     modules = set(imports(path)) - only_for_types(path)
     assert {room_of(module) for module in modules if is_inside(module, "mue_cli")} <= allowed
 

@@ -9,7 +9,7 @@ from mue_cli.errors import DataError, MissingStepError, RecipeError
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
-from mue_cli.experiment.thresholds import Thresholds, read_thresholds, write_thresholds
+from mue_cli.experiment.thresholds import Thresholds, read_thresholds, store
 from mue_cli.files import replacing, write_text
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
@@ -33,12 +33,12 @@ def test_resolved_recipe_is_read_back(run: Run) -> None:
 
 
 def test_thresholds_are_read_back(run: Run) -> None:
-    write_thresholds(run, THRESHOLDS)
+    store(run, THRESHOLDS, [])
     assert read_thresholds(run) == THRESHOLDS
 
 
 def test_thresholds_file_reads_like_a_report(run: Run) -> None:
-    write_thresholds(run, THRESHOLDS)
+    store(run, THRESHOLDS, [])
     assert run.thresholds.read_text(encoding="utf-8").startswith(
         "thresholds:\n  image: 0.97\n  text: 0.5\n  decoder: 0.9\ntarget: 0.4\n"
     )
@@ -68,7 +68,7 @@ def test_missing_step_names_the_command_that_writes_the_file(
 
 
 def test_thresholds_edited_into_nonsense_are_refused(run: Run) -> None:
-    write_thresholds(run, THRESHOLDS)
+    store(run, THRESHOLDS, [])
     run.thresholds.write_text(
         run.thresholds.read_text(encoding="utf-8").replace("image: 0.97", "image: high"),
         encoding="utf-8",
@@ -115,7 +115,7 @@ def test_predictions_are_in_cocos_result_form(run: Run) -> None:
 
 
 def test_clear_removes_what_an_earlier_training_left_and_keeps_the_figures(run: Run) -> None:
-    write_thresholds(run, THRESHOLDS)
+    store(run, THRESHOLDS, [])
     write_traces(run.traces, "0a1b2c3d", "mue", [TRACE])
     write_text(run.plots / "tradeoff.svg", "<svg/>")
     runs.clear(run)

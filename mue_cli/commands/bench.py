@@ -4,28 +4,18 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-)
 from mue_cli.experiment.choices import ExitingName
 
-EXAMPLES = """Examples
-
-mue bench
-
-mue bench --recipe coco-base --random base
-
-mue bench --weights OFA-Sys/ofa-base --set exits.image=3 --set exits.text=3 --set exits.decoder=3
-
-mue bench --batch-size 8 --repeats 5 --json"""
+EXAMPLES = options.examples(
+    "mue bench",
+    "mue bench --recipe coco-base --random base",
+    "mue bench --weights OFA-Sys/ofa-base --method static "
+    "--set exits.image=3 --set exits.text=3 --set exits.decoder=3",
+    "mue bench --batch-size 8 --repeats 5 --json",
+)
 
 RandomOption = Annotated[
     str | None,
@@ -53,16 +43,16 @@ RepeatsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Timings of 
 
 
 def bench(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     random: RandomOption = None,
     method: MethodOption = None,
     batch_size: BatchSizeOption = None,
     repeats: RepeatsOption = 3,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Time a method against full, and every part of the model beside what this machine can do at
     best; say whether exiting pays here.
@@ -73,7 +63,7 @@ def bench(
     for OFA-base on one core.
     """
     with bars() as tell:
-        here = opened(recipe, overrides, run, device, weights, progress=tell)
+        here = options.opened(recipe, overrides, run, device, weights, progress=tell)
         from mue_cli.experiment.benchmark import benchmark
 
         document = dict(benchmark(here, method, random, batch_size, repeats).document)

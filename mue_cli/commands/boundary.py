@@ -2,17 +2,13 @@
 or interrupt is one line, a hint and an exit code; a bug of ours stays a traceback.
 
 Exit codes: 0 done, 1 the reader of the answer went away, 2 a user's mistake or their system's, 130
-Ctrl-C, 143 SIGTERM.
+Ctrl-C, 143 SIGTERM. Streams and signals of the process: mue_cli/__main__.py.
 """
 
 import functools
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, ParamSpec, TextIO, cast
+from typing import Any, ParamSpec
 
 import typer
 
@@ -43,7 +39,7 @@ def friendly(command: Callable[P, None], words: str | None = None) -> Callable[P
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             say(f"stopped: {stop.args[0] if stop.args else 'nothing was kept'}")
-            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+            raise typer.Exit(_code_of(stop)) from None
         except Exception as error:
             known = explained(error)
             if known is None:
@@ -68,17 +64,6 @@ def explained(error: Exception) -> MueError | None:
     return None
 
 
-def run(app: Callable[..., Any]) -> int:
-    """Run the words of this process, and return the exit code."""
-    _prepare_environment()
-    _prepare_streams()
-    _prepare_signals()
-    code = answered(app)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    return _after_flush(code)
-
-
 def answered(app: Callable[..., Any], words: list[str] | None = None) -> int:
     """Run a command line and return its exit code; a mistake in the words themselves is a line and
     a hint too. words: None for those of this process.
@@ -87,12 +72,18 @@ def answered(app: Callable[..., Any], words: list[str] | None = None) -> int:
         code = app(words, prog_name="mue", standalone_mode=False)
     except KeyboardInterrupt as stop:  # outside of any command
         say("stopped: nothing was kept")
-        code = 143 if isinstance(stop, Terminated) else 130
+        code = _code_of(stop)
     except Exception as error:
         code = _refused(error)
         if code is None:
             raise
     return code if isinstance(code, int) else 0
+
+
+def _code_of(stop: KeyboardInterrupt) -> int:
+    """Return 143 for SIGTERM, also one that a training waited with, else 130."""
+    waited = getattr(stop, "number", None) == signal.SIGTERM
+    return 143 if waited or isinstance(stop, Terminated) else 130
 
 
 def _typed(command: Callable[..., Any]) -> str:
@@ -121,91 +112,3 @@ def _refused(error: Exception) -> int | None:
         return None
     show_error(known, "see: mue --help")
     return 2
-
-
-def _prepare_environment() -> None:
-    """Take no orders that make output impossible: a terminal of no width, a figure back end that is
-    none.
-    """
-    for name in ("COLUMNS", "LINES"):
-        if os.environ.get(name, "").strip() in ("0", "1"):
-            del os.environ[name]
-    os.environ["MPLBACKEND"] = "agg"  # figures go to files, never to a window
-
-
-def _prepare_streams() -> None:
-    """Stand something in for streams that are closed, and let no character or reader end the work.
-
-    A closed stdout stays None: only a command with an answer minds.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:  # else the next file opened would be taken for the stream
-            os.open(os.devnull, os.O_RDWR)
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 (for good)
-    talk = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (for good)
-    for stream in (sys.stdout, talk):
-        with suppress(AttributeError, ValueError):
-            cast(Any, stream).reconfigure(errors="backslashreplace")
-    sys.stderr = cast(TextIO, _Talk(talk))
-
-
-def _prepare_signals() -> None:
-    """Make SIGTERM and a closed terminal the same as Ctrl-C, and lose no Ctrl-C."""
-
-    def stop(number: int, frame: object) -> None:
-        raise Terminated
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, stop)
-    sys.unraisablehook = _again
-
-
-def _again(lost: "sys.UnraisableHookArgs") -> None:
-    """Interrupt once more where Python lost an interrupt in a place that cannot raise."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]).start()
-    else:
-        sys.__unraisablehook__(lost)
-
-
-def _after_flush(code: int) -> int:
-    """Return the exit code once the answer is out; 1 or 2 where it cannot get out."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        code = code or 1
-    except OSError as error:
-        if code == 0:
-            show_error(
-                MueError(f"cannot write the answer: {os_error(error)[0]}"), os_error(error)[1]
-            )
-        code = code or 2
-    else:
-        return code
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
-    return code
-
-
-class _Talk:
-    """Stderr that nobody need read: a full disk or a closed pipe there never ends the work."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)

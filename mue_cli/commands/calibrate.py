@@ -5,38 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, keeping, say
-from mue_cli.commands.options import (
-    DecomposeOption,
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-    with_decompose,
-)
-from mue_cli.experiment.choices import CATALOGUE, CalibratedName
+from mue_cli.experiment.choices import CalibratedName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from mue_cli.experiment.calibrate import Calibrated
-    from mue_cli.experiment.thresholds import Thresholds
-
-EXAMPLES = """Examples
-
-mue calibrate
-
-mue calibrate --target-reduction 0.4 --by flops
-
-mue calibrate --max-drop 0.02
-
-mue calibrate --max-drop 0.05 --confidence 0.95 --explain
-
-mue calibrate --method deebert --target-reduction 0.15"""
+EXAMPLES = options.examples(
+    "mue calibrate",
+    "mue calibrate --target-reduction 0.4 --by flops",
+    "mue calibrate --max-drop 0.02",
+    "mue calibrate --max-drop 0.05 --confidence 0.95 --explain",
+    "mue calibrate --method deebert --target-reduction 0.15",
+)
 
 MethodOption = Annotated[
     CalibratedName | None,
@@ -94,20 +78,20 @@ ExplainOption = Annotated[
 
 
 def calibrate(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     method: MethodOption = None,
-    decompose: DecomposeOption = None,
+    decompose: options.Decompose = None,
     target_reduction: TargetOption = None,
     by: ByOption = "expected",
     max_drop: DropOption = None,
     confidence: ConfidenceOption = None,
     test: TestOption = "betting",
     explain: ExplainOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Choose the thresholds with the best score among those that reach a reduction on `val`, or
     with the largest reduction among those that keep the score.
@@ -120,64 +104,23 @@ def calibrate(
     another method than mue thresholds-METHOD.yaml and so on. A reduction out of reach is an error
     that states the largest reachable one.
     """
-    settings = with_decompose(overrides, decompose)
+    settings = options.with_decompose(overrides, decompose)
     with bars() as tell:
-        here = opened(recipe, settings, run, device, weights, progress=tell)
+        here = options.opened(recipe, settings, run, device, weights, progress=tell)
         chosen = method or here.recipe.exits.method
         path = here.run.of_method(here.run.thresholds, chosen)
         with keeping(lambda: f"`{path}` is as it was before"):
             result = here.calibrate(target_reduction, method, by, max_drop, confidence, test)
-    figures = _draw(result, here.run.plots / "frontier") if explain else []
-    if as_json:
-        answer_json(
-            {**asdict(result.thresholds), **({"frontier": _rows(result)} if explain else {})}
-        )
-        return
-    _show(result.thresholds)
+    figures: Sequence[Path] = ()
     if explain:
-        _explain(result)
-        for figure in figures:
-            answer(figure)
-    say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")
+        from mue_cli.reports.figures.frontier import frontier as draw
 
-
-def _show(stored: "Thresholds") -> None:
-    bounded = CATALOGUE[stored.method].threshold == "score"
-    never = {
-        name: " (never)" if bounded and value > 1 else ""
-        for name, value in stored.thresholds.items()
-    }
-    answer(
-        "  ".join(f"{name} {value:.4f}{never[name]}" for name, value in stored.thresholds.items())
-    )
-    for line in stored.in_words():
+        figures = draw(result.frontier_to_draw(), here.run.plots / "frontier")
+    if as_json:
+        points = {"frontier": list(map(asdict, result.frontier))} if explain else {}
+        answer_json({**asdict(result.thresholds), **points})
+        return
+    more = (*result.explanation(), *map(str, figures)) if explain else ()
+    for line in (*result.thresholds.in_words(), *more):
         answer(line)
-
-
-def _explain(result: "Calibrated") -> None:
-    """Print the frontier, from little saving to much."""
-    card = result.thresholds
-    answer(f"frontier on the {card.searched_on} samples of the search:")
-    for point in result.frontier:
-        settings = "  ".join(f"{name} {value:.4f}" for name, value in point.thresholds.items())
-        answer(f"  {point.reduction:6.1%}  {card.metric} {point.score:6.1f}  {settings}")
-    if result.suitability is not None:
-        answer(result.suitability.in_words(card.method))
-
-
-def _rows(result: "Calibrated") -> list[dict[str, object]]:
-    return [asdict(point) for point in result.frontier]
-
-
-def _draw(result: "Calibrated", path: "Path") -> list[str]:
-    from mue_cli.reports.figures.frontier import frontier as draw
-    from mue_cli.reports.promises import Frontier
-
-    card, whole = result.thresholds, result.trials[0].score or 1.0
-    points, tried = (
-        [(point.reduction, point.score / whole) for point in some]
-        for some in (result.frontier, result.trials)
-    )
-    chosen = (card.achieved, card.score / (card.full_score or 1.0))
-    drawn = Frontier(tried, points, chosen, card.metric, card.searched_on)
-    return [str(each) for each in draw(drawn, path)]
+    say(f"next: {here.run.command('evaluate')}{f' --method {method}' if method else ''}")

@@ -6,18 +6,14 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer
 from mue_cli.commands.lines import run_line
-from mue_cli.commands.options import opened
 from mue_cli.experiment.choices import DEFAULT_RECIPE, DEFAULT_TASK, DEMO_RECIPES, TaskName
 
-EXAMPLES = """Examples
-
-mue demo
-
-mue demo --task entailment
-
-mue demo --out somewhere-else"""
+EXAMPLES = options.examples(
+    "mue demo", "mue demo --task entailment", "mue demo --out somewhere-else"
+)
 
 TaskOption = Annotated[
     TaskName,
@@ -62,7 +58,7 @@ def demo(
 
     recipe = DEMO_RECIPES[task]
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
-    opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
+    options.opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
     started = time.monotonic()
     for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
         if code := run_line(line):

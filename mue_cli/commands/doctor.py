@@ -5,22 +5,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import JsonOption, SpiceDirOption
 
 if TYPE_CHECKING:
     from mue_cli.experiment.environment import Finding
 
-EXAMPLES = """Examples
-
-mue doctor
-
-mue doctor --json
-
-mue doctor --spice-dir downloads/corenlp"""
+EXAMPLES = options.examples(
+    "mue doctor", "mue doctor --json", "mue doctor --spice-dir downloads/corenlp"
+)
 
 
-def doctor(spice_dir: SpiceDirOption = None, as_json: JsonOption = False) -> None:
+def doctor(spice_dir: options.SpiceDir = None, as_json: options.Json = False) -> None:
     """Check Java, metrics, torch, processor, GPU, disk and folders; the exit code is 1 when
     something is wrong that a command needs.
 

@@ -5,34 +5,18 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    DecomposeOption,
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    SpiceDirOption,
-    SplitOption,
-    WeightsOption,
-    opened,
-    with_decompose,
-)
 from mue_cli.experiment.choices import MethodName
 
-EXAMPLES = """Examples
-
-mue evaluate
-
-mue evaluate --method full --split val
-
-mue evaluate --metrics SPICE,CIDEr --spice-dir downloads/corenlp
-
-mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json
-
-mue evaluate --method deebert --sweep"""
+EXAMPLES = options.examples(
+    "mue evaluate",
+    "mue evaluate --method full --split val",
+    "mue evaluate --metrics SPICE,CIDEr --spice-dir downloads/corenlp",
+    "mue evaluate --set exits.image=0.95 --set exits.decoder=0.99 --json",
+    "mue evaluate --method deebert --sweep",
+)
 
 
 MethodOption = Annotated[
@@ -63,19 +47,19 @@ MetricsOption = Annotated[
 
 
 def evaluate(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     method: MethodOption = None,
-    decompose: DecomposeOption = None,
+    decompose: options.Decompose = None,
     sweep: SweepOption = False,
     row: RowOption = None,
-    split: SplitOption = "test",
+    split: options.Split = "test",
     metrics: MetricsOption = None,
-    spice_dir: SpiceDirOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    spice_dir: options.SpiceDir = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured
     against the full model.
@@ -86,8 +70,8 @@ def evaluate(
     """
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
     with bars() as tell:
-        settings = with_decompose(overrides, decompose)
-        here = opened(recipe, settings, run, device, weights, progress=tell)
+        settings = options.with_decompose(overrides, decompose)
+        here = options.opened(recipe, settings, run, device, weights, progress=tell)
         from mue_cli.experiment.evaluate import evaluate as procedure
 
         result = procedure(here, method, split, sweep, names, spice_dir, row)

@@ -6,24 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-)
 from mue_cli.errors import MueError
 
-EXAMPLES = """Examples
-
-mue export --out exported
-
-mue export --run runs/shapes-entailment --out exported
-
-mue export --weights caption_base_best.pt --out exported"""
+EXAMPLES = options.examples(
+    "mue export --out exported",
+    "mue export --run runs/shapes-entailment --out exported",
+    "mue export --weights caption_base_best.pt --out exported",
+)
 
 FormatOption = Annotated[
     Literal["hf"], typer.Option("--format", help="hf: Hugging Face's layout of OFA.")
@@ -39,12 +30,12 @@ ForceOption = Annotated[
 def export(
     out: OutOption,
     layout: FormatOption = "hf",
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     force: ForceOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write a trained or released model as Hugging Face's OFA has it.
 
@@ -61,7 +52,7 @@ def export(
         )
     # With --weights no file of a run is read, and they bring their size along.
     settings = [*(["model.preset=null"] if weights else []), *(overrides or [])]
-    here = opened(recipe, settings, run, "cpu", trained=not weights)
+    here = options.opened(recipe, settings, run, "cpu", trained=not weights)
     here = replace(here, run=replace(here.run, weights=weights))
     from mue_cli.experiment.export import export as procedure
 

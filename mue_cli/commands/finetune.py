@@ -1,56 +1,33 @@
 """`mue finetune`: train a model with several exits."""
 
-import json
 import os
-import signal
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
-from mue_cli.commands.boundary import Terminated
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    DecomposeOption,
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SeedOption,
-    SetOption,
-    WeightsOption,
-    opened,
-    with_decompose,
-)
-from mue_cli.experiment.choices import CATALOGUE, MethodName
+from mue_cli.experiment.choices import MethodName
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
     from mue_cli.experiment.finetune import Finetuned
 
-EXAMPLES = """Examples
-
-mue finetune
-
-mue finetune --recipe shapes-entailment --device cuda
-
-mue finetune --recipe coco-base --weights OFA-Sys/ofa-base
-
-mue finetune --set training.steps=2000 --run runs/longer
-
-mue finetune --run runs/longer --resume
-
-mue finetune --method pabee --run runs/pabee
-
-mue finetune --method deebert --set training.steps=300
-
-mue finetune --no-decompose --run runs/joint
-
-mue finetune --set training.layer_loss=last --run runs/last-layer-loss
-
-torchrun --nproc-per-node 2 -m -- mue_cli finetune --recipe coco-base"""
+EXAMPLES = options.examples(
+    "mue finetune",
+    "mue finetune --recipe shapes-entailment --device cuda",
+    "mue finetune --recipe coco-base --weights OFA-Sys/ofa-base",
+    "mue finetune --set training.steps=2000 --run runs/longer",
+    "mue finetune --run runs/longer --resume",
+    "mue finetune --method pabee --run runs/pabee",
+    "mue finetune --method deebert --set training.steps=300",
+    "mue finetune --no-decompose --run runs/joint",
+    "mue finetune --set training.layer_loss=last --run runs/last-layer-loss",
+    "torchrun --nproc-per-node 2 -m -- mue_cli finetune --recipe coco-base",
+)
 
 MethodOption = Annotated[
     MethodName | None,
@@ -71,17 +48,17 @@ ForceOption = Annotated[
 
 
 def finetune(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
     method: MethodOption = None,
-    decompose: DecomposeOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    seed: SeedOption = None,
+    decompose: options.Decompose = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a model with several exits: every decoder layer learns to answer (Eq. 12-13).
 
@@ -94,49 +71,18 @@ def finetune(
     it beside the checkpoint. deebert trains a head per layer on a checkpoint that is there already
     and stays as it is; it writes deebert.safetensors and train-deebert.jsonl.
     """
-    from mue_cli.experiment.resolve import check_weights
+    from mue_cli.experiment.resolve import starting_from
+    from mue_cli.experiment.train_method import train_method
 
-    check_weights(weights)
-    settings = with_decompose(overrides, decompose)
-    if weights:
-        # YAML would take an escaped pair of surrogates for two characters.
-        quoted = json.dumps(weights, ensure_ascii=False)
-        settings = [f"model.weights={quoted}", "model.preset=null", *settings]
+    settings = [*starting_from(weights), *options.with_decompose(overrides, decompose)]
     with bars() as tell:
-        here = opened(recipe, settings, run, device, seed=seed, trained=resume, progress=tell)
-        spec = CATALOGUE.get(method or here.recipe.exits.method)
-        if spec is not None and spec.training == "head":
-            here = opened(recipe, settings, run, device, seed=seed, progress=tell)
-            # What other commands share with this training of its own.
-            others = [each for each in settings if not each.strip().startswith("training.")]
-            shared = opened(recipe, others, run, device, seed=seed)
-            here = replace(here, run=shared.run)
-            if resume:
-                say("the heads are trained in one go: starting from the first step")
-            from mue_cli.experiment.finetune import train_heads
 
-            result = _stoppable(lambda: train_heads(here, spec, force))
-        else:
-            if method:
-                settings = [*settings, f"exits.method={method}"]
-                here = opened(
-                    recipe, settings, run, device, seed=seed, trained=resume, progress=tell
-                )
-            result = _stoppable(lambda: here.finetune(resume, force))
+        def open_with(some: Sequence[str], trained: bool) -> "Experiment":
+            return options.opened(recipe, some, run, device, None, seed, trained, tell)
+
+        here, result = train_method(open_with, settings, method, resume, force)
     if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun, one speaks
         _show(here, result, as_json)
-
-
-def _stoppable(train: "Callable[[], Finetuned]") -> "Finetuned":
-    """Train; a SIGTERM that was waited for ends the command as any other does."""
-    from mue_cli.experiment.finetune import StoppedTraining
-
-    try:
-        return train()
-    except StoppedTraining as stopped:
-        if stopped.number == signal.SIGTERM:
-            raise Terminated(*stopped.args) from None
-        raise
 
 
 def _show(here: "Experiment", result: "Finetuned", as_json: bool) -> None:

@@ -4,26 +4,15 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.figures import show
-from mue_cli.commands.options import (
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    SplitOption,
-    WeightsOption,
-    opened,
+
+EXAMPLES = options.examples(
+    "mue plot modality",
+    "mue plot modality --split val --samples 100",
+    "mue plot modality --recipe shapes-entailment --json",
 )
-
-EXAMPLES = """Examples
-
-mue plot modality
-
-mue plot modality --split val --samples 100
-
-mue plot modality --recipe shapes-entailment --json"""
 
 SamplesOption = Annotated[
     int | None,
@@ -36,14 +25,14 @@ SamplesOption = Annotated[
 
 
 def modality(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
-    split: SplitOption = "test",
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
+    split: options.Split = "test",
     samples: SamplesOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Draw the score for every pair of image and text exit layers, the decoder at full depth (Table
     2 of the paper).
@@ -54,7 +43,7 @@ def modality(
     folder.
     """
     with bars() as tell:
-        here = opened(recipe, overrides, run, device, weights, progress=tell)
+        here = options.opened(recipe, overrides, run, device, weights, progress=tell)
         grid = here.exit_grid(split, samples)
     from mue_cli.reports.figures.exit_grid import exit_grid as draw
 

@@ -8,11 +8,18 @@ import typer
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mue_cli.experiment.experiment import Experiment
     from mue_cli.experiment.progress import Progress
 
 
-RecipeOption = Annotated[
+def examples(*lines: str) -> str:
+    """Return what stands below a command's help: its examples, a paragraph each."""
+    return "\n\n".join(("Examples", *lines))
+
+
+Recipe = Annotated[
     str | None,
     typer.Option(
         "--recipe",
@@ -22,7 +29,7 @@ RecipeOption = Annotated[
         help="Recipe: a name or a YAML file.",
     ),
 ]
-SetOption = Annotated[
+Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -40,7 +47,7 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-RunOption = Annotated[
+Run = Annotated[
     Path | None,
     typer.Option(
         "--run",
@@ -50,7 +57,7 @@ RunOption = Annotated[
         help="Run folder: what commands read and write.",
     ),
 ]
-WeightsOption = Annotated[
+Weights = Annotated[
     str | None,
     typer.Option(
         "--weights",
@@ -59,7 +66,7 @@ WeightsOption = Annotated[
         help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the hub.",
     ),
 ]
-DecomposeOption = Annotated[
+Decompose = Annotated[
     bool | None,
     typer.Option(
         "--decompose/--no-decompose",
@@ -67,22 +74,18 @@ DecomposeOption = Annotated[
         help="Image and text encoded separately (Eq. 3).",
     ),
 ]
-DeviceOption = Annotated[
+Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     typer.Option(help="Where to compute; auto takes a GPU when there is one."),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document instead of text.")
-]
-SeedOption = Annotated[
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Seed = Annotated[
     int | None, typer.Option(min=0, show_default="the recipe's", help="Seed of all that is random.")
 ]
-SplitOption = Annotated[
-    str, typer.Option(metavar="NAME", help="Part of the data: train, val or test.")
-]
+Split = Annotated[str, typer.Option(metavar="NAME", help="Part of the data: train, val or test.")]
 
 
-SpiceDirOption = Annotated[
+SpiceDir = Annotated[
     Path | None,
     typer.Option(
         "--spice-dir",
@@ -95,7 +98,7 @@ SpiceDirOption = Annotated[
 
 def opened(
     recipe: str | None,
-    overrides: list[str] | None,
+    overrides: "Sequence[str] | None",
     run: Path | None,
     device: str = "auto",
     weights: str | None = None,

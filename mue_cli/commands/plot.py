@@ -1,62 +1,35 @@
 """`mue plot`: the paper's figures from a run."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.figures import show
-from mue_cli.commands.options import (
-    DeviceOption,
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    SplitOption,
-    opened,
-)
 from mue_cli.experiment.choices import CATALOGUE
 
-if TYPE_CHECKING:
-    pass
+SATURATION_EXAMPLES = options.examples(
+    "mue plot saturation", "mue plot saturation --recipe shapes-entailment"
+)
 
-SATURATION_EXAMPLES = """Examples
+TRADEOFF_EXAMPLES = options.examples(
+    "mue plot tradeoff",
+    "mue plot tradeoff --paper",
+    "mue plot tradeoff --split val --run runs/longer",
+)
 
-mue plot saturation
+REDUCTIONS_EXAMPLES = options.examples(
+    "mue plot reductions", "mue plot reductions --run runs/longer"
+)
 
-mue plot saturation --recipe shapes-entailment"""
+CALIBRATION_EXAMPLES = options.examples(
+    "mue plot calibration", "mue plot calibration --split val --run runs/longer"
+)
 
-TRADEOFF_EXAMPLES = """Examples
+TRAINING_EXAMPLES = options.examples("mue plot training", "mue plot training --run runs/longer")
 
-mue plot tradeoff
-
-mue plot tradeoff --paper
-
-mue plot tradeoff --split val --run runs/longer"""
-
-REDUCTIONS_EXAMPLES = """Examples
-
-mue plot reductions
-
-mue plot reductions --run runs/longer"""
-
-CALIBRATION_EXAMPLES = """Examples
-
-mue plot calibration
-
-mue plot calibration --split val --run runs/longer"""
-
-TRAINING_EXAMPLES = """Examples
-
-mue plot training
-
-mue plot training --run runs/longer"""
-
-EXITS_EXAMPLES = """Examples
-
-mue plot exits
-
-mue plot exits --recipe shapes-entailment"""
+EXITS_EXAMPLES = options.examples("mue plot exits", "mue plot exits --recipe shapes-entailment")
 
 
 PaperOption = Annotated[
@@ -65,11 +38,11 @@ PaperOption = Annotated[
 
 
 def saturation(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Draw how similar each layer's output is to the layer before (Fig. 3 of the paper).
 
@@ -78,7 +51,7 @@ def saturation(
     plots/saturation.svg in the run folder.
     """
     with bars() as tell:
-        here = opened(recipe, overrides, run, device, progress=tell)
+        here = options.opened(recipe, overrides, run, device, progress=tell)
         from mue_cli.experiment.thresholds import read_thresholds
 
         if not here.run.saturation.exists():
@@ -97,12 +70,12 @@ def saturation(
 
 
 def tradeoff(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    split: SplitOption = "test",
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    split: options.Split = "test",
     paper: PaperOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw the score against the expected time reduction (Fig. 1 and 4), every method's curve.
 
@@ -110,7 +83,7 @@ def tradeoff(
     Otherwise records.jsonl, and calibration.jsonl where no method was swept: the settings that were
     tried. Writes plots/tradeoff.png and plots/tradeoff.svg in the run folder.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.study.points import points_of
 
     entries, searches = points_of(here.run, split)
@@ -120,18 +93,18 @@ def tradeoff(
 
 
 def reductions(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    split: SplitOption = "test",
-    as_json: JsonOption = False,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    split: options.Split = "test",
+    as_json: options.Json = False,
 ) -> None:
     """Draw what every method saves of the layers (Eq. 14), of the FLOPs, and on the clock.
 
     Reads what `mue plot tradeoff` reads. Writes plots/reductions.png and plots/reductions.svg in
     the run folder.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.study.points import points_of
 
     entries, _ = points_of(here.run, split)
@@ -141,17 +114,17 @@ def reductions(
 
 
 def training(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    as_json: JsonOption = False,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    as_json: options.Json = False,
 ) -> None:
     """Draw how a training went or goes: loss of every layer, validation score, speed and memory.
 
     Reads train.jsonl, also while `mue finetune` runs. Writes plots/training.png and
     plots/training.svg in the run folder.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.reports.figures.training import training as draw
     from mue_cli.reports.training_log import read_training_log
 
@@ -161,10 +134,10 @@ def training(
 
 
 def exits(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    as_json: JsonOption = False,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    as_json: options.Json = False,
 ) -> None:
     """Draw after which layers samples and words left in the last evaluation, and how a word's exit
     depends on its place in the caption.
@@ -172,7 +145,7 @@ def exits(
     Reads traces.jsonl and records.jsonl. Writes plots/exits.png and plots/exits.svg in the run
     folder.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.experiment.run_folder import read_traces
     from mue_cli.reports.figures.exits import exits as draw
     from mue_cli.study.report import exits_of, record_of
@@ -183,11 +156,11 @@ def exits(
 
 
 def calibration(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    split: SplitOption = "test",
-    as_json: JsonOption = False,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    split: options.Split = "test",
+    as_json: options.Json = False,
 ) -> None:
     """Draw what calibrations promised against what evaluations of their thresholds measured.
 
@@ -195,7 +168,7 @@ def calibration(
     evaluate` for several targets. Writes plots/calibration.png and plots/calibration.svg in the run
     folder.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.experiment.promises import promises
     from mue_cli.reports.figures.calibration import calibration as draw
 

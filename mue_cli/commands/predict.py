@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, keeping, progress, say, show_error
-from mue_cli.commands.options import (
-    DeviceOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    WeightsOption,
-    opened,
-)
 from mue_cli.commands.strip import KEY, strip
 from mue_cli.errors import MueError
 from mue_cli.experiment.choices import Question, RunnableName
@@ -27,17 +20,13 @@ if TYPE_CHECKING:
     from mue_cli.experiment.predict import PicturePrediction, PictureStream
     from mue_cli.reports.explain_page import Explained
 
-EXAMPLES = """Examples
-
-mue predict photo.jpg
-
-mue predict photos 'more/*.jpg' --json > captions.jsonl
-
-find photos -name '*.jpg' | mue predict - --method full
-
-mue predict photo.jpg --explain --html photo.html
-
-mue predict photo.jpg --recipe shapes-entailment --hypothesis "a red circle is in the picture\""""
+EXAMPLES = options.examples(
+    "mue predict photo.jpg",
+    "mue predict photos 'more/*.jpg' --json > captions.jsonl",
+    "find photos -name '*.jpg' | mue predict - --method full",
+    "mue predict photo.jpg --explain --html photo.html",
+    'mue predict photo.jpg --recipe shapes-entailment --hypothesis "a circle is in the picture"',
+)
 
 MANY = 20
 """More pictures than this are worth a progress bar."""
@@ -95,15 +84,15 @@ def predict(
     images: ImagesArgument,
     hypothesis: HypothesisOption = None,
     premise: PremiseOption = None,
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    weights: WeightsOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    weights: options.Weights = None,
     method: Annotated[
         RunnableName | None,
         typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
     ] = None,
-    device: DeviceOption = "auto",
+    device: options.Device = "auto",
     explain: ExplainOption = False,
     html: HtmlOption = None,
     as_json: LinesOption = False,
@@ -116,7 +105,7 @@ def predict(
     the method, no prepared data. Writes nothing but, with --explain or --html, one self-contained
     page of the first 100 pictures.
     """
-    here = opened(recipe, overrides, run, device, weights)
+    here = options.opened(recipe, overrides, run, device, weights)
     question = Question(hypothesis, premise)
     question.check(here.task, here.recipe.name)
     page = page_path(html or here.run.explain_page) if explain or html else None
@@ -137,9 +126,7 @@ def predict(
     with (
         keeping(lambda: f"{tally.done} of {tally.total} pictures were done"),
         _page(page, stream, [*notes, _coverage(len(paths))]) as sections,
-        progress("predict")
-        if tally.total > MANY
-        else nullcontext(lambda done, total: None) as report,
+        progress("predict") if tally.total > MANY else nullcontext(_silent) as report,
     ):
         for result in stream.results(
             read_pictures(paths, here.recipe.data.image_size, MAX_SECTIONS if page else 0)
@@ -188,6 +175,10 @@ def _text_lines(
         return f"{line}\n{strip(result.explanation)}\n" if strips and result.explanation else line
 
     return lines
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing: a few pictures need no bar."""
 
 
 def _shown(text: str) -> str:

@@ -8,35 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import Report, answer, answer_json, keeping, progress, say
-from mue_cli.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from mue_cli.data.store.manifest import Manifest
 
-SHAPES_EXAMPLES = """Examples
+SHAPES_EXAMPLES = options.examples(
+    "mue prepare shapes", "mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"
+)
 
-mue prepare shapes
+COCO_EXAMPLES = options.examples(
+    "mue prepare coco --download", "mue prepare coco --source ~/coco --out data/coco"
+)
 
-mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"""
+FLICKR8K_EXAMPLES = options.examples(
+    "mue prepare flickr8k --download", "mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"
+)
 
-COCO_EXAMPLES = """Examples
-
-mue prepare coco --download
-
-mue prepare coco --source ~/coco --out data/coco"""
-
-FLICKR8K_EXAMPLES = """Examples
-
-mue prepare flickr8k --download
-
-mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"""
-
-SNLI_VE_EXAMPLES = """Examples
-
-mue prepare snli-ve --download --images ~/flickr30k-images.tar
-
-mue prepare snli-ve --source ~/snli_ve"""
+SNLI_VE_EXAMPLES = options.examples(
+    "mue prepare snli-ve --download --images ~/flickr30k-images.tar",
+    "mue prepare snli-ve --source ~/snli_ve",
+)
 
 OutOption = Annotated[
     Path,
@@ -115,7 +108,7 @@ def shapes(
     ] = 64,
     vocab_size: VocabularyOption = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw scenes of coloured shapes, with captions and with sentences that are true, false or
     undecidable.
@@ -140,7 +133,7 @@ def coco(
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare COCO captions: the official 2014 or 2017 files, with Karpathy's splits when they are
     there, or OFA's caption_*.tsv.
@@ -150,17 +143,8 @@ def coco(
     where. --download fetches them itself: 20.4 GB, and the prepared data take as much again. A run
     that was stopped, or killed, is gone on with by the same command.
     """
-    from mue_cli.experiment.prepare import learn_vocabulary, prepare_coco, require_folders
-
-    require_folders(source, out, download)
-    if download:
-        _download("coco", source, out, mirror)
-
-    with _preparing("coco", out) as report:
-        manifest = prepare_coco(
-            source, out, learn_vocabulary(vocab_size), report, num_workers, strict
-        )
-    _show(manifest, out, as_json)
+    checks = {"num_workers": num_workers, "strict": strict}
+    _from_files("coco", source, out, vocab_size, download, mirror, as_json, **checks)
 
 
 def flickr8k(
@@ -171,7 +155,7 @@ def flickr8k(
     vocab_size: VocabularyOption = 4000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare Flickr8k captions: Karpathy's dataset_flickr8k.json and the photographs, as a folder
     or an archive.
@@ -180,17 +164,8 @@ def flickr8k(
     data/flickr8k; problems.jsonl there lists what was left out. Without the files it says what to
     download from where. --download fetches them itself: 1.2 GB.
     """
-    from mue_cli.experiment.prepare import learn_vocabulary, prepare_flickr8k, require_folders
-
-    require_folders(source, out, download)
-    if download:
-        _download("flickr8k", source, out, mirror)
-
-    with _preparing("flickr8k", out) as report:
-        manifest = prepare_flickr8k(
-            source, out, learn_vocabulary(vocab_size), report, num_workers, strict
-        )
-    _show(manifest, out, as_json)
+    checks = {"num_workers": num_workers, "strict": strict}
+    _from_files("flickr8k", source, out, vocab_size, download, mirror, as_json, **checks)
 
 
 def snli_ve(
@@ -202,7 +177,7 @@ def snli_ve(
     vocab_size: VocabularyOption = 10000,
     num_workers: WorkersOption = 4,
     strict: StrictOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Prepare SNLI-VE, visual entailment: the official jsonl files and the Flickr30k photographs,
     or OFA's snli_ve_*.tsv.
@@ -212,27 +187,32 @@ def snli_ve(
     download from where. --download makes the jsonl files of SNLI 1.0 as SNLI-VE's authors do; the
     photographs need your own copy.
     """
-    from mue_cli.experiment.prepare import (
-        learn_vocabulary,
-        prepare_snli_ve,
-        require_folders,
-        require_photographs,
-    )
+    checks = {"images": images, "num_workers": num_workers, "strict": strict}
+    _from_files("snli-ve", source, out, vocab_size, download, mirror, as_json, **checks)
 
-    require_folders(source, out, download)
+
+def _from_files(
+    dataset: str,
+    source: Path,
+    out: Path,
+    vocab_size: int,
+    download: bool,
+    mirror: str | None,
+    as_json: bool,
+    **of_reader: object,
+) -> None:
+    """Fetch what `source` lacks where that is wanted, prepare it, and show what there is."""
+    from mue_cli.experiment import prepare as procedure
+
+    procedure.require_folders(source, out, download)
     if download:
-        _download("snli-ve", source, out, mirror)
-        require_photographs(source, images)
-
-    with _preparing("snli-ve", out) as report:
-        manifest = prepare_snli_ve(
-            source,
-            out,
-            learn_vocabulary(vocab_size),
-            images,
-            progress=report,
-            num_workers=num_workers,
-            strict=strict,
+        kept = f"`{source}` keeps what has come; the same command goes on from there"
+        with keeping(lambda: kept), progress(f"download {dataset}") as report:
+            procedure.download_source(dataset, source, out, mirror, report)
+        procedure.require_photographs(dataset, source, of_reader.get("images"))
+    with _preparing(dataset, out) as report:
+        manifest = procedure.prepare_files(
+            dataset, source, out, vocab_size, progress=report, **of_reader
         )
     _show(manifest, out, as_json)
 
@@ -247,15 +227,6 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
     before = inode_of(out)
     with keeping(lambda: kept_so_far(out, before)), progress(f"prepare {dataset}") as report:
         yield report
-
-
-def _download(dataset: str, source: Path, out: Path, mirror: str | None) -> None:
-    """Fetch what `source` lacks; on Ctrl-C say that what came is kept."""
-    from mue_cli.experiment.prepare import download_source
-
-    kept = f"`{source}` keeps what has come; the same command goes on from there"
-    with keeping(lambda: kept), progress(f"download {dataset}") as report:
-        download_source(dataset, source, out, mirror, report)
 
 
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:

@@ -1,46 +1,37 @@
 """`mue recipes`: experiments as data: list, show, check."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import JsonOption, SetOption, opened
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-LIST_EXAMPLES = """Examples
-
-mue recipes list"""
-SHOW_EXAMPLES = """Examples
-
-mue recipes show shapes-caption > mine.yaml
-
-mue recipes show mine.yaml --explain"""
-SCHEMA_EXAMPLES = """Examples
-
-mue recipes schema > recipe.schema.json
-
-An editor completes and checks a recipe whose first line is
-`# yaml-language-server: $schema=recipe.schema.json`."""
-CHECK_EXAMPLES = """Examples
-
-mue recipes check mine.yaml
-
-mue recipes check mine.yaml --set training.steps=100"""
+LIST_EXAMPLES = options.examples("mue recipes list")
+SHOW_EXAMPLES = options.examples(
+    "mue recipes show shapes-caption > mine.yaml", "mue recipes show mine.yaml --explain"
+)
+SCHEMA_EXAMPLES = options.examples(
+    "mue recipes schema > recipe.schema.json",
+    "An editor completes and checks a recipe whose first line is "
+    "`# yaml-language-server: $schema=recipe.schema.json`.",
+)
+CHECK_EXAMPLES = options.examples(
+    "mue recipes check mine.yaml", "mue recipes check mine.yaml --set training.steps=100"
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]
 
 
-def list_recipes(as_json: JsonOption = False) -> None:
+def list_recipes(as_json: options.Json = False) -> None:
     """List the recipes that come with the program.
 
     Reads their files. Writes nothing.
     """
-    from mue_cli.recipe.names import find, names
+    from mue_cli.experiment.recipes import named_recipes
 
-    about = {name: _about(find(name)) for name in names()}
+    about = named_recipes()
     if as_json:
         answer_json(about)
         return
@@ -54,23 +45,20 @@ def show(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say of every field what it does and may be.")
     ] = False,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
+    overrides: options.Set = None,
+    as_json: options.Json = False,
 ) -> None:
     """Print a whole recipe, defaults included.
 
     Reads the recipe. Writes nothing; what it prints is a recipe file.
     """
-    from dataclasses import asdict
+    from mue_cli.experiment.recipes import recipe_text
 
-    from mue_cli.recipe.explain import explained
-    from mue_cli.recipe.recipe import dump
-
-    whole = opened(recipe, overrides, None, trained=False).recipe
+    whole = options.opened(recipe, overrides, None, trained=False).recipe
     if as_json:
         answer_json(asdict(whole))
     else:
-        answer((explained if explain else dump)(whole).rstrip())
+        answer(recipe_text(whole, explain))
 
 
 def schema() -> None:
@@ -78,21 +66,15 @@ def schema() -> None:
 
     Reads and writes nothing.
     """
-    from mue_cli.recipe.explain import schema as of_recipes
+    from mue_cli.experiment.recipes import recipe_schema
 
-    answer_json(of_recipes())
+    answer_json(recipe_schema())
 
 
-def check(recipe: NameArgument, overrides: SetOption = None) -> None:
+def check(recipe: NameArgument, overrides: options.Set = None) -> None:
     """Check a recipe: keys, types, ranges, choices.
 
     Reads the recipe. Writes nothing.
     """
-    whole = opened(recipe, overrides, None, trained=False).recipe
+    whole = options.opened(recipe, overrides, None, trained=False).recipe
     say(f"{recipe} is a recipe: {whole.name}, task {whole.task}, data {whole.data.dataset}")
-
-
-def _about(path: "Path") -> str:
-    """Return the first sentence of the comment that a recipe opens with."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.removeprefix("#").strip().partition(": ")[0].rstrip(".,")

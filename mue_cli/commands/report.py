@@ -5,21 +5,10 @@ from typing import Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json
-from mue_cli.commands.options import (
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    SplitOption,
-    opened,
-)
 
-EXAMPLES = """Examples
-
-mue report
-
-mue report --run runs/longer --out report.html"""
+EXAMPLES = options.examples("mue report", "mue report --run runs/longer --out report.html")
 
 OutOption = Annotated[
     Path | None,
@@ -30,12 +19,12 @@ OutOption = Annotated[
 
 
 def report(
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
-    split: SplitOption = "test",
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
+    split: options.Split = "test",
     out: OutOption = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write one self-contained page of a run or its study: results, figures, promises, examples.
 
@@ -43,7 +32,7 @@ def report(
     that there are; of a study the records of all rows and seeds. The page loads nothing and needs
     no script.
     """
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     from mue_cli.reports.report_page import write_page
     from mue_cli.study.report import report as gathered
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.commands.lines import spelled
-from mue_cli.commands.options import JsonOption
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -21,17 +21,13 @@ if TYPE_CHECKING:
     from mue_cli.study.plan import RowPlan
     from mue_cli.study.steps import Step
 
-EXAMPLES = """Examples
-
-mue study --dry-run
-
-mue study
-
-mue study shapes-entailment --seeds 1
-
-mue study --only full,mue,oracle --seeds 2,
-
-mue study --seeds 3,4 --set evaluation.samples=200 --run runs/quick"""
+EXAMPLES = options.examples(
+    "mue study --dry-run",
+    "mue study",
+    "mue study shapes-entailment --seeds 1",
+    "mue study --only full,mue,oracle --seeds 2,",
+    "mue study --seeds 3,4 --set evaluation.samples=200 --run runs/quick",
+)
 
 
 StudyArgument = Annotated[
@@ -79,7 +75,7 @@ def study(
     run: StudyRunOption = None,
     overrides: StudySetOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train and evaluate every row of the paper's tables, for every seed.
 

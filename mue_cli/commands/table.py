@@ -1,33 +1,19 @@
 """`mue table`: the paper's tables with rows of your own runs."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
-from mue_cli.commands.options import (
-    JsonOption,
-    RecipeOption,
-    RunOption,
-    SetOption,
-    opened,
-)
 from mue_cli.errors import MueError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mue_cli.reports.tables import Table
-
-EXAMPLES = """Examples
-
-mue table 1
-
-mue table 3 --recipe shapes-entailment --split val
-
-mue table 4 --format latex > ablation.tex
-
-mue table 2 --run runs/longer --json"""
+EXAMPLES = options.examples(
+    "mue table 1",
+    "mue table 3 --recipe shapes-entailment --split val",
+    "mue table 4 --format latex > ablation.tex",
+    "mue table 2 --run runs/longer --json",
+)
 
 NumberArgument = Annotated[
     int,
@@ -50,12 +36,12 @@ FormatOption = Annotated[
 
 def table(
     number: NumberArgument,
-    recipe: RecipeOption = None,
-    overrides: SetOption = None,
-    run: RunOption = None,
+    recipe: options.Recipe = None,
+    overrides: options.Set = None,
+    run: options.Run = None,
     split: TableSplitOption = None,
     form: FormatOption = "text",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print a table of the paper, your rows beside its numbers: 1 the models, 2 the layers of each
     stream, 3 the trade-off, 4 the ablation.
@@ -65,40 +51,18 @@ def table(
     sample standard deviation.
     """
     from mue_cli.reports.paper_tables import SUBJECTS
+    from mue_cli.reports.tables import FORMS, to_document
     from mue_cli.study.tables import paper_tables, remedy
 
     if number not in SUBJECTS:
         choices = ", ".join(f"{known} ({subject})" for known, subject in SUBJECTS.items())
         raise MueError(f"the paper has no Table {number} to print", f"choose one of {choices}")
-    here = opened(recipe, overrides, run)
+    here = options.opened(recipe, overrides, run)
     tables, missing = paper_tables(here, number, split)
     if as_json:
-        _answer_document(number, tables, missing)
+        documents = [to_document(table) for table in tables]
+        answer_json({"table": number, "tables": documents, "not_run_yet": missing})
     else:
-        answer("\n".join(_render(table, form) for table in tables).rstrip("\n"))
+        answer("\n".join(map(FORMS[form], tables)).rstrip("\n"))
     if missing:
         say(f"not run yet: {', '.join(missing)}; {remedy(here, missing)}")
-
-
-def _render(table: "Table", form: str) -> str:
-    from mue_cli.reports import tables
-
-    renderings = {
-        "text": tables.to_text,
-        "markdown": tables.to_markdown,
-        "csv": tables.to_csv,
-        "latex": tables.to_latex,
-    }
-    return renderings[form](table)
-
-
-def _answer_document(number: int, tables: "Sequence[Table]", missing: list[str]) -> None:
-    from mue_cli.reports.tables import to_document
-
-    answer_json(
-        {
-            "table": number,
-            "tables": [to_document(table) for table in tables],
-            "not_run_yet": missing,
-        }
-    )

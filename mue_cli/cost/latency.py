@@ -42,23 +42,6 @@ class LatencyPair:
     turns: tuple[float, float, float]
 
 
-def interleaved(
-    run_a: Callable[[], object],
-    run_b: Callable[[], object],
-    repeats: int,
-    warmup: int = 1,
-    synchronize: Callable[[], object] | None = None,
-    clock: Clock = time.perf_counter,
-) -> LatencyPair:
-    """Time two programs `repeats` times each, alternating and swapping who goes first; the
-    reduction is that of the medians.
-
-    warmup: untimed runs of each before. synchronize: waits for the device (torch.cuda.synchronize),
-    before each reading of the clock. Raises ValueError for fewer than one repeat.
-    """
-    return _pair([_alternate(run_a, run_b, repeats, warmup, 0, _stopwatch(synchronize, clock))])
-
-
 def interleaved_samples(
     samples: Sequence[Sample],
     run_a: Callable[[Sample], object],

@@ -27,7 +27,8 @@ from mue_cli.exits.methods import full as full_method
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.inference.encode import Encoded
-from mue_cli.inference.walk import Probe, Rows
+from mue_cli.inference.rows import Rows
+from mue_cli.inference.walk import Probe
 
 MOST_BYTES = 2 * 1024**3
 """Memory for encodings; samples beyond it are encoded again each time."""

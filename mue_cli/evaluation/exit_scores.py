@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.score import ExitScore
-from mue_cli.inference.walk import Rows
+from mue_cli.inference.rows import Rows
 
 
 class ScoreRows:

@@ -21,7 +21,7 @@ from mue_cli.evaluation.predict import Prediction, Predictor, Progress, decode_b
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.depths import CachedDepths, Depths
-from mue_cli.inference.walk import Rows
+from mue_cli.inference.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)

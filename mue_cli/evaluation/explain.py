@@ -11,7 +11,8 @@ from mue_cli.exits.observation import Observation
 from mue_cli.exits.similarity import SIMILARITY
 from mue_cli.exits.threshold import ThresholdRule
 from mue_cli.exits.trace import Trace
-from mue_cli.inference.walk import Probe, Rows
+from mue_cli.inference.rows import Rows
+from mue_cli.inference.walk import Probe
 from mue_cli.reports.exit_strip import ExitStrip, LayerScores
 
 

@@ -29,7 +29,7 @@ from mue_cli.exits.catalogue import ORACLE
 from mue_cli.exits.methods import Method
 from mue_cli.exits.observation import Observation
 from mue_cli.inference.depths import CachedDepths, Depths
-from mue_cli.inference.walk import Rows
+from mue_cli.inference.rows import Rows
 
 
 def find_oracle(

@@ -36,11 +36,6 @@ class Method:
     skipped_layers: SkippedPolicy = "project"
     head: ExitHead = field(default_factory=SharedHead)
 
-    @property
-    def can_exit(self) -> bool:
-        """Whether any row can leave early."""
-        return any(rule.can_fire for rule in self.rules.values())
-
     def rule(self, stream: str) -> Rule:
         """Return the rule of a stream."""
         return self.rules.get(stream, NeverRule())

@@ -24,6 +24,7 @@ from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
 from mue_cli.files import fingerprint
+from mue_cli.reports.promises import Frontier
 from mue_cli.reports.saturation import Saturation
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ class Calibrated:
     frontier: tuple[Point, ...]
     passes: tuple[int, int]
     suitability: Suitability | None = None
+
+    def explanation(self) -> list[str]:
+        """The frontier from little saving to much, and how much exits could save, a line each."""
+        card = self.thresholds
+        lines = [f"frontier on the {card.searched_on} samples of the search:"]
+        for point in self.frontier:
+            settings = "  ".join(f"{name} {value:.4f}" for name, value in point.thresholds.items())
+            lines.append(f"  {point.reduction:6.1%}  {card.metric} {point.score:6.1f}  {settings}")
+        suits = self.suitability
+        return lines if suits is None else [*lines, suits.in_words(card.method)]
+
+    def frontier_to_draw(self) -> Frontier:
+        """Return the settings by what they save, scores as shares of the full model's."""
+        card, whole = self.thresholds, self.trials[0].score or 1.0
+        tried, best = (
+            [(point.reduction, point.score / whole) for point in some]
+            for some in (self.trials, self.frontier)
+        )
+        chosen = (card.achieved, card.score / (card.full_score or 1.0))
+        return Frontier(tried, best, chosen, card.metric, card.searched_on)
 
 
 @holding_run("calibrate")

@@ -328,7 +328,3 @@ class Experiment:
         opened = {name: value for name, value in vars(self).items() if name not in vars(other)}
         vars(other).update(opened)
         return other
-
-    def quietly(self) -> "Experiment":
-        """Return the same experiment, opened anew, that tells no progress."""
-        return replace(self, progress=silent)

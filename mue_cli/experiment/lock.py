@@ -84,7 +84,7 @@ def holding_run(
         procedure: Callable[Concatenate["Experiment", P], T],
     ) -> Callable[Concatenate["Experiment", P], T]:
         @functools.wraps(procedure)
-        def held(experiment: "Experiment", *args: P.args, **kwargs: P.kwargs) -> T:
+        def held(experiment: "Experiment", /, *args: P.args, **kwargs: P.kwargs) -> T:
             with holding(experiment.run.folder, doing):
                 return procedure(experiment, *args, **kwargs)
 

@@ -2,17 +2,15 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mue_cli.data.fetch.addresses import FLICKR30K_FORM
 from mue_cli.data.fetch.fetch import fetch
 from mue_cli.data.problems import Loss
-from mue_cli.data.sources.coco import prepare_coco
-from mue_cli.data.sources.flickr8k import prepare_flickr8k
+from mue_cli.data.sources import coco, flickr8k, snli_ve
 from mue_cli.data.sources.places import find_images, require_folder
 from mue_cli.data.sources.shapes import prepare_shapes
-from mue_cli.data.sources.snli_ve import IMAGE_NAMES, prepare_snli_ve
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.partial import count_kept, require_replaceable
 from mue_cli.data.store.storage import loud_losses
@@ -21,14 +19,24 @@ from mue_cli.errors import DataError
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.reports.tables import Column, Table
 
-__all__ = [
-    "kept_so_far",
-    "learn_vocabulary",
-    "prepare_coco",
-    "prepare_flickr8k",
-    "prepare_shapes",
-    "prepare_snli_ve",
-]
+__all__ = ["kept_so_far", "learn_vocabulary", "prepare_files", "prepare_shapes"]
+
+READERS: Mapping[str, Callable[..., Manifest]] = {
+    "coco": coco.prepare_coco,
+    "flickr8k": flickr8k.prepare_flickr8k,
+    "snli-ve": snli_ve.prepare_snli_ve,
+}
+
+
+def prepare_files(
+    dataset: str, source: Path, out: Path, vocab_size: int, **options: object
+) -> Manifest:
+    """Read a data set's files from `source` and write the prepared data to `out`.
+
+    options: of its reader in data/sources/ (progress, num_workers, strict, images). Raises
+    DataError.
+    """
+    return READERS[dataset](source, out, learn_vocabulary(vocab_size), **options)
 
 
 def require_folders(source: Path, out: Path, download: bool) -> None:
@@ -49,9 +57,12 @@ def download_source(
     fetch(dataset, source, out, mirror, progress)
 
 
-def require_photographs(source: Path, images: Path | None) -> None:
-    """Raise DataError where SNLI-VE's photographs are missing: nobody can download them unasked."""
-    if images is None and not find_images(source, IMAGE_NAMES):
+def require_photographs(dataset: str, source: Path, images: object) -> None:
+    """Raise DataError where SNLI-VE's photographs are missing: nobody can download them unasked.
+
+    images: where they lie, None for the source.
+    """
+    if dataset == "snli-ve" and images is None and not find_images(source, snli_ve.IMAGE_NAMES):
         raise DataError(
             f"the SNLI-VE annotations are in {source};"
             " the Flickr30k photographs cannot be downloaded without you",

@@ -1,5 +1,6 @@
 """From names to one recipe and one run folder: what `--recipe`, `--run`, `--set` mean together."""
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -64,6 +65,17 @@ def check_weights(weights: str | None) -> None:
             "--weights is empty, expected a file, a folder or a hub id",
             "is a variable of your shell unset?",
         )
+
+
+def starting_from(weights: str | None) -> list[str]:
+    """Return the settings of a training that starts from weights and takes their size. Raises
+    MueError for an empty name.
+    """
+    check_weights(weights)
+    if weights is None:
+        return []
+    # YAML would take an escaped pair of surrogates for two characters.
+    return [f"model.weights={json.dumps(weights, ensure_ascii=False)}", "model.preset=null"]
 
 
 def _check_task(recipe: Recipe, place: str) -> None:

@@ -177,13 +177,6 @@ def append_line(path: Path, values: Mapping[str, object]) -> None:
     append(path, json.dumps(dict(values)))
 
 
-def cut_log(run: Run, last_step: int) -> None:
-    """Drop the lines of train.jsonl after a step, where training goes on from there."""
-    if run.train_log.exists():
-        lines = run.train_log.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(run.train_log, "".join(lines[:last_step]))
-
-
 def read_tried(run: Run, method: str = MUE.name) -> tuple[Tried, ...]:
     """Return every setting that the last calibration ran, the full model first. Raises
     MissingStepError before the first.

@@ -12,7 +12,7 @@ from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
-from mue_cli.files import staged, write_text
+from mue_cli.files import staged
 from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
 from mue_cli.schema.json_files import read_json_lines
 from mue_cli.schema.schema import Count, Fraction, Natural, build, show
@@ -93,7 +93,7 @@ class Thresholds:
     machine: str = ""
 
     def in_words(self) -> list[str]:
-        """What is promised and on what grounds, a line each."""
+        """The thresholds, what is promised of them and on what grounds, a line each."""
         wanted = "" if self.target is None else f", wanted {self.target:.1%}"
         about = {"flops": "FLOPs", "latency": "latency"}.get(self.by, "expected")
         timed = "" if self.measured is None else f"; timed turn by turn: {self.measured:.1%}"
@@ -102,6 +102,7 @@ class Thresholds:
         fresh = "fresh samples" if self.judged_on else "samples"
         saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
         return [
+            self._streams_in_words(),
             f"{about} reduction {saved}{wanted}{timed}",
             f"{self.metric} {self.score:.1f}{self._interval('score')} "
             f"(full model {self.full_score:.1f}{share}) on {count} {fresh} of {self.split}",
@@ -110,6 +111,13 @@ class Thresholds:
             *self._certified(),
             *([] if self.met else ["budget met: no; this is the best that was reached"]),
         ]
+
+    def _streams_in_words(self) -> str:
+        bounded = CATALOGUE[self.method].threshold == "score"
+        return "  ".join(
+            f"{name} {value:.4f}{' (never)' if bounded and value > 1 else ''}"
+            for name, value in self.thresholds.items()
+        )
 
     def _interval(self, name: str, scale: float = 1.0) -> str:
         if name not in self.intervals:
@@ -163,11 +171,6 @@ class Thresholds:
                 f"`{path}` was searched with {searched}, now it is {wanted}",
                 f"run: {run.command(calibrate_command(self.method))}",
             )
-
-
-def write_thresholds(run: Run, thresholds: Thresholds) -> None:
-    """Write the method's thresholds.yaml."""
-    write_text(run.of_method(run.thresholds, thresholds.method), to_yaml(asdict(thresholds)))
 
 
 def store(run: Run, thresholds: Thresholds, tried: Sequence[Point]) -> None:

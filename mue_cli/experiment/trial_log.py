@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mue_cli.calibration.measured import Setting
 from mue_cli.exits.trace import Trace
@@ -64,7 +65,7 @@ class TrialLog:
             self._path.write_text(whole + "\n", encoding="utf-8")
         return True
 
-    def _take(self, line: Mapping[str, list]) -> None:
+    def _take(self, line: Mapping[str, Sequence[Any]]) -> None:
         setting = Setting(dict(line["thresholds"]), dict(line["decay"]))
         traces = [_long(values) for values in line["traces"]]
         rows = zip(line["samples"], line["texts"], traces, strict=True)
@@ -92,7 +93,7 @@ def _short(trace: Trace) -> Sequence[object]:
     return list(asdict(trace).values())
 
 
-def _long(values: Sequence) -> Trace:
+def _long(values: Sequence[Any]) -> Trace:
     sample_id, exits, tokens, decoder_exits, num_words, hypotheses, positions = values
     return Trace(
         sample_id, exits, tokens, tuple(decoder_exits), num_words, tuple(hypotheses), positions

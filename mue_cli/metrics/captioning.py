@@ -147,10 +147,11 @@ def check_metrics(metrics: Sequence[str], spice_dir: Path | None = None) -> None
     """
     _check_known(metrics)
     tokenizer = caption_tokenizer()
-    for name, find in {
+    finders: dict[str, Callable[[Tokenizer], object]] = {
         "METEOR": find_meteor,
         "SPICE": lambda tokenizer: find_spice_jars(tokenizer, spice_dir),
-    }.items():
+    }
+    for name, find in finders.items():
         if metrics and name not in metrics and spice_dir is None:
             continue  # where its files should be is of no concern
         try:

@@ -55,11 +55,6 @@ def hf_name(name: str) -> str:
     return _rename(name, {(stack, fairseq): hf for stack, fairseq, hf in RENAMED})
 
 
-def fairseq_name(name: str) -> str:
-    """Return fairseq's name of a parameter that has Hugging Face's."""
-    return _rename(name, {(stack, hf): fairseq for stack, fairseq, hf in RENAMED})
-
-
 def _rename(name: str, parts: Mapping[tuple[str, str], str]) -> str:
     """Rename the part of a layer in a name such as `encoder.layers.3.attn_ln.weight`."""
     words = name.split(".")

@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node | None, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event, before = self.peek_event(), self._size
+        event, before = self._next(), self._size
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -98,7 +98,11 @@ class _Loader(yaml.SafeLoader):
 
     def _check_depth(self) -> None:
         if self._depth > DEEPEST:
-            _refuse(f"nested more than {DEEPEST} deep", self.peek_event())
+            _refuse(f"nested more than {DEEPEST} deep", self._next())
+
+    def _next(self) -> yaml.Event:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # yaml's stubs
+        return event
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

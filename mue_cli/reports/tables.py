@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mue_cli.reports.record import Record
@@ -176,6 +176,15 @@ def to_latex(table: Table) -> str:
         )
         + "\n"
     )
+
+
+FORMS: Mapping[str, Callable[[Table], str]] = {
+    "text": to_text,
+    "markdown": to_markdown,
+    "csv": to_csv,
+    "latex": to_latex,
+}
+"""How a table is written, by the name of the form."""
 
 
 def to_document(table: Table) -> dict[str, object]:

@@ -2,7 +2,6 @@
 same.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import Progress
+from mue_cli.experiment.resolve import starting_from
 from mue_cli.experiment.run_folder import Run
 from mue_cli.study.parts import SPLIT, Settings, Study, as_overrides
 
@@ -38,9 +38,7 @@ def training(study: Study, here: Run, seed: int, name: str, start: Run | None) -
     words = ["finetune", *_place(study, here), "--seed", str(seed), "--method", folder.method]
     words += ["--weights", str(start.folder)] if start else []
     words += [*_sets(settings), *(["--resume"] if resume else ["--force"] if force else [])]
-    if start:
-        path = json.dumps(str(start.folder), ensure_ascii=False)
-        settings = [f"model.weights={path}", "model.preset=null", *settings]
+    settings = [*starting_from(str(start.folder) if start else None), *settings]
     settings = [*settings, f"exits.method={folder.method}"]
 
     def do(progress: Progress) -> str:

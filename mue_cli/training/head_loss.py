@@ -35,7 +35,9 @@ def head_loss(
     cross-entropy against the last layer's probabilities instead, which this does not move. Logits,
     softmax and loss are float32, products what autocast says.
     """
-    total, losses = _HeadLoss.apply(hidden, weight, targets, shares, smoothing, distillation)
+    of_all = _HeadLoss.apply
+    given = (hidden, weight, targets, shares, smoothing, distillation)
+    total, losses = of_all(*given)  # type: ignore[no-untyped-call]  # torch gives it no types
     return total, losses
 
 

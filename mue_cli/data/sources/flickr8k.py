@@ -6,8 +6,9 @@ from mue_cli.data.problems import Problems
 from mue_cli.data.sources.karpathy import read_karpathy
 from mue_cli.data.sources.places import Pictures, find_images, require_images
 from mue_cli.data.sources.provenance import describe_images, describe_texts
+from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
-from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 SPLIT_FILE = "dataset_flickr8k.json"

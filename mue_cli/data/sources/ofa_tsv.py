@@ -30,8 +30,9 @@ from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow, Rows
 from mue_cli.data.sources.karpathy import usable_captions
 from mue_cli.data.sources.names import split_of
 from mue_cli.data.sources.provenance import describe_images
+from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
-from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
 from mue_cli.errors import DataError
 from mue_cli.files import encoding_of, open_text, plain_file

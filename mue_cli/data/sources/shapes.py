@@ -12,8 +12,9 @@ from mue_cli.data.problems import Fault
 from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow
 from mue_cli.data.sources.scene_text import Slot, captions, deal, fits, hypotheses
 from mue_cli.data.sources.scenes import Scene, draw_scene, place, sample_kinds
+from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
-from mue_cli.data.store.storage import Progress, TrainTokenizer, write_prepared
+from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 MAX_PAIRS_PER_SCENE = 6
