@@ -38,6 +38,13 @@ _FULL_BELOW = 1 << 16  # bytes
 _BLOCKS, _BLOCK = 256, 1 << 12  # of a fingerprint
 
 
+def is_first_process() -> bool:
+    """Return whether this process is the one that writes and speaks: of those that `torchrun`
+    started, the first.
+    """
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, on

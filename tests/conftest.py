@@ -22,7 +22,8 @@ hypothesis.settings.load_profile("patient")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What is measured once per machine is measured here once per test run, and the user's is left alone.
-os.environ["MUE_CACHE_DIR"] = tempfile.mkdtemp(prefix="mue-test-cache-")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have it from the process that started them
+    os.environ["MUE_CACHE_DIR"] = tempfile.mkdtemp(prefix="mue-test-cache-")
 
 TINY = (
     "data.image_size=32",
@@ -122,6 +123,24 @@ def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory)
         answer = run_mue(*words, "--run", run.folder)
         assert answer.code == 0, answer.stderr
     return run
+
+
+@pytest.fixture
+def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's Java takes seconds to start; tests/test_metrics_captioning.py has it."""
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
+def quick_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `mue bench` measure this machine on next to nothing."""
+    from mue_cli.experiment import benchmark
+    from mue_cli.profiling import ceilings
+
+    sizes = {"BUFFER_BYTES": 2**20, "DIM": 16, "FFN_DIM": 32, "ROWS": {"cpu": 8}}
+    for name, value in {"SECONDS": 0.0, **sizes}.items():
+        monkeypatch.setattr(ceilings, name, value)
+    monkeypatch.setattr(benchmark, "SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.experiment import benchmark
 from mue_cli.experiment.run_folder import Run
 from mue_cli.model.tokenizer import Tokenizer
-from mue_cli.profiling import ceilings
 from mue_cli.profiling.ceilings import Ceilings
 
 BY_LAYERS = (
@@ -33,17 +32,7 @@ MODEL = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (
-        ("SECONDS", 0.0),
-        ("BUFFER_BYTES", 2**20),
-        ("DIM", 16),
-        ("FFN_DIM", 32),
-        ("ROWS", {"cpu": 8}),
-    ):
-        monkeypatch.setattr(ceilings, name, value)
-    monkeypatch.setattr(benchmark, "SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("quick_bench")
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def test_readouts_work_at_every_precision(mue, method_runs, method: str, precisi
     assert answer.code == 0, answer.stderr
 
 
+@pytest.mark.usefixtures("quick_bench")
 @pytest.mark.parametrize("method", ["deebert", "calm"])
 def test_predict_and_bench_know_the_method(mue, method_runs, method: str, tmp_path: Path) -> None:
     run = method_runs(method)

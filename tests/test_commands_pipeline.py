@@ -9,6 +9,7 @@ import pytest
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.recipe import recipe as recipes
@@ -376,6 +377,7 @@ def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
         "evaluate",
         "plot saturation",
         "plot tradeoff",
+        "report",
     ]
     assert shown == [f"mue {command}" for command in commands]
 
@@ -403,7 +405,7 @@ def test_answers_come_in_the_datas_order_though_batches_go_by_length(tiny_demo) 
 
 
 def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
-    from mue_cli.commands.demo import lines
+    from mue_cli.experiment.demo import lines
 
     _, folder = tiny_demo
     assert ["--resume" in words for words in lines("shapes-entailment", folder, True, None, [])][
@@ -414,7 +416,7 @@ def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
 
 
 def test_demo_on_its_own_needs_no_options(mue) -> None:
-    from mue_cli.commands.demo import lines
+    from mue_cli.experiment.demo import lines
 
     commands = [
         "prepare shapes",
@@ -423,8 +425,40 @@ def test_demo_on_its_own_needs_no_options(mue) -> None:
         "evaluate --method mue",
         "plot saturation",
         "plot tradeoff",
+        "report",
     ]
     assert [" ".join(words) for words in lines("shapes-caption", None, False, None, [])] == commands
+
+
+@pytest.mark.parametrize("task", ["caption", "entailment"])
+def test_quick_demo_shares_no_folder_with_the_real_one(task: str) -> None:
+    from mue_cli.experiment.demo import QUICK, lines
+
+    real, quick = (
+        [" ".join(words) for words in lines(f"shapes-{task}{end}", None, False, None, [])]
+        for end in ("", QUICK)
+    )
+    assert quick[0] == "prepare shapes --out data/shapes-quick --train 600 --val 60 --test 60"
+    assert all(line.endswith(f"--recipe shapes-{task}-quick") for line in quick[1:])
+    assert not {*quick} & {*real} and len(quick) == len(real)
+    recipe = Experiment.open(f"shapes-{task}-quick")
+    assert recipe.recipe.data.folder == Path("data/shapes-quick")
+    assert recipe.run.folder == Path(f"runs/shapes-{task}-quick")
+
+
+def test_quick_demo_says_first_and_last_that_it_is_no_result(
+    mue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_demo
+) -> None:
+    from mue_cli.commands import demo
+    from mue_cli.experiment.demo import NO_RESULT
+
+    shutil.copytree(tiny_demo[1] / "runs", tmp_path / "runs")
+    runs_folder = tmp_path / "runs"
+    (runs_folder / "shapes-entailment").rename(runs_folder / "shapes-entailment-quick")
+    monkeypatch.setattr(demo, "run_line", lambda line: 0)
+    answer = mue("demo", "--quick", "--task", "entailment", "--out", tmp_path)
+    said = answer.stdout.splitlines()
+    assert answer.code == 0 and said[0] == NO_RESULT and said.count(NO_RESULT) == 2
 
 
 def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:

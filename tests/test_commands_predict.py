@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from mue_cli.commands import predict
 from mue_cli.commands.app import app
 from mue_cli.data import pictures, tasks
+from mue_cli.experiment import picture_page
 from mue_cli.experiment.predict import PictureStream
 from mue_cli.experiment.run_folder import Run
 
@@ -454,7 +455,7 @@ def test_a_script_in_a_file_name_is_text_on_the_page(ask, tmp_path: Path) -> Non
 def test_page_stops_at_a_hundred_pictures_and_says_so(
     ask, tmp_path: Path, album: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(predict, "MAX_SECTIONS", 2)
+    monkeypatch.setattr(picture_page, "MAX_SECTIONS", 2)
     answer = ask(album, "--html", tmp_path / "page.html")
     page = read(tmp_path / "page.html")
     assert (page.tags.count("section"), answer.stdout.count("\n")) == (2, 6)

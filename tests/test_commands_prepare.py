@@ -303,7 +303,7 @@ def test_the_folder_one_is_in_is_refused_before_anything_is_read(mue, flickr, ou
         ("shapes", "--train", "100000000000000000000"),
         ("shapes", "--vocab-size", "100000000000000000000"),
         ("shapes", "--out", "x" * 300),
-        ("shapes", "--out", "/proc/nothing/data"),
+        ("shapes", "--train", "4", "--val", "2", "--test", "2", "--out", "/proc/nothing/data"),
         ("flickr8k", "--source", "x" * 300),
         ("flickr8k", "--source", "/dev/null"),
         ("coco", "--source", "nowhere"),

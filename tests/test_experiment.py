@@ -12,6 +12,8 @@ from mue_cli import Experiment
 from mue_cli.errors import DataError, MissingStepError, MueError, RecipeError
 from mue_cli.experiment.run_folder import Run
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 
 @pytest.fixture
 def opened(copied_run: Run) -> Experiment:

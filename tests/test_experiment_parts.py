@@ -183,11 +183,11 @@ def test_data_settings_that_do_not_go_together_are_refused(
 
 def test_processes_share_validation_samples_without_loss(here: Experiment) -> None:
     whole = training_data.validation_batches(here, here.tokenizer, features=None)
-    parts = [training_data.share_of(whole, Processes(rank, 2)) for rank in range(2)]
+    parts = [whole.share(Processes(rank, 2)) for rank in range(2)]
     ids = [[part.examples[n].image_id for n in range(len(part.examples))] for part in parts]
     expected = [whole.examples[n].image_id for n in range(len(whole.examples))]
     assert sorted(ids[0] + ids[1]) == sorted(expected)
-    assert training_data.share_of(whole, Processes()) is whole
+    assert whole.share(Processes()).examples is whole.examples
     assert training_data.features_of(here, here.model) is None
     batch = next(training_data.batches_from(here, 0, here.tokenizer))
     assert batch.images.shape[0] == here.recipe.training.batch_size

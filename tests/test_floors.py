@@ -1,6 +1,7 @@
 """Imports go strictly downward, and each dependency has one door."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -77,16 +78,22 @@ def modules_of(node: ast.AST) -> list[str]:
     return []
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path: Path, top_only: bool = False) -> list[str]:
     """Return every module that a file imports; `top_only` leaves out what functions import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     nodes = tree.body if top_only else list(ast.walk(tree))
     return [module for node in nodes for module in modules_of(node)]
 
 
 def only_for_types(path: Path) -> set[str]:
     """Return the modules that a file imports under TYPE_CHECKING alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
     typed = [block for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING"]
     return {module for block in typed for node in block.body for module in modules_of(node)}
@@ -161,7 +168,7 @@ def test_commands_know_experiments_studies_and_reports_alone(path: Path) -> None
 
 
 def test_no_command_imports_another() -> None:
-    helpers = {"display", "options", "bars", "figures", "lines", "strip", "app", "boundary"}
+    helpers = {"display", "options", "bars", "lines", "strip", "app", "boundary"}
     for path in COMMANDS:
         others = {
             module.split(".")[2]
@@ -183,9 +190,21 @@ def test_exits_know_no_model() -> None:
 
 def test_relative_imports_are_not_used() -> None:
     for path in FILES:
-        nodes = [
-            node
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.ImportFrom)
-        ]
+        nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
         assert not [node for node in nodes if node.level], short(path)
+
+
+RETIRED = {
+    *("found", "asked", "told", "seen", "workbench", "specimen", "contest", "ladder", "roster"),
+    *("readout", "read_out", "passage", "walked"),
+}
+"""Names that say nothing, or that the field has another word for."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_no_variable_has_a_retired_name(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    stored = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    named = {node.id for node in stored}
+    named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    assert not {name.strip("_").lower() for name in named} & RETIRED

@@ -1,14 +1,20 @@
 """The reference's outputs with the same weights: hidden states, logits, greedy and beam search."""
 
+import functools
+
 import pytest
+import small_ofa
 import torch
-from small_ofa import CASES, golden_arrays, golden_model, golden_result
+from small_ofa import CASES, golden_arrays, golden_result
 
 from mue_cli.exits.methods import full
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables
 from mue_cli.inference.search import generate
 from mue_cli.recipe.recipe import SearchSection
+
+golden_model = functools.cache(small_ofa.golden_model)
+"""Nothing here changes a model."""
 
 TOLERANCE = 2e-4
 SEARCHES = {

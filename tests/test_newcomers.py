@@ -20,6 +20,8 @@ from mue_cli.exits.observation import Observation
 from mue_cli.exits.score import ExitScore
 from mue_cli.experiment.run_folder import Run
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 # What a newcomer writes for a new exit score, in a file of exits/: the norm's relative change.
 
 

@@ -139,7 +139,7 @@ def test_unknown_option_would_be_noticed() -> None:
 def test_readme_opens_with_the_two_commands() -> None:
     first, second = [line for line in code_lines(README) if line.startswith("python3 -m venv")][:2]
     assert first.endswith(".venv/bin/mue demo")
-    assert second.endswith(".venv/bin/python -m pytest")
+    assert second.endswith(".venv/bin/python -m pytest -n auto --dist loadfile")
     assert README.index(second) < README.index("## ")
 
 

@@ -24,7 +24,7 @@ from test_training import captions
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
-from mue_cli.training.processes import joined
+from mue_cli.training.processes import join
 from mue_cli.training.stages import shared_head
 
 settings = TrainingSection(
@@ -37,23 +37,23 @@ def rows(batch, kept):
     names = batch.sample_ids[kept]
     return replace(batch, sample_ids=names, image_ids=names, references=batch.references[kept], **parts)
 
-with joined(torch.device("cpu")) as processes:
-    torch.manual_seed(0)
-    model = OFA(small_config()).train()
-    fingerprints = []
-    def share(first):
-        return (rows(b, slice(processes.rank, None, processes.count)) for b in captions(first))
-    def report(step):
-        weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-        fingerprints.append(processes.gather(weights.tolist()))
-        assert all(each == fingerprints[-1][0] for each in fingerprints[-1]), "weights differ"
-    hooks = Hooks(lambda: 0.0, report, lambda *best: None, lambda state: None)
-    finetune(shared_head(model, settings, True), share, settings, hooks, processes=processes)
-    shared = processes.merge([f"{i}" for i in processes.share(5)], 5)
-    assert shared == ["0", "1", "2", "3", "4"], shared
-    assert processes.first(processes.rank) == 0
-    if processes.writes:
-        torch.save(model.state_dict(), sys.argv[1])
+processes = join(torch.device("cpu"))
+torch.manual_seed(0)
+model = OFA(small_config()).train()
+fingerprints = []
+def share(first):
+    return (rows(b, slice(processes.rank, None, processes.count)) for b in captions(first))
+def report(step):
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    fingerprints.append(processes.gather(weights.tolist()))
+    assert all(each == fingerprints[-1][0] for each in fingerprints[-1]), "weights differ"
+hooks = Hooks(lambda: 0.0, report, lambda *best: None, lambda state: None)
+finetune(shared_head(model, settings, True), share, settings, hooks, processes=processes)
+shared = processes.merge([f"{i}" for i in processes.share(5)], 5)
+assert shared == ["0", "1", "2", "3", "4"], shared
+assert processes.first(lambda: processes.rank) == 0
+if processes.writes:
+    torch.save(model.state_dict(), sys.argv[1])
 """
 
 

@@ -1,5 +1,7 @@
 """The command line's table of contents."""
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -23,66 +25,100 @@ from mue_cli.commands import (
     table,
 )
 from mue_cli.commands.boundary import friendly
-from mue_cli.commands.display import answer
+from mue_cli.commands.display import answer, say
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
+WHAT = "Dynamic early exiting in unified vision-language models: MuE on OFA."
 
 app = typer.Typer(
-    help="Dynamic early exiting in unified vision-language models: MuE on OFA.",
-    epilog="Start with: mue demo",
-    no_args_is_help=True,
-    add_completion=False,
+    help=WHAT,
+    epilog="What to do next here: mue. Completion of words: mue --install-completion",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings=SETTINGS,
 )
-prepare_app = typer.Typer(
-    help="Make a data set that the other commands read.",
-    no_args_is_help=True,
-    context_settings=SETTINGS,
-)
-plot_app = typer.Typer(
-    help="Draw the paper's figures from your own runs.",
-    no_args_is_help=True,
-    context_settings=SETTINGS,
-)
-recipes_app = typer.Typer(
-    help="List, show and check recipes: experiments as data.",
-    no_args_is_help=True,
-    context_settings=SETTINGS,
-)
 
-prepare_app.command("shapes", epilog=prepare.SHAPES_EXAMPLES)(friendly(prepare.shapes))
-prepare_app.command("coco", epilog=prepare.COCO_EXAMPLES)(friendly(prepare.coco))
-prepare_app.command("flickr8k", epilog=prepare.FLICKR8K_EXAMPLES)(friendly(prepare.flickr8k))
-prepare_app.command("snli-ve", epilog=prepare.SNLI_VE_EXAMPLES)(friendly(prepare.snli_ve))
-app.add_typer(prepare_app, name="prepare")
-app.command("finetune", epilog=finetune.EXAMPLES)(friendly(finetune.finetune))
-app.command("calibrate", epilog=calibrate.EXAMPLES)(friendly(calibrate.calibrate))
-app.command("evaluate", epilog=evaluate.EXAMPLES)(friendly(evaluate.evaluate))
-app.command("bench", epilog=bench.EXAMPLES)(friendly(bench.bench))
-app.command("predict", epilog=predict.EXAMPLES)(friendly(predict.predict))
-plot_app.command("saturation", epilog=plot.SATURATION_EXAMPLES)(friendly(plot.saturation))
-plot_app.command("tradeoff", epilog=plot.TRADEOFF_EXAMPLES)(friendly(plot.tradeoff))
-plot_app.command("reductions", epilog=plot.REDUCTIONS_EXAMPLES)(friendly(plot.reductions))
-plot_app.command("calibration", epilog=plot.CALIBRATION_EXAMPLES)(friendly(plot.calibration))
-plot_app.command("training", epilog=plot.TRAINING_EXAMPLES)(friendly(plot.training))
-plot_app.command("exits", epilog=plot.EXITS_EXAMPLES)(friendly(plot.exits))
-plot_app.command("modality", epilog=modality.EXAMPLES)(friendly(modality.modality, "plot modality"))
-app.add_typer(plot_app, name="plot")
-app.command("table", epilog=table.EXAMPLES)(friendly(table.table))
-app.command("report", epilog=report.EXAMPLES)(friendly(report.report))
-app.command("export", epilog=export.EXAMPLES)(friendly(export.export))
-recipes_app.command("list", epilog=recipes.LIST_EXAMPLES)(
-    friendly(recipes.list_recipes, "recipes list")
-)
-recipes_app.command("show", epilog=recipes.SHOW_EXAMPLES)(friendly(recipes.show))
-recipes_app.command("schema", epilog=recipes.SCHEMA_EXAMPLES)(friendly(recipes.schema))
-recipes_app.command("check", epilog=recipes.CHECK_EXAMPLES)(friendly(recipes.check))
-app.add_typer(recipes_app, name="recipes")
-app.command("doctor", epilog=doctor.EXAMPLES)(friendly(doctor.doctor))
-app.command("study", epilog=study.EXAMPLES)(friendly(study.study))
-app.command("demo", epilog=demo.EXAMPLES)(friendly(demo.demo))
+
+GROUPS = {
+    "prepare": "Make a data set that the other commands read.",
+    "plot": "Draw the paper's figures from your own runs.",
+    "recipes": "List, show and check recipes: experiments as data.",
+}
+ABOUT = {
+    "prepare shapes": "Draw scenes of coloured shapes; needs no download.",
+    "prepare coco": "COCO captions, 2014 or 2017.",
+    "prepare flickr8k": "Flickr8k captions, or your own in its form.",
+    "prepare snli-ve": "SNLI-VE, visual entailment.",
+    "finetune": "Train a model with several exits.",
+    "calibrate": "Choose thresholds for a reduction, or for a largest drop.",
+    "evaluate": "Score a method, and count what it saves.",
+    "bench": "Say where the time goes, and whether exiting pays here.",
+    "predict": "Caption your own pictures.",
+    "plot saturation": "How alike neighbouring layers are.",
+    "plot tradeoff": "Score against reduction.",
+    "plot reductions": "Layers, FLOPs and time saved.",
+    "plot calibration": "What was promised against what was measured.",
+    "plot training": "Loss, score, speed and memory of a training.",
+    "plot exits": "After which layers samples and words left.",
+    "plot modality": "Score by image and text exit layer.",
+    "table": "Print the paper's tables 1 to 4, your rows beside its numbers.",
+    "report": "Write a run or a study on one page.",
+    "export": "Write a model as Hugging Face's OFA has it.",
+    "recipes list": "List the recipes that come with the program.",
+    "recipes show": "Print a whole recipe, defaults included.",
+    "recipes schema": "Print the JSON Schema of recipes, for editors.",
+    "recipes check": "Read a recipe and say whether it is valid.",
+    "doctor": "Say what is missing here, how to get it, and what to do next.",
+    "study": "Train and evaluate every row of the tables, over seeds.",
+    "demo": "Run every step on drawn scenes.",
+}
+"""A line on every command, for lists."""
+_groups = {
+    name: typer.Typer(help=about, no_args_is_help=True, context_settings=SETTINGS)
+    for name, about in GROUPS.items()
+}
+
+
+def _add(words: str, command: Callable[..., None], examples: str) -> None:
+    """Add a command whose help has the examples before the details. words: as it is typed."""
+    first, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
+    lines = (line if "\n" in line else f"`{line}`" for line in examples.split("\n\n")[1:])
+    shown = "  \n".join(["Examples", *lines])
+    text = f"{first}\n\n{shown}\n\n{details}"
+    group, _, name = words.rpartition(" ")
+    place = _groups[group] if group else app
+    place.command(name, help=text, short_help=ABOUT[words])(friendly(command, words))
+
+
+_add("prepare shapes", prepare.shapes, prepare.SHAPES_EXAMPLES)
+_add("prepare coco", prepare.coco, prepare.COCO_EXAMPLES)
+_add("prepare flickr8k", prepare.flickr8k, prepare.FLICKR8K_EXAMPLES)
+_add("prepare snli-ve", prepare.snli_ve, prepare.SNLI_VE_EXAMPLES)
+_add("finetune", finetune.finetune, finetune.EXAMPLES)
+_add("calibrate", calibrate.calibrate, calibrate.EXAMPLES)
+_add("evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+_add("bench", bench.bench, bench.EXAMPLES)
+_add("predict", predict.predict, predict.EXAMPLES)
+_add("plot saturation", plot.saturation, plot.SATURATION_EXAMPLES)
+_add("plot tradeoff", plot.tradeoff, plot.TRADEOFF_EXAMPLES)
+_add("plot reductions", plot.reductions, plot.REDUCTIONS_EXAMPLES)
+_add("plot calibration", plot.calibration, plot.CALIBRATION_EXAMPLES)
+_add("plot training", plot.training, plot.TRAINING_EXAMPLES)
+_add("plot exits", plot.exits, plot.EXITS_EXAMPLES)
+_add("plot modality", modality.modality, modality.EXAMPLES)
+_add("table", table.table, table.EXAMPLES)
+_add("report", report.report, report.EXAMPLES)
+_add("export", export.export, export.EXAMPLES)
+_add("recipes list", recipes.list_recipes, recipes.LIST_EXAMPLES)
+_add("recipes show", recipes.show, recipes.SHOW_EXAMPLES)
+_add("recipes schema", recipes.schema, recipes.SCHEMA_EXAMPLES)
+_add("recipes check", recipes.check, recipes.CHECK_EXAMPLES)
+_add("doctor", doctor.doctor, doctor.EXAMPLES)
+_add("study", study.study, study.EXAMPLES)
+_add("demo", demo.demo, demo.EXAMPLES)
+for _name, _group in _groups.items():
+    app.add_typer(_group, name=_name)
 
 
 def show_version(wanted: bool) -> None:
@@ -93,10 +129,15 @@ def show_version(wanted: bool) -> None:
 
 
 @app.callback()
+@friendly
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Options before the command."""
+    if context.invoked_subcommand is None:
+        doctor.show_next(WHAT)
+        say("all commands: mue --help")

@@ -67,16 +67,10 @@ def bench(
         from mue_cli.experiment.benchmark import benchmark
 
         document = dict(benchmark(here, method, random, batch_size, repeats).document)
-    from mue_cli.reports.benchmark import about, as_text
+    from mue_cli.reports.benchmark import as_text, caption, part_times
     from mue_cli.reports.figures.bars import breakdown
 
-    times = {
-        name: {part["name"]: part["ms"] for part in parts}
-        for name, parts in document["parts"].items()
-    }
-    verdict = f"{document['verdict'][0].upper()}{document['verdict'][1:]}"
-    caption = " ".join((*about(document), verdict))
-    figures = breakdown(times, caption, here.run.plots / "bench")
+    figures = breakdown(part_times(document), caption(document), here.run.plots / "bench")
     if as_json:
         answer_json(document)
         return

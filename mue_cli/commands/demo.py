@@ -9,10 +9,13 @@ import typer
 from mue_cli.commands import options
 from mue_cli.commands.display import answer
 from mue_cli.commands.lines import run_line
-from mue_cli.experiment.choices import DEFAULT_RECIPE, DEFAULT_TASK, DEMO_RECIPES, TaskName
+from mue_cli.experiment.choices import DEFAULT_TASK, DEMO_RECIPES, TaskName
 
 EXAMPLES = options.examples(
-    "mue demo", "mue demo --task entailment", "mue demo --out somewhere-else"
+    "mue demo",
+    "mue demo --quick",
+    "mue demo --task entailment",
+    "mue demo --out somewhere-else",
 )
 
 TaskOption = Annotated[
@@ -42,23 +45,32 @@ ScenesOption = Annotated[
 ]
 
 
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Every step in a minute or two; its numbers are no result.")
+]
+
+
 def demo(
     task: TaskOption = DEFAULT_TASK,
+    quick: QuickOption = False,
     out: OutOption = None,
     scenes: ScenesOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Run the whole pipeline on drawn scenes: prepare, finetune, calibrate, evaluate, plot.
+    """Run the whole pipeline on drawn scenes: prepare, finetune, calibrate, evaluate, plot, report.
 
     Every command line is printed before it runs and can be copied. Reads nothing; writes
     `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
     """
+    from mue_cli.experiment.demo import NO_RESULT, QUICK, lines
     from mue_cli.experiment.run_folder import Run, records
     from mue_cli.reports.evaluation import evaluation_text
 
-    recipe = DEMO_RECIPES[task]
+    recipe = f"{DEMO_RECIPES[task]}{QUICK * quick}"
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
     options.opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
+    if quick:
+        answer(NO_RESULT)
     started = time.monotonic()
     for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
         if code := run_line(line):
@@ -66,30 +78,7 @@ def demo(
     evaluated = {record.method: record for record in records(run) if record.split == "test"}
     answer(f"done in {(time.monotonic() - started) / 60:.1f} minutes\n")
     answer(evaluation_text(evaluated["full"], evaluated["mue"]))
+    if quick:
+        answer(NO_RESULT)
     for figure in sorted(run.plots.iterdir()):
         answer(str(figure))
-
-
-def lines(
-    recipe: str, out: Path | None, begun: bool, scenes: int | None, overrides: list[str]
-) -> list[list[str]]:
-    """Return the words of every command line of the demo, without the leading `mue`."""
-    data = out / "data" / "shapes" if out else None
-    shared = [
-        *_option("--recipe", recipe if recipe != DEFAULT_RECIPE else None),
-        *_option("--run", out / "runs" / recipe if out else None),
-    ]
-    settings = [*([f"data.root={data}"] if data else []), *overrides]
-    shared += [word for setting in settings for word in ("--set", setting)]
-    return [
-        ["prepare", "shapes", *_option("--out", data), *_option("--train", scenes)],
-        ["finetune", *shared, *(["--resume"] if begun else [])],
-        ["calibrate", *shared],
-        ["evaluate", "--method", "mue", *shared],
-        ["plot", "saturation", *shared],
-        ["plot", "tradeoff", *shared],
-    ]
-
-
-def _option(name: str, value: object) -> list[str]:
-    return [] if value is None else [name, str(value)]

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -51,6 +52,15 @@ def answer_json(document: object) -> None:
     except UnicodeEncodeError:
         text = json.dumps(document, indent=2, default=str)
     answer(text)
+
+
+def answer_figures(paths: tuple[Path, Path], as_json: bool) -> None:
+    """Print the paths of a figure's files."""
+    if as_json:
+        answer_json({"figures": list(map(str, paths))})
+        return
+    for path in paths:
+        answer(str(path))
 
 
 def show_error(error: MueError, hint: str | None = None) -> None:

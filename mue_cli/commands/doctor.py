@@ -12,23 +12,27 @@ if TYPE_CHECKING:
     from mue_cli.experiment.environment import Finding
 
 EXAMPLES = options.examples(
-    "mue doctor", "mue doctor --json", "mue doctor --spice-dir downloads/corenlp"
+    "mue doctor",
+    "mue doctor --json",
+    "mue doctor --spice-dir downloads/corenlp",
 )
 
 
 def doctor(spice_dir: options.SpiceDir = None, as_json: options.Json = False) -> None:
-    """Check Java, metrics, torch, processor, GPU, disk and folders; the exit code is 1 when
-    something is wrong that a command needs.
+    """Check Java, metrics, torch, processor, GPU, disk and folders, and say what to do next here.
 
-    Reads what is installed; writes nothing but empty files that are gone at once, to see whether it
-    could.
+    The exit code is 1 when something is wrong that a command needs. Reads what is installed; writes
+    nothing but empty files that are gone at once, to see whether it could.
     """
     from mue_cli.experiment.environment import check_environment
+    from mue_cli.experiment.next_steps import next_steps
 
     findings = check_environment(spice_dir)
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
-        answer_json({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
+        steps = [asdict(step) for step in next_steps()]
+        checks = [asdict(finding) for finding in findings]
+        answer_json({"ok": healthy, "checks": checks, "next": steps})
     else:
         _show(findings)
         say(
@@ -38,6 +42,20 @@ def doctor(spice_dir: options.SpiceDir = None, as_json: options.Json = False) ->
         )
     if not healthy:
         raise typer.Exit(1)
+    if not as_json:
+        show_next("")
+
+
+def show_next(opening: str) -> None:
+    """Print what to do next in this folder. opening: a line before."""
+    from mue_cli.experiment.next_steps import next_steps
+
+    steps = next_steps()
+    width = max(len(step.line) for step in steps)
+    for line in filter(None, (opening, "", "next here:")):
+        answer(line)
+    for step in steps:
+        answer(f"  {step.line:<{width}}  {step.reason}")
 
 
 def _show(findings: "list[Finding]") -> None:

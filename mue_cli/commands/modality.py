@@ -6,7 +6,7 @@ import typer
 
 from mue_cli.commands import options
 from mue_cli.commands.bars import bars
-from mue_cli.commands.figures import show
+from mue_cli.commands.display import answer_figures
 
 EXAMPLES = options.examples(
     "mue plot modality",
@@ -47,4 +47,4 @@ def modality(
         grid = here.exit_grid(split, samples)
     from mue_cli.reports.figures.exit_grid import exit_grid as draw
 
-    show(draw(grid, here.run.plots / "modality"), as_json)
+    answer_figures(draw(grid, here.run.plots / "modality"), as_json)

@@ -6,7 +6,7 @@ import typer
 
 from mue_cli.commands import options
 from mue_cli.commands.bars import bars
-from mue_cli.commands.figures import show
+from mue_cli.commands.display import answer_figures
 from mue_cli.experiment.choices import CATALOGUE
 
 SATURATION_EXAMPLES = options.examples(
@@ -66,7 +66,7 @@ def saturation(
     if here.task.generates:
         # The decoder's decays from word to word (Eq. 11): no one line shows it.
         thresholds.pop("decoder", None)
-    show(draw(profile, here.run.plots / "saturation", thresholds), as_json)
+    answer_figures(draw(profile, here.run.plots / "saturation", thresholds), as_json)
 
 
 def tradeoff(
@@ -89,7 +89,7 @@ def tradeoff(
     entries, searches = points_of(here.run, split)
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
-    show(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
+    answer_figures(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
 
 
 def reductions(
@@ -110,7 +110,7 @@ def reductions(
     entries, _ = points_of(here.run, split)
     from mue_cli.reports.figures.reductions import reductions as draw
 
-    show(draw(entries, here.run.plots / "reductions"), as_json)
+    answer_figures(draw(entries, here.run.plots / "reductions"), as_json)
 
 
 def training(
@@ -130,7 +130,7 @@ def training(
 
     log = read_training_log(here.run.need(here.run.train_log, "finetune"))
     about = f"{here.recipe.name}, {here.recipe.exits.method}"
-    show(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
+    answer_figures(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
 
 
 def exits(
@@ -152,7 +152,7 @@ def exits(
 
     evaluated = read_traces(here.run)
     drawn = exits_of(record_of(evaluated, here.run), evaluated)
-    show(draw(drawn, here.run.plots / "exits"), as_json)
+    answer_figures(draw(drawn, here.run.plots / "exits"), as_json)
 
 
 def calibration(
@@ -172,4 +172,4 @@ def calibration(
     from mue_cli.experiment.promises import promises
     from mue_cli.reports.figures.calibration import calibration as draw
 
-    show(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)
+    answer_figures(draw(promises(here.run, split), here.run.plots / "calibration"), as_json)

@@ -68,13 +68,13 @@ def _cell(stream: "LayerScores", layer: int, digits: int) -> Text:
         return Text(" " * (width + 1))
     if layer > stream.exit_layer:
         return Text("-".rjust(width) + " ", "dim")
-    seen = stream.scores[layer - 1]
+    score = stream.scores[layer - 1]
     mark = LEFT if layer == stream.exit_layer and stream.left_early else " "
-    background = heat.colour(seen)
+    background = heat.colour(score)
     style = Style(
         color=heat.css(heat.ink(background)), bgcolor=heat.css(background), bold=mark == LEFT
     )
-    return Text(_number(seen, digits).rjust(width) + mark, style)
+    return Text(_number(score, digits).rjust(width) + mark, style)
 
 
 def _number(value: float, digits: int) -> str:

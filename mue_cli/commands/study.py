@@ -138,19 +138,19 @@ def _show(study: "Study", here: "Run", as_json: bool) -> None:
     from mue_cli.study import entries
     from mue_cli.study.parts import SPLIT
 
-    found = [entry for entry in entries(here, SPLIT) if not entry.swept]
+    evaluated = [entry for entry in entries(here, SPLIT) if not entry.swept]
     if as_json:
         answer_json(
             {
                 "study": study.name,
                 "folder": str(here.study),
-                "rows": [asdict(entry) for entry in found],
+                "rows": [asdict(entry) for entry in evaluated],
             }
         )
         return
     answer(
-        f"\n{here.study}: {len({entry.row for entry in found})} rows, "
-        f"{len({entry.seed for entry in found})} seeds"
+        f"\n{here.study}: {len({entry.row for entry in evaluated})} rows, "
+        f"{len({entry.seed for entry in evaluated})} seeds"
     )
     for command in ("table 1", "plot tradeoff"):
         say(f"next: {here.command(command)}")

@@ -66,15 +66,15 @@ def costs_against(costs: Mapping[str, float], full: Mapping[str, float]) -> dict
     Eq. 14 with the other model's N_E and N_D; FLOPs from both models' own. "measured" is left out:
     two evaluations at different moments are no measurement.
     """
-    found = {
+    reductions = {
         name: value for name, value in costs.items() if name not in ("measured", "full_latency_ms")
     }
-    found |= {
+    reductions |= {
         name: _against(costs[name], costs, full)
         for name in ("expected", "expected_token_weighted")
         if name in costs
     }
-    return found | {"flops": 1.0 - costs["gflops_per_sample"] / full["gflops_per_sample"]}
+    return reductions | {"flops": 1.0 - costs["gflops_per_sample"] / full["gflops_per_sample"]}
 
 
 def _against(reduction: float, costs: Mapping[str, float], full: Mapping[str, float]) -> float:

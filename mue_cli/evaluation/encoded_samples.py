@@ -39,12 +39,14 @@ MakeBatch = Callable[[Sequence[int]], Batch]
 
 @dataclass(frozen=True, eq=False)
 class FullRun:
-    """The full model on all samples. predictions: by sample. encoder: exit scores (n, N) by stream.
+    """The full model on samples. numbers: of the samples, rising, (n,). predictions: of each.
+    encoder: exit scores (n, N) by stream.
 
     decoder: exit scores (R, N). steps, samples: (R,), the decoding step (from 1; 0 outside
     generation) and the sample of each of its rows.
     """
 
+    numbers: NDArray[np.int64]
     predictions: tuple[Prediction, ...]
     encoder: Mapping[str, NDArray[np.float64]]
     decoder: NDArray[np.float64]
@@ -107,11 +109,12 @@ class EncodedSamples:
             if progress is not None:
                 progress(len(predictions), size)
         return FullRun(
-            tuple(predictions[number] for number in range(size)),
+            np.array(sorted(predictions), dtype=np.int64),
+            tuple(predictions[number] for number in sorted(predictions)),
             {stream: collector.by_sample() for stream, collector in encoder.items()},
             decoder.values(),
-            np.array(decoder.steps),
-            np.array(decoder.samples),
+            np.array(decoder.steps, dtype=np.int64),
+            np.array(decoder.samples, dtype=np.int64),
         )
 
     def run(
@@ -164,6 +167,29 @@ class EncodedSamples:
         config = self._predictor.model.config
         decoder = stream == "decoder"
         return ScoreRows(score, config.num_decoder_layers if decoder else config.num_encoder_layers)
+
+
+def merged_runs(parts: Sequence[FullRun]) -> FullRun:
+    """The runs of disjoint samples as one; rows of the decoder by sample and step."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers = np.concatenate([part.numbers for part in parts])
+    order = np.argsort(numbers)
+    predictions = [each for part in parts for each in part.predictions]
+    steps = np.concatenate([part.steps for part in parts])
+    samples = np.concatenate([part.samples for part in parts])
+    rows = np.lexsort((steps, samples))
+    return FullRun(
+        numbers[order],
+        tuple(predictions[place] for place in order),
+        {
+            stream: np.concatenate([part.encoder[stream] for part in parts])[order]
+            for stream in parts[0].encoder
+        },
+        np.concatenate([part.decoder for part in parts])[rows],
+        steps[rows],
+        samples[rows],
+    )
 
 
 def cached_depths(

@@ -32,16 +32,16 @@ def score_pairs(
     Every batch is encoded once and decoded once for every pair. progress: samples decoded, each
     once for every pair.
     """
-    method, found, done = full(decompose=True), dict[Pair, list[Prediction]](), 0
+    method, predicted, done = full(decompose=True), dict[Pair, list[Prediction]](), 0
     for batch in batches:
         cached = CachedDepths(
             predictor.model, method, partial(encode_batch, predictor, method, batch)
         )
         for depths in cached.combinations():
             predictions = decode_batch(predictor, method, batch, cached.at(depths))
-            found.setdefault((depths["image"], depths["text"]), []).extend(predictions)
+            predicted.setdefault((depths["image"], depths["text"]), []).extend(predictions)
             done += len(predictions)
             if progress is not None:
                 progress(done)
     layers = range(1, predictor.model.config.num_encoder_layers + 1)
-    return np.array([[score(found[image, text]) for text in layers] for image in layers])
+    return np.array([[score(predicted[image, text]) for text in layers] for image in layers])

@@ -39,6 +39,8 @@ class ScoreRows:
 
     def values(self) -> NDArray[np.float64]:
         """Exit scores (R, N), in the order they came in."""
+        if not self._rows:
+            return np.empty((0, self._num_layers))
         return torch.cat(self._rows).numpy().astype(np.float64)
 
     def by_sample(self) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ out after each of its own layers. No exit changes what another layer sees, so th
 Shape letters: n samples, N encoder layers, M decoder layers, A answers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,12 @@ from mue_cli.inference.rows import Rows
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """table: scores are 100 for a right answer and 0 for a wrong one. choices: numbers of the
-    answers, same shape. predictions: the full model's. num_decoded: samples that were decoded, once
-    for each combination of depths.
+    """numbers: of the samples, rising. table: scores are 100 for a right answer and 0 for a wrong
+    one. choices: numbers of the answers, same shape. predictions: the full model's. num_decoded:
+    samples that were decoded, once for each combination of depths.
     """
 
+    numbers: tuple[int, ...]
     table: ExitTable
     choices: NDArray[np.int8]
     predictions: tuple[Prediction, ...]
@@ -42,11 +43,10 @@ def tabulate(
     predictor: Predictor,
     method: Method,
     make_batch: MakeBatch,
-    parts: Iterable[Sequence[int]],
-    size: int,
+    parts: Sequence[Sequence[int]],
     progress: Progress | None = None,
 ) -> Answers:
-    """Tabulate a method on `size` samples.
+    """Tabulate a method on samples.
 
     method: whose exit scores are compared; its thresholds do not matter here. parts: numbers of the
     samples that are run together.
@@ -54,6 +54,8 @@ def tabulate(
     config = predictor.model.config
     streams = [stream for stream in method.rules if stream != "decoder"]
     depths = (config.num_encoder_layers,) * len(streams)
+    every = sorted(number for numbers in parts for number in numbers)
+    size, row_of = len(every), {number: row for row, number in enumerate(every)}
     shape = (size, *depths, config.num_decoder_layers)
     scores, choices = np.empty(shape), np.empty(shape, dtype=np.int8)
     encoder = {stream: _collector(method, stream, config.num_encoder_layers) for stream in streams}
@@ -68,16 +70,38 @@ def tabulate(
             answers = decode_batch(
                 predictor, _reading(method), batch, cached.at(at), {"decoder": probe}
             )
-            rows: Any = (list(numbers), *place)
+            rows: Any = ([row_of[number] for number in numbers], *place)
             scores[rows], choices[rows] = probe.scores(), probe.choices()
         predictions |= dict(zip(numbers, answers, strict=True))  # the last are at full depth
         if progress is not None:
             progress(len(predictions), size)
-    ordered = tuple(predictions[number] for number in range(size))
-    right = np.array([predictor.task.answers.index(each.references[0]) for each in ordered])
+    ordered = tuple(predictions[number] for number in every)
+    answers_of = predictor.task.answers
+    right = np.array([answers_of.index(each.references[0]) for each in ordered], dtype=int)
     own = 100.0 * (choices == right.reshape(-1, *[1] * (choices.ndim - 1)))
     table = ExitTable({name: each.by_sample() for name, each in encoder.items()}, scores, own)
-    return Answers(table, choices, ordered, size * int(np.prod(depths, dtype=int)))
+    return Answers(tuple(every), table, choices, ordered, size * int(np.prod(depths, dtype=int)))
+
+
+def merged_answers(parts: Sequence[Answers]) -> Answers:
+    """The answers of disjoint samples as one."""
+    numbers = [number for part in parts for number in part.numbers]
+    order = np.argsort(numbers)
+    predictions = [each for part in parts for each in part.predictions]
+    tables = [part.table for part in parts]
+
+    def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(arrays)[order]
+
+    encoder = {name: joined([each.encoder[name] for each in tables]) for name in tables[0].encoder}
+    decoder, scores = joined([t.decoder for t in tables]), joined([t.scores for t in tables])
+    return Answers(
+        tuple(sorted(numbers)),
+        ExitTable(encoder, decoder, scores),
+        joined([part.choices for part in parts]),
+        tuple(predictions[place] for place in order),
+        sum(part.num_decoded for part in parts),
+    )
 
 
 def _combinations(

@@ -65,7 +65,7 @@ def _of_batch(predictor: Predictor, method: Method, batch: Batch) -> list[Predic
         most = (
             saved + 1.0 - 1.0 / config.num_decoder_layers
         ) / 2.0  # with every word after the first layer
-        rows = [row for row, found in enumerate(best) if found.reduction < most]
+        rows = [row for row, choice in enumerate(best) if choice.reduction < most]
         if rows:
             for row, prediction in zip(
                 rows, _at(predictor, method, batch, cached, depths, rows, full), strict=True
@@ -74,7 +74,7 @@ def _of_batch(predictor: Predictor, method: Method, batch: Batch) -> list[Predic
                     best[row] = best[row].better(
                         prediction, config.num_encoder_layers, config.num_decoder_layers
                     )
-    return [found.prediction for found in best]
+    return [choice.prediction for choice in best]
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,18 @@ def _at(
     decoded = decode_batch(
         predictor, method, rows_of(batch, rows), cached.at(depths, rows), {"decoder": probe}
     )
-    found: list[Prediction | None] = []
+    predictions: list[Prediction | None] = []
     for place, (row, prediction) in enumerate(zip(rows, decoded, strict=True)):
         exits = tuple(layer for layer in probe.layers[place] if layer is not None)
         right = len(exits) == len(probe.layers[place]) and (
             answers is not None or prediction.tokens == full[row].tokens
         )
-        found.append(
+        predictions.append(
             replace(full[row], trace=replace(prediction.trace, decoder_exits=exits))
             if right
             else None
         )
-    return found
+    return predictions
 
 
 class FirstAgreement:

@@ -113,18 +113,18 @@ class ImitationHead(nn.Module):
         """Read states (..., D) out after one layer."""
         if layer == self.num_layers:
             return head(states)
-        seen = head.norm(states)
-        return head.project(self._fuse(seen, self.imitate(seen, layer)))
+        state = head.norm(states)
+        return head.project(self._fuse(state, self.imitate(state, layer)))
 
-    def imitate(self, seen: Tensor, layer: int) -> Tensor:
+    def imitate(self, state: Tensor, layer: int) -> Tensor:
         """Predict the normed states of layers layer + 1..N from that of `layer`: (..., D) -> (N -
         layer, ..., D).
         """
-        return torch.stack([torch.tanh(each(seen)) for each in self.maps[layer - 1 :]])
+        return torch.stack([torch.tanh(each(state)) for each in self.maps[layer - 1 :]])
 
-    def _fuse(self, seen: Tensor, imitated: Tensor) -> Tensor:
-        share = torch.sigmoid(self.gate(torch.tanh(seen)))
-        return 2 * share * seen + (2 - 2 * share) * imitated.sum(0)
+    def _fuse(self, state: Tensor, imitated: Tensor) -> Tensor:
+        share = torch.sigmoid(self.gate(torch.tanh(state)))
+        return 2 * share * state + (2 - 2 * share) * imitated.sum(0)
 
     def macs(self, layer: int, embed_dim: int, num_classes: int) -> int:
         products = (

@@ -1,12 +1,13 @@
 """Batches of a split that can be walked again and again, made ahead of the model each time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
 from mue_cli.data.batches import Batch, Example, Tokenizer, evaluation_batches
 from mue_cli.data.store.prepared import Examples
+from mue_cli.training.processes import Processes
 
 T = TypeVar("T")
 
@@ -30,6 +31,12 @@ class Batches(Iterable[Batch]):
             for row in range(len(self.examples))
         ]
         return sorted(range(len(lengths)), key=lengths.__getitem__)
+
+    def share(self, processes: Processes) -> "Batches":
+        """Return the part of the examples that one process works on; together all, each once."""
+        if processes.count == 1:
+            return self
+        return replace(self, examples=self.examples[processes.rank :: processes.count])
 
     def in_order(self, results: Sequence[T]) -> list[T]:
         """Return what was computed batch by batch in the examples' own order."""

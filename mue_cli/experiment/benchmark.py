@@ -85,7 +85,7 @@ def benchmark(
 
 def _measure(subject: BenchmarkSubject, batch_size: int | None, repeats: int) -> _Measurements:
     experiment, predictor, method = subject.experiment, subject.predictor, subject.method
-    tell, precision = experiment.progress, experiment.recipe.inference.precision
+    tell, precision = experiment.progress, experiment.precision
     synchronize = torch.cuda.synchronize if predictor.device.type == "cuda" else None
     tell("bench", 0, 0, "measuring what this machine can do at best")
     before = measure_ceilings(precision, predictor.device, synchronize)
@@ -126,7 +126,7 @@ def _fitting(subject: BenchmarkSubject, repeats: int) -> int:
 
 def _profile(subject: BenchmarkSubject, watched: list[Watched], method: Method) -> Profile:
     recipe, predictor = subject.experiment.recipe, subject.predictor
-    sizes = VALUE_SIZES[recipe.inference.precision]
+    sizes = VALUE_SIZES[subject.experiment.precision]
     config, classes = predictor.model.config, predictor.num_classes
     return profile(watched, method, config, recipe.data.image_size, sizes, classes)
 
@@ -178,7 +178,7 @@ def _machine(subject: BenchmarkSubject) -> dict[str, object]:
         "processor": torch.cuda.get_device_name() if on_gpu else _processor(),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
-        "precision": subject.experiment.recipe.inference.precision,
+        "precision": subject.experiment.precision,
     }
 
 

@@ -19,6 +19,7 @@ from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
+from mue_cli.experiment.precision import choose_precision, with_precision
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
@@ -103,6 +104,11 @@ def calibrate(
     spec = spec_of(name)
     refuse_fixed_thresholds(recipe, spec)
     experiment.need_trained()
+    precision = None
+    if recipe.inference.precision == "auto":
+        here = experiment
+        precision = experiment.processes.first(lambda: choose_precision(here))
+        experiment = with_precision(experiment, precision.precision)
     trials = open_trials(experiment, spec)
     if recipe.calibration.search_decay and decay(recipe, experiment.task, spec) is None:
         note = f"note: calibration.search_decay has no effect: nothing decays ({spec.name})"
@@ -110,12 +116,13 @@ def calibrate(
     spending = _spending(experiment, goal.by)
     chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
     choice = chooser.choose()
-    card = _card(experiment, spec, goal, chooser, choice)
-    store(experiment.run, card, choice.tried)
-    keep_saturation(trials)
+    card = replace(_card(experiment, spec, goal, chooser, choice), precision=precision)
+    if experiment.processes.writes:
+        store(experiment.run, card, choice.tried)
+        keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
     suits = chooser.suitability() if by == "expected" else None
-    return Calibrated(card, choice.tried, points, trials.passes, suits)
+    return Calibrated(card, choice.tried, points, _all_passes(trials), suits)
 
 
 def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
@@ -125,7 +132,9 @@ def open_trials(experiment: "Experiment", spec: MethodSpec) -> Trials:
     trials = Trials(experiment, spec, samples=experiment.recipe.calibration.samples)
     if trials.table is None:
         path = experiment.run.of_method(experiment.run.trials, spec.name)
-        trials.keep_log(TrialLog(path, _circumstances(experiment, spec)))
+        about, processes = _circumstances(experiment, spec), experiment.processes
+        log = processes.first(lambda: TrialLog(path, about))
+        trials.keep_log(log if processes.writes else log.unwritten())
     return trials
 
 
@@ -171,7 +180,7 @@ def _spending(experiment: "Experiment", by: By) -> Spending:
         case "flops":
             return by_flops(experiment.predictor, experiment.recipe.data.image_size)
         case "latency":
-            return by_latency(latency_model(experiment))
+            return by_latency(experiment.processes.first(lambda: latency_model(experiment)))
         case _:
             return _layers(experiment)
 
@@ -190,7 +199,8 @@ def _card(
     spread = _intervals(chooser, finalist.all, finalist.judged, fresh)
     measured = None
     if goal.by == "latency":
-        measured = verified(experiment, trials.method(finalist.searched.setting))
+        method = trials.method(finalist.searched.setting)
+        measured = experiment.processes.first(lambda: verified(experiment, method))
     data = data_fingerprint(experiment)
     return Thresholds(
         thresholds=dict(finalist.searched.setting.thresholds),
@@ -224,6 +234,12 @@ def _chosen_decay(experiment: "Experiment", spec: MethodSpec, setting: Setting) 
     whole = decay_settings(experiment.recipe, experiment.task, spec)
     searched = experiment.recipe.calibration.search_decay and whole
     return {**whole, **setting.decay} if searched else {}
+
+
+def _all_passes(trials: Trials) -> tuple[int, int]:
+    """Samples that all processes encoded and decoded."""
+    encoded, decoded = zip(*trials.experiment.processes.gather(trials.passes), strict=True)
+    return sum(encoded), sum(decoded)
 
 
 def _wanted(goal: Goal) -> float:

@@ -67,7 +67,9 @@ def evaluate(
     _check_sweep(experiment, name, sweep)
     experiment.need_trained()
     experiment = settled(experiment, name)
-    points = _Points(experiment, split, wanted, spice_dir, new_id(), name, row)
+    points = _Points(
+        experiment, split, wanted, spice_dir, experiment.processes.first(new_id), name, row
+    )
     thresholds = experiment.thresholds(name)
     record, predictions = points.record(name, thresholds)
     whole, full_predictions = (
@@ -75,7 +77,8 @@ def evaluate(
     )
     curve = _curve(points, name, thresholds) if sweep else ()
     evaluated = Evaluated(record, whole, curve, tuple(predictions))
-    _keep(experiment, evaluated, full_predictions)
+    if experiment.processes.writes:
+        _keep(experiment, evaluated, full_predictions)
     failed = {**whole.left_out, **record.left_out}
     for metric in wanted or ():
         if metric in failed:
@@ -109,7 +112,8 @@ class _Points:
         experiment, recipe = self.experiment, self.experiment.recipe
         method = self._method(name, thresholds)
         predictions = self._predict(method)
-        scores = self._score(predictions, quick=point is not None)
+        one = experiment.processes.first
+        scores = one(lambda: self._score(predictions, quick=point is not None))
         traces = [prediction.trace for prediction in predictions]
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
@@ -126,7 +130,7 @@ class _Points:
             num_samples=len(predictions),
             metric=metric,
             scores=scores.values,
-            costs={**spent, **(self._measure(method) if point is None else {})},
+            costs={**spent, **(one(lambda: self._measure(method)) if point is None else {})},
             settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
@@ -140,14 +144,15 @@ class _Points:
 
     def _predict(self, method: Method) -> list[Prediction]:
         experiment = self.experiment
-        batches = experiment.batches(self.split, experiment.recipe.evaluation.samples)
-        total = len(batches.examples)
-        progress = counting(experiment.progress, f"evaluate {method.name}", total)
+        everything = experiment.batches(self.split, experiment.recipe.evaluation.samples)
+        batches = everything.share(experiment.processes)
+        progress = counting(experiment.progress, f"evaluate {method.name}", len(batches.examples))
         if method.name == ORACLE:
-            found = find_oracle(experiment.predictor, method.decompose, batches, progress)
+            predictions = find_oracle(experiment.predictor, method.decompose, batches, progress)
         else:
-            found = predict(experiment.predictor, method, batches, progress=progress)
-        return batches.in_order(found)
+            predictions = predict(experiment.predictor, method, batches, progress=progress)
+        whole = len(everything.examples)
+        return experiment.processes.merge(batches.in_order(predictions), whole)
 
     def _score(self, predictions: list[Prediction], quick: bool) -> Scores:
         experiment, metrics = self.experiment, self.metrics
@@ -188,7 +193,7 @@ class _Points:
         settings: dict[str, object] = {
             "decompose": recipe.model.decompose,
             "device": str(experiment.device),
-            "precision": recipe.inference.precision,
+            "precision": experiment.precision,
         }
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights

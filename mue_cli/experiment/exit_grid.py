@@ -58,7 +58,7 @@ def _measure(experiment: Experiment, split: str, samples: int | None) -> ExitGri
 
 def _settings(experiment: Experiment) -> str:
     """Return in words what scores depend on besides the weights' own training."""
-    search, precision = experiment.recipe.search, experiment.recipe.inference.precision
+    search, precision = experiment.recipe.search, experiment.precision
     parts = [experiment.run.weights] if experiment.run.weights else []
     if experiment.task.generates:
         usual = asdict(type(search)())

@@ -98,10 +98,10 @@ def load(path: Path, wanted: HeadSizes, device: torch.device | None = None) -> T
     wanted, or its tensors are not its own.
     """
     file = open_tensors(path)
-    found = _sizes(file)
-    if found != wanted:
+    sizes = _sizes(file)
+    if sizes != wanted:
         raise CheckpointError(
-            f"{path} holds {found}, the model needs {wanted}",
+            f"{path} holds {sizes}, the model needs {wanted}",
             "it belongs to another model: train it anew",
         )
     with torch.device("meta"):
@@ -168,4 +168,4 @@ def open_head(experiment: "Experiment", name: str) -> TrainedHead | None:
     head = load(path, sizes, experiment.device)
     if isinstance(head, Gates):  # a handful of numbers, whose scales half precision would spoil
         return head
-    return cast(TrainedHead, head_at_precision(head, experiment.recipe.inference.precision))
+    return cast(TrainedHead, head_at_precision(head, experiment.precision))

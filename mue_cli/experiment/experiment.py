@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mue_cli.calibration.goal import By, TestName
+    from mue_cli.calibration.precision import Precision
     from mue_cli.data.batches import Batch, Example
     from mue_cli.data.store.prepared import PreparedData
     from mue_cli.data.tasks import Task
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mue_cli.model.tokenizer import Tokenizer
     from mue_cli.recipe.recipe import SearchSection
     from mue_cli.reports.exit_grid import ExitGrid
+    from mue_cli.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,13 @@ class Experiment:
         from mue_cli.experiment.models import find_device
 
         return find_device(self.device_name)
+
+    @cached_property
+    def processes(self) -> "Processes":
+        """The processes that `torchrun` started, this one among them; without it, this one."""
+        from mue_cli.training.processes import join
+
+        return join(self.device)
 
     @cached_property
     def data(self) -> "PreparedData":
@@ -159,8 +168,19 @@ class Experiment:
         """The trained model ready to answer, at the recipe's precision; no prepared data needed."""
         return self.predictor_of(self.model, self.tokenizer)
 
+    @cached_property
+    def precision(self) -> "Precision":
+        """Number format of inference: the recipe's, for `auto` what calibration chose."""
+        from mue_cli.experiment.precision import precision_of
+
+        return precision_of(self)
+
     def predictor_of(
-        self, model: "OFA", tokenizer: "Tokenizer", search: "SearchSection | None" = None
+        self,
+        model: "OFA",
+        tokenizer: "Tokenizer",
+        search: "SearchSection | None" = None,
+        precision: "Precision | None" = None,
     ) -> "Predictor":
         """Return a model ready to answer, with position biases of its weights as they are now.
 
@@ -171,7 +191,7 @@ class Experiment:
         from mue_cli.inference.precision import at_precision
 
         self.task.answer_ids(tokenizer.encode)
-        fast = at_precision(model, self.recipe.inference.precision)
+        fast = at_precision(model, precision or self.precision)
         tables = PositionTables(fast)
         return Predictor(fast, tokenizer, self.task, search or self.recipe.search, tables)
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from mue_cli.exits.methods import full
 from mue_cli.experiment import exit_heads, run_folder
 from mue_cli.experiment.exit_heads import HeadSizes, TrainedHead, head_sizes
 from mue_cli.experiment.experiment import Experiment
-from mue_cli.experiment.lock import holding
+from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.models import new_model, settle_threads
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.self_critical import self_critical_stage
@@ -30,7 +30,6 @@ from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
     features_of,
-    share_of,
     validation_batches,
 )
 from mue_cli.experiment.training_files import TrainingFiles, finish_move
@@ -43,7 +42,7 @@ from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import gates, loop, stages
 from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
-from mue_cli.training.processes import Processes, joined
+from mue_cli.training.processes import ALONE, Processes
 from mue_cli.training.stages import Stage
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 
@@ -83,6 +82,7 @@ class Job:
     kept: Callable[[str], str]
 
 
+@holding_run("finetune")
 def finetune(experiment: Experiment, resume: bool = False, force: bool = False) -> Finetuned:
     """Train the recipe's model, every decoder layer with the task's loss (Eq. 12-13), or with the
     exit head and loss of exits.method. Processes that `torchrun` started train it together.
@@ -91,18 +91,11 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     checkpoint; it stays until the new one is there. Raises MueError when there is one and neither
     was said, RecipeError when a resumed model is another, KeyboardInterrupt saying what was kept.
     """
-    with joined(experiment.device) as processes:
-        alone = holding(experiment.run.folder, "finetune") if processes.writes else nullcontext()
-        with alone:
-            return _finetune(experiment, processes, resume, force)
-
-
-def _finetune(experiment: Experiment, processes: Processes, resume: bool, force: bool) -> Finetuned:
-    recipe, run = experiment.recipe, experiment.run
+    recipe, run, processes = experiment.recipe, experiment.run, experiment.processes
     check_data_settings(experiment, processes)
     if processes.writes:
         finish_move(run)
-    processes.first(None)  # the others read the folder once it is settled
+    processes.wait()  # the others read the folder once it is settled
     files, state = place(experiment, resume, force)
     experiment.data  # noqa: B018 - missing data is reported before missing weights
     tokenizer = experiment.starting_tokenizer
@@ -139,18 +132,20 @@ def _finetune(experiment: Experiment, processes: Processes, resume: bool, force:
     )
 
 
+@holding_run("finetune")
 def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -> Finetuned:
     """Train a method's internal classifiers or gates on the run's checkpoint, which stays as it is.
 
     force: although there are some; they stay until new ones are there. Raises MissingStepError
     before the model was trained, MueError when there are heads already.
     """
-    recipe, run = experiment.recipe, experiment.run
+    recipe, run, processes = experiment.recipe, experiment.run, experiment.processes
     run.need(run.checkpoint, "finetune --method full")
     experiment.need_trained()
     file = run.exit_head(spec.name)
     if file.exists() and not force:
         raise MueError(f"`{file}` is there already", "--force trains it anew")
+    check_data_settings(experiment, processes)
     model = experiment.model
     sizes = head_sizes(spec, experiment.task, model.config, recipe.model.decompose)
     assert sizes is not None
@@ -166,9 +161,9 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         changed = True
 
     def stream(first: int) -> Iterator[Batch]:
-        return batches_from(experiment, first, experiment.tokenizer)
+        return batches_from(experiment, first, experiment.tokenizer, processes=processes)
 
-    with holding(run.folder, "finetune"), _second_log(run, spec.name, lambda: changed) as log:
+    with _second_log(run, spec.name, lambda: changed) as log:
         job = Job(
             "heads",
             second.metric,
@@ -181,7 +176,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         rate = second.learning_rate or recipe.training.learning_rate
         training = replace(recipe.training, learning_rate=rate)
         own = replace(experiment, recipe=replace(recipe, training=training))
-        best = _train(own, second.stage, job, stream)
+        best = _train(own, second.stage, job, stream, processes=processes)
     return Finetuned(second.metric, best, run.checkpoint, file)
 
 
@@ -236,13 +231,13 @@ def _model_job(
 ) -> Job:
     recipe, run, (head, sizes) = experiment.recipe, experiment.run, own_head
     batches = validation_batches(experiment, tokenizer, features)
-    score, own = quick_score(experiment.task, batches), share_of(batches, processes)
+    score, own = quick_score(experiment.task, batches), batches.share(processes)
     greedy = replace(recipe.search, beam=1)
 
     def validate() -> float:
         predictor = experiment.predictor_of(model, tokenizer, greedy)
-        found = predict(predictor, full(recipe.model.decompose), own)
-        return score([each for part in processes.gather(found) for each in part])
+        predictions = predict(predictor, full(recipe.model.decompose), own)
+        return score([each for part in processes.gather(predictions) for each in part])
 
     def keep() -> None:
         save_head = None
@@ -272,10 +267,10 @@ def _train(
     job: Job,
     batches: Callable[[int], Iterator[Batch]],
     state: Mapping[str, Any] | None = None,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
 ) -> float:
     """Train to the end and return the best validation score. state: where a training stands."""
-    settings, processes = experiment.recipe.training, processes or Processes()
+    settings = experiment.recipe.training
     scored = state is not None and math.isfinite(state["best"])
     best = f"best {job.metric} {state['best']:.1f}" if state and scored else ""
 

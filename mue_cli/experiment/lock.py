@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from mue_cli.errors import MueError
-from mue_cli.files import is_alive, sweep, write_text
+from mue_cli.files import is_alive, is_first_process, sweep, write_text
 from mue_cli.schema.json_files import read_json
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ def holding(folder: Path, doing: str) -> Iterator[None]:
     """Hold a run folder, made when it is absent, and remove what dead procedures left unfinished.
 
     doing: the command, for the second comer. A folder that is made here goes away again when
-    nothing is put in it. Raises MueError when another procedure holds it.
+    nothing is put in it. Of the processes of `torchrun`, the first holds it for all. Raises
+    MueError when another procedure holds it.
     """
+    if not is_first_process():
+        yield
+        return
     if (folder / "manifest.json").is_file():
         raise MueError(
             f"`{folder}` holds prepared data, and is no run folder", "name another with --run"
@@ -78,15 +82,23 @@ def holding_run(
 ) -> Callable[
     [Callable[Concatenate["Experiment", P], T]], Callable[Concatenate["Experiment", P], T]
 ]:
-    """Make a procedure hold its experiment's run folder; see `holding`."""
+    """Make a procedure hold its experiment's run folder; see `holding`. The processes of `torchrun`
+    carry it out together: none begins before the folder is held, none goes on before all are done.
+    """
 
     def decorate(
         procedure: Callable[Concatenate["Experiment", P], T],
     ) -> Callable[Concatenate["Experiment", P], T]:
         @functools.wraps(procedure)
         def held(experiment: "Experiment", /, *args: P.args, **kwargs: P.kwargs) -> T:
-            with holding(experiment.run.folder, doing):
-                return procedure(experiment, *args, **kwargs)
+            from mue_cli.training.processes import ending_together
+
+            processes = experiment.processes
+            with ending_together(processes), holding(experiment.run.folder, doing):
+                processes.wait()
+                result = procedure(experiment, *args, **kwargs)
+                processes.wait()
+            return result
 
         return held
 

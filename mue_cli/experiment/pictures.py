@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mue_cli.data.pictures import Picture, Unreadable, find_pictures, read_pictures
+from mue_cli.data.pictures import Unreadable, find_pictures
 from mue_cli.errors import MueError, one_line
 from mue_cli.reports.exit_strip import printable
 
-__all__ = ["Picture", "Unreadable", "named_pictures", "page_path", "read_pictures"]
+__all__ = ["Unreadable", "answers_path", "named_pictures", "page_path", "printable"]
 
 
 def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
@@ -45,4 +45,21 @@ def page_path(path: Path) -> Path:
         ) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise MueError(f"cannot write `{path}`", "name another file with --html")
+    return path
+
+
+def answers_path(path: Path) -> Path:
+    """Return where answers go. Raises MueError when they cannot go there."""
+    from mue_cli.files import plain_file
+
+    if path.suffix.lower() not in (".jsonl", ".csv"):
+        raise MueError(
+            f"`--out {path}` ends in neither .jsonl nor .csv",
+            "name a file of JSON lines, or one for a spreadsheet",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        plain_file(path)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise MueError(f"cannot write `{path}`", "name another file with --out")
     return path

@@ -1,8 +1,7 @@
 """Predict for a user's own pictures: batches in, results out, in order."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL.Image import Image
@@ -10,10 +9,13 @@ from PIL.Image import Image
 from mue_cli.data.batches import Example, Tokenizer
 from mue_cli.data.pictures import Picture, Unreadable, prepare_picture, read_pictures
 from mue_cli.data.tasks.task import Question
-from mue_cli.errors import DataError, MissingStepError
+from mue_cli.errors import DataError, MissingStepError, MueError
 from mue_cli.evaluation.explain import Recorder
 from mue_cli.evaluation.predict import Prediction, predict_batch
+from mue_cli.exits.catalogue import FULL, encoder_streams
 from mue_cli.exits.methods import Method
+from mue_cli.experiment.answer_file import json_text
+from mue_cli.experiment.beside import Beside, timed
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.reports.exit_strip import END, ExitStrip
 
@@ -23,8 +25,8 @@ class PicturePrediction:
     """What came out for one picture.
 
     path: as the user named it. kind: caption or answer. text: that caption or answer. exit_layers:
-    by stream; the decoder's are a list, one for each token. explanation, thumbnail: where they were
-    asked for.
+    by stream; the decoder's are a list, one for each token. explanation, thumbnail, beside (the
+    full model's): where they were asked for.
     """
 
     path: str
@@ -32,6 +34,7 @@ class PicturePrediction:
     prediction: Prediction
     explanation: ExitStrip | None = None
     thumbnail: bytes | None = None
+    beside: Beside | None = None
 
     @property
     def text(self) -> str:
@@ -44,8 +47,27 @@ class PicturePrediction:
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, as `mue predict --json` prints them."""
-        values = {"image": self.path, self.kind: self.text, "exit_layers": self.exit_layers}
+        values: dict[str, object] = {
+            "image": self.path,
+            self.kind: self.text,
+            "exit_layers": self.exit_layers,
+        }
+        if self.beside:
+            values |= {f"full {self.kind}": self.beside.text, "same": self.beside.text == self.text}
+            values |= {"ms": self.beside.ms, "full ms": self.beside.full_ms}
         return {**values, **({"explain": self.explanation.as_json()} if self.explanation else {})}
+
+
+def values(result: PicturePrediction | Unreadable) -> dict[str, object]:
+    """Return what is written of a picture, an error of one that could not be read."""
+    if isinstance(result, Unreadable):
+        return {"image": result.path, "error": result.reason}
+    return result.as_json()
+
+
+def json_line(result: PicturePrediction | Unreadable) -> str:
+    """Return one line of `--json`."""
+    return json_text(values(result))
 
 
 def predict(
@@ -81,13 +103,15 @@ def predict(
 class PictureStream:
     """An experiment's model under a method, with one question for every picture.
 
-    source: the encoder's text. explains: whether it records the exit scores.
+    source: the encoder's text. explains: whether it records the exit scores. full: the full model,
+    where each answer is compared and timed with its.
     """
 
     experiment: Experiment
     method: Method
     source: str
     explains: bool = False
+    full: Method | None = None
 
     @classmethod
     def of(
@@ -96,49 +120,106 @@ class PictureStream:
         method: str | None = None,
         question: Question | None = None,
         explains: bool = False,
+        compares: bool = False,
     ) -> "PictureStream":
         """Open the model. Raises MissingStepError before training or calibration, MueError for a
-        question that does not fit the task.
+        question that does not fit the task, or a method compared with itself.
         """
         question = question or Question()
         question.check(experiment.task, experiment.recipe.name)
         source = experiment.task.source(question, experiment.recipe.data.prompt == "bare")
         name = method or experiment.recipe.exits.method
+        if compares and (name == FULL.name or explains):
+            raise MueError(
+                "--compare times a method with early exits beside the full model",
+                "leave out --method full, --explain and --html",
+            )
         experiment.predictor  # noqa: B018 - a missing checkpoint is reported before thresholds are
         try:
             chosen = experiment.method(name)
         except MissingStepError as error:
             hint = f"{error.hint}, or use --method full"
             raise MissingStepError(error.message, hint) from None
-        return cls(experiment, chosen, source, explains)
+        full = experiment.method(FULL.name, {}) if compares else None
+        return cls(experiment, chosen, source, explains, full)
 
     @property
     def title(self) -> str:
         return f"{self.experiment.recipe.name}, method {self.method.name}"
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table of answers."""
+        kind = self.experiment.task.result
+        beside = [f"full {kind}", "same", "ms", "full ms"] if self.full else []
+        streams = (*encoder_streams(self.experiment.recipe.model.decompose), "decoder")
+        return ["image", kind, *beside, *(f"{stream} layer" for stream in streams), "error"]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the answers depend on, by name."""
+        recipe, name = self.experiment.recipe, self.method.name
+        conditions = asdict(self.experiment.conditions(name))
+        weights = conditions.pop("fingerprint")
+        conditions = {**conditions, "search": asdict(recipe.search), "weights": weights}
+        data = {
+            "question": self.source,
+            "image_size": recipe.data.image_size,
+            "max_source_tokens": recipe.data.max_source_tokens,
+        }
+        thresholds = self.experiment.thresholds(name)
+        shown = {"explain": self.explains, "compare": self.full is not None}
+        return {"method": name, "thresholds": thresholds, **conditions, **data, **shown}
+
     def results(
         self, pictures: Iterable[Picture | Unreadable]
     ) -> Iterator[PicturePrediction | Unreadable]:
-        """Yield what comes out for every picture, in order, a batch at a time."""
+        """Yield what comes out for every picture, in order."""
+        for batch in self.batches(pictures):
+            yield from batch
+
+    def batches(
+        self, pictures: Iterable[Picture | Unreadable], begun: int = 0
+    ) -> Iterator[list[PicturePrediction | Unreadable]]:
+        """Yield what comes out, in order, a batch at a time; the first are small, so that something
+        comes soon.
+
+        begun: pictures that an earlier run did; the batches are then those it would have gone on
+        with, and rounding is the same.
+        """
         waiting: list[Picture | Unreadable] = []
-        size = self.experiment.recipe.evaluation.batch_size
+        sizes = _sizes(self.experiment.recipe.evaluation.batch_size, begun, self.full is not None)
+        size, cold = next(sizes), self.full is not None
         for picture in pictures:
             waiting.append(picture)
-            if sum(isinstance(each, Picture) for each in waiting) == size:
-                yield from self._of(waiting)
-                waiting = []
-        yield from self._of(waiting)
+            if len(waiting) == size:
+                if cold:
+                    self._of(waiting)  # the first run is slower than those after it
+                    cold = False
+                yield self._of(waiting)
+                waiting, size = [], next(sizes)
+        if waiting:
+            yield self._of(waiting)
 
-    def _of(
-        self, waiting: Sequence[Picture | Unreadable]
-    ) -> Iterator[PicturePrediction | Unreadable]:
-        results = iter(self._predict([each for each in waiting if isinstance(each, Picture)]))
-        for each in waiting:
-            yield each if isinstance(each, Unreadable) else next(results)
+    def _of(self, waiting: Sequence[Picture | Unreadable]) -> list[PicturePrediction | Unreadable]:
+        pictures = [each for each in waiting if isinstance(each, Picture)]
+        predicted = self._beside_full if self.full else self._predict
+        results = iter(predicted(pictures) if pictures else [])
+        return [each if isinstance(each, Unreadable) else next(results) for each in waiting]
+
+    def _beside_full(self, pictures: Sequence[Picture]) -> list[PicturePrediction]:
+        """Predict with the method and the full model, timed turn by turn."""
+        assert self.full is not None
+        full = replace(self, method=self.full, full=None)
+        first, second, times = timed(
+            lambda: self._predict(pictures), lambda: full._predict(pictures), self.experiment.device
+        )
+        return [
+            replace(early, beside=Beside(deep.text, *times))
+            for early, deep in zip(first, second, strict=True)
+        ]
 
     def _predict(self, pictures: Sequence[Picture]) -> list[PicturePrediction]:
-        if not pictures:
-            return []
         predictor, task = self.experiment.predictor, self.experiment.task
         config = predictor.model.config
         layers = (config.num_encoder_layers, config.num_decoder_layers)
@@ -169,16 +250,18 @@ class PictureStream:
         ]
 
 
+def _sizes(largest: int, begun: int, singly: bool) -> Iterator[int]:
+    """Yield the sizes of batches: 1, 2, 4 and so on up to the largest, from the place where
+    `begun` pictures are done.
+    """
+    end = size = 1
+    while True:
+        if end > begun:
+            yield 1 if singly else end - max(begun, end - size)
+        size = min(2 * size, largest)
+        end += size
+
+
 def token_texts(tokens: Sequence[int], tokenizer: Tokenizer) -> list[str]:
     """Return tokens as text, spaces included, and END for the end of a caption."""
     return [END if token == tokenizer.eos_id else tokenizer.decode([token]) for token in tokens]
-
-
-def json_line(result: PicturePrediction | Unreadable) -> str:
-    """Return one line of `--json`. What is no UTF-8 in a file name becomes JSON's own escape."""
-    if isinstance(result, Unreadable):
-        values: dict[str, object] = {"image": result.path, "error": result.reason}
-    else:
-        values = result.as_json()
-    text = json.dumps(values, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

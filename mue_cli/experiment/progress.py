@@ -1,5 +1,7 @@
 """How a procedure tells how far it is; the commands draw bars of it, a notebook ignores it."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -32,3 +34,16 @@ def counting(progress: Progress, label: str, total: int) -> Counter:
         progress(label, done, total if total > 0 else fallback)
 
     return count
+
+
+class Rate:
+    """Counts what is done and says how fast that goes."""
+
+    def __init__(self, unit: str, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._unit, self._clock = unit, clock
+        self._began = clock()
+
+    def note(self, done: int) -> str:
+        """Return the rate since the beginning, in three figures."""
+        seconds = self._clock() - self._began
+        return f"{done / seconds:.3g} {self._unit}/s" if done and seconds > 0 else ""

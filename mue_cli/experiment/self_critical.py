@@ -91,9 +91,9 @@ def _frequencies(experiment: Experiment) -> DocumentFrequencies:
         return DocumentFrequencies.load(path)
     examples = experiment.data.examples(experiment.task, "train", features=_NoPictures())
     rows = (examples[row] for row in range(len(examples)))
-    found = DocumentFrequencies.of({row.image_id: _words(row.references) for row in rows})
-    found.save(path)
-    return found
+    frequencies = DocumentFrequencies.of({row.image_id: _words(row.references) for row in rows})
+    frequencies.save(path)
+    return frequencies
 
 
 @dataclass(frozen=True)

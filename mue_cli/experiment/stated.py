@@ -61,7 +61,7 @@ def conditions_of(experiment: "Experiment", name: str) -> Conditions:
         decay=decay_settings(recipe, task, CATALOGUE[name]),
         skipped_layers=skipped_layers(recipe, task),
         search=search if task.generates else {},
-        precision=recipe.inference.precision,
+        precision=experiment.precision,
         weights=experiment.run.weights,
         fingerprint=fingerprint_of(experiment, name),
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
+from mue_cli.calibration.precision import Precision, PrecisionChoice
 from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
@@ -38,7 +39,7 @@ class Conditions:
     decay: Mapping[str, float] = field(default_factory=dict)
     skipped_layers: SkippedLayers = "project"
     search: Mapping[str, float] = field(default_factory=dict)
-    precision: str = "float32"
+    precision: Precision = "float32"
     weights: str | None = None
     fingerprint: str = ""
 
@@ -64,6 +65,7 @@ class Thresholds:
     certified_before: certificates made on the same samples before this one; each more weakens the
         promise.
     decay: Eq. 11's settings where they were searched too; they take the place of the recipe's.
+    precision: chosen for `inference.precision: auto`; None where the recipe states one.
     data: fingerprint of the prepared data. searched_on, judged_on: of the samples, those that the
         search used and the fresh ones that judged it.
     """
@@ -86,6 +88,7 @@ class Thresholds:
     certificate: Certificate | None = None
     certified_before: Natural = 0
     decay: Mapping[str, float] = field(default_factory=dict)
+    precision: PrecisionChoice | None = None
     data: str = ""
     searched_on: Natural = 0
     judged_on: Natural = 0
@@ -108,6 +111,7 @@ class Thresholds:
             f"(full model {self.full_score:.1f}{share}) on {count} {fresh} of {self.split}",
             *self._difference(),
             *self._decay(),
+            *([self.precision.in_words(self.metric)] if self.precision else []),
             *self._certified(),
             *([] if self.met else ["budget met: no; this is the best that was reached"]),
         ]
@@ -205,12 +209,12 @@ def read_thresholds(run: Run, method: str = MUE.name) -> Thresholds:
     hint = f"run: {run.command(command)}"
     stored = build(Thresholds, read_yaml(path), lambda key: f"`{path}`")
     if stored.method != method:
-        found = f"`method` in `{path}` is {show(stored.method)}"
-        raise RecipeError(f"{found}, expected {method}", hint)
+        message = f"`method` in `{path}` is {show(stored.method)}"
+        raise RecipeError(f"{message}, expected {method}", hint)
     unknown = stored.thresholds.keys() - {*STREAMS}
     if unknown:
-        found = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
-        raise RecipeError(found, f"known streams: {', '.join(STREAMS)}")
+        message = f"unknown stream `{one_line(min(unknown), 60)}` in `{path}`"
+        raise RecipeError(message, f"known streams: {', '.join(STREAMS)}")
     place = f"`thresholds.{{stream}}` in `{path}`"
     check_scores(CATALOGUE[method], stored.thresholds, place, hint)
     return stored

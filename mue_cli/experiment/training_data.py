@@ -138,10 +138,3 @@ def validation_batches(
         features=features,
     )
     return replace(batches, examples=examples[:samples])
-
-
-def share_of(batches: Batches, processes: Processes) -> Batches:
-    """Return the part of the examples that one process works on; together all, each once."""
-    if processes.count == 1:
-        return batches
-    return replace(batches, examples=batches.examples[processes.rank :: processes.count])

@@ -6,6 +6,7 @@ line says under which circumstances it holds; under others it is begun anew.
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,19 @@ class TrialLog:
 
     def __init__(self, path: Path, circumstances: Mapping[str, object]) -> None:
         """circumstances: all that answers depend on besides setting and sample, as JSON values."""
-        self._path = path
+        self._path: Path | None = path
         self._answers: dict[Key, dict[int, Answer]] = {}
         head = json.dumps(dict(circumstances), sort_keys=True)
-        if not self._read(head):
+        if not self._read(path, head):
             self._answers = {}
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head + "\n", encoding="utf-8")
+
+    def unwritten(self) -> "TrialLog":
+        """The same answers, without the file."""
+        log = copy(self)
+        log._path = None
+        return log
 
     def known(self, setting: Setting) -> Mapping[int, Answer]:
         """Answers of a setting, by sample."""
@@ -39,6 +46,8 @@ class TrialLog:
     def add(self, setting: Setting, answers: Mapping[int, Answer]) -> None:
         """Keep answers of a setting."""
         self._answers.setdefault(_key(setting), {}).update(answers)
+        if self._path is None:
+            return
         line = {
             "thresholds": dict(setting.thresholds),
             "decay": dict(setting.decay),
@@ -49,10 +58,10 @@ class TrialLog:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def _read(self, head: str) -> bool:
+    def _read(self, path: Path, head: str) -> bool:
         """Whether the file holds under these circumstances; a line that was cut off is left out."""
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             return False
         if not lines or lines[0] != head:
@@ -62,7 +71,7 @@ class TrialLog:
                 self._take(json.loads(line))
         except (ValueError, KeyError, TypeError):
             whole = "\n".join([head, *map(json.dumps, self._lines())])
-            self._path.write_text(whole + "\n", encoding="utf-8")
+            path.write_text(whole + "\n", encoding="utf-8")
         return True
 
     def _take(self, line: Mapping[str, Sequence[Any]]) -> None:

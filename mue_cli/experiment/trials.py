@@ -4,6 +4,7 @@ Closed sets of answers are tabulated once, and every setting is read from the ta
 captions are written anew for each setting, from encodings that are kept.
 """
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,8 +25,8 @@ from mue_cli.calibration.halves import Halves
 from mue_cli.calibration.losses import by_picture, relative_drop, wrong_now
 from mue_cli.calibration.measured import Measured, Setting
 from mue_cli.calibration.settings import Settings
-from mue_cli.evaluation.encoded_samples import EncodedSamples
-from mue_cli.evaluation.exit_table import Answers, tabulate
+from mue_cli.evaluation.encoded_samples import EncodedSamples, merged_runs
+from mue_cli.evaluation.exit_table import Answers, merged_answers, tabulate
 from mue_cli.evaluation.sample_scores import SampleScores
 from mue_cli.evaluation.spending import Spending, stream_weights
 from mue_cli.exits.catalogue import MethodSpec
@@ -86,11 +87,12 @@ class Trials:
     # What the full model did.
 
     def _tabulate(self) -> None:
-        parts = self._parts(sorted(range(self.num_samples), key=self._length))
-        progress = counting(self.experiment.progress, "all exits", self.num_samples)
-        answers = tabulate(
-            self.experiment.predictor, self._never, self._make, parts, self.num_samples, progress
+        order = self._own(sorted(range(self.num_samples), key=self._length))
+        progress = counting(self.experiment.progress, "all exits", len(order))
+        own = tabulate(
+            self.experiment.predictor, self._never, self._make, self._parts(order), progress
         )
+        answers = merged_answers(self.experiment.processes.gather(own))
         self._answers, self.table = answers, answers.table
         last = answers.table.decoder.reshape(self.num_samples, -1, answers.table.decoder.shape[-1])
         numbers = np.arange(self.num_samples)
@@ -101,12 +103,13 @@ class Trials:
 
     def _run_full(self) -> None:
         # Those of one half side by side: they are run together.
-        order = [*self.halves.search, *self.halves.fresh]
+        order = self._own([*self.halves.search, *self.halves.fresh])
         size = self.experiment.recipe.evaluation.batch_size
         predictor = self.experiment.predictor
         self._encoded = EncodedSamples(predictor, self._never, self._make, order, size)
-        progress = counting(self.experiment.progress, "full model", self.num_samples)
-        full = self._encoded.full(progress)
+        progress = counting(self.experiment.progress, "full model", len(order))
+        own = self._encoded.full(progress)
+        full = merged_runs(self.experiment.processes.gather(own))
         self.scores = FullScores(full.encoder, full.decoder, full.steps, full.samples)
         self.predictions = full.predictions
 
@@ -116,9 +119,10 @@ class Trials:
 
     @property
     def passes(self) -> tuple[int, int]:
-        """Samples that were encoded and decoded so far, each time counted."""
+        """Samples that this process encoded and decoded so far, each time counted."""
         if self._answers is not None:
-            return self.num_samples, self._answers.num_decoded
+            own = len(self._own(range(self.num_samples)))
+            return own, self._answers.num_decoded * own // self.num_samples
         assert self._encoded is not None
         return self._encoded.num_encoded, self._encoded.num_decoded
 
@@ -258,11 +262,16 @@ class Trials:
             stream: first_above(scores, [setting.thresholds[stream]])[0]
             for stream, scores in self.scores.encoder.items()
         }
-        answers = self._encoded.run(self.method(setting), exits, samples)
-        return {number: (each.text, each.trace) for number, each in answers.items()}
+        own = self._encoded.run(self.method(setting), exits, samples)
+        answers = {number: (each.text, each.trace) for number, each in own.items()}
+        return dict(ChainMap(*self.experiment.processes.gather(answers)))
 
     def _make(self, numbers: Sequence[int]):  # type: ignore[no-untyped-def]
         return self.experiment.collate([self._examples[number] for number in numbers])
+
+    def _own(self, order: Sequence[int]) -> Sequence[int]:
+        """The samples that this process runs."""
+        return [order[place] for place in self.experiment.processes.share(len(order))]
 
     def _parts(self, order: Sequence[int]) -> list[Sequence[int]]:
         size = self.experiment.recipe.evaluation.batch_size

@@ -48,7 +48,7 @@ class Generation:
         )
         self._rule = method.rule("decoder")
         self._recorder = tables.recorder if encoded.padding_mask is None and not probe else None
-        self._read_out = partial(_read_hypotheses, method.head, own_head(model))
+        self._apply_head = partial(_read_hypotheses, method.head, own_head(model))
         self._layers = model.decoder.stack()
         self._num_rows, self._num_steps = len(encoded.hidden), num_steps
         sizes = (self._num_rows, num_hypotheses, num_steps)
@@ -76,7 +76,7 @@ class Generation:
             step=position + 1,
             num_steps=self._num_steps,
             probe=self._probe,
-            read_out=self._read_out,
+            apply_head=self._apply_head,
         )
         if self._skipped is not None:
             self._skipped.leave(rows, position, output)
@@ -211,7 +211,7 @@ def decode_prompt(
     """
     head, ends = own_head(model, answer_ids), (~padding_mask).sum(1) - 1
 
-    def read_out(hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
+    def apply_head(hidden: Tensor, exit_layers: Sequence[int], rows: Rows) -> Tensor:
         last = hidden[torch.arange(len(hidden), device=hidden.device), rows.take(ends)]
         return method.head(last[:, None], exit_layers, head)
 
@@ -236,7 +236,7 @@ def decode_prompt(
         method.rule("decoder"),
         padding_mask=padding_mask,
         probe=probe,
-        read_out=read_out,
+        apply_head=apply_head,
     )
 
 

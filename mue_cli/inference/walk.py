@@ -16,7 +16,7 @@ from mue_cli.inference.rows import Rows
 ApplyLayer = Callable[[int, Tensor, Rows], Tensor]
 """Runs one layer (0-based) on the states (B', T, D) of the given rows."""
 
-ReadOut = Callable[[Tensor, Sequence[int], Rows], Tensor]
+ApplyHead = Callable[[Tensor, Sequence[int], Rows], Tensor]
 """Reads states (B', T, D) of the given rows out, each by its exit layer: (B', T', V)."""
 
 Probe = Callable[[Observation, Rows], None]
@@ -48,7 +48,7 @@ def walk(
     step: int | None = None,
     num_steps: int | None = None,
     probe: Probe | None = None,
-    read_out: ReadOut | None = None,
+    apply_head: ApplyHead | None = None,
 ) -> WalkOutput:
     """Apply layers until the rule lets a row go; rows that left are dropped from the work and come
     back in order at the end.
@@ -62,7 +62,7 @@ def walk(
     exits = _Exits(running.rows, num_layers)
     for layer in range(1, num_layers + 1):
         after = apply_layer(layer - 1, running.hidden, running.rows)
-        logits = _Logits(read_out, after, layer, running.rows)
+        logits = _Logits(apply_head, after, layer, running.rows)
         observation = Observation(
             layer,
             running.hidden,
@@ -86,7 +86,7 @@ def walk(
             running = running.keep([not leave for leave in leaves])
     else:
         exits.add(running, num_layers)
-    return exits.output(read_out)
+    return exits.output(apply_head)
 
 
 @dataclass(frozen=True)
@@ -124,20 +124,22 @@ class Running:
 class _Logits:
     """One layer's states read out, once, when a rule first wants them."""
 
-    def __init__(self, read_out: ReadOut | None, hidden: Tensor, layer: int, rows: Rows) -> None:
-        self._read_out, self._hidden, self._layer, self._rows = read_out, hidden, layer, rows
+    def __init__(
+        self, apply_head: ApplyHead | None, hidden: Tensor, layer: int, rows: Rows
+    ) -> None:
+        self._apply_head, self._hidden, self._layer, self._rows = apply_head, hidden, layer, rows
         self._value: Tensor | None = None
 
     def __call__(self) -> Tensor:
-        assert self._read_out is not None
+        assert self._apply_head is not None
         if self._value is None:
             layers = [self._layer] * len(self._hidden)
-            self._value = self._read_out(self._hidden, layers, self._rows)
+            self._value = self._apply_head(self._hidden, layers, self._rows)
         return self._value
 
     def as_argument(self) -> Mapping[str, Callable[[], Tensor]]:
         """Return the observation's field; a stream that is not read out has none."""
-        return {} if self._read_out is None else {"logits": self}
+        return {} if self._apply_head is None else {"logits": self}
 
     def taken(self, flags: Sequence[bool]) -> Tensor | None:
         """Return the logits of the rows whose flag is set, None where no rule wanted any."""
@@ -161,10 +163,10 @@ class _Exits:
         if logits is not None:
             self._logits.append((left.places, logits))
 
-    def output(self, read_out: ReadOut | None) -> WalkOutput:
+    def output(self, apply_head: ApplyHead | None) -> WalkOutput:
         """Put the parts together; rows without logits are read out now, all at once."""
         hidden = _together(self._states)
-        if read_out is None:
+        if apply_head is None:
             return WalkOutput(hidden, self._layers)
         have = {place for places, _ in self._logits for place in places.numbers}
         missing = Rows.all(len(hidden)).where([place not in have for place in range(len(hidden))])
@@ -173,7 +175,7 @@ class _Exits:
             rows = replace(
                 self._rows, numbers=tuple(self._rows.numbers[place] for place in missing.numbers)
             )
-            self._logits.append((missing, read_out(missing.take(hidden), layers, rows)))
+            self._logits.append((missing, apply_head(missing.take(hidden), layers, rows)))
         return WalkOutput(hidden, self._layers, _together(self._logits))
 
 

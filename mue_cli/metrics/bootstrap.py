@@ -14,8 +14,8 @@ def mean_interval(
     """Return the bounds of the 95 % interval of the values' mean, from samples drawn with
     replacement. The same every time.
     """
-    found = np.asarray(values, dtype=float)
+    sample = np.asarray(values, dtype=float)
     generator = np.random.default_rng(seed)
-    means = [found[generator.integers(len(found), size=len(found))].mean() for _ in range(draws)]
+    means = [sample[generator.integers(len(sample), size=len(sample))].mean() for _ in range(draws)]
     low, high = np.percentile(means, PERCENTILES)
     return float(low), float(high)

@@ -44,8 +44,8 @@ class DocumentFrequencies:
     @classmethod
     def of(cls, references: Mapping[str, Sequence[str]]) -> "DocumentFrequencies":
         """Count over references: image -> tokenised captions."""
-        seen = (set().union(*map(_count_ngrams, captions)) for captions in references.values())
-        return cls(len(references), Counter(ngram for ngrams in seen for ngram in ngrams))
+        n_grams = (set().union(*map(_count_ngrams, captions)) for captions in references.values())
+        return cls(len(references), Counter(ngram for ngrams in n_grams for ngram in ngrams))
 
     def save(self, path: Path) -> None:
         """Write to a file, JSON compressed with gzip."""
@@ -63,7 +63,7 @@ class DocumentFrequencies:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 document = json.load(file)
             num_images, counts = document["num_images"], document["counts"]
-            found = cls(
+            frequencies = cls(
                 num_images, {tuple(words.split(" ")): count for words, count in counts.items()}
             )
             whole = all(
@@ -82,7 +82,7 @@ class DocumentFrequencies:
                 f"`{path}` does not hold document frequencies",
                 "write it again with DocumentFrequencies.of(references).save(path)",
             )
-        return found
+        return frequencies
 
     @cached_property
     def unseen(self) -> float:

@@ -82,12 +82,12 @@ def java_version(java: str) -> tuple[int, str]:
         done = subprocess.run([java, "-version"], capture_output=True, timeout=_SECONDS_FOR_VERSION)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"Java ({java}) cannot be run: {error}", INSTALL_HINT) from None
-    found = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', done.stderr.decode("utf-8", "replace"))
-    if done.returncode or not found:
+    version = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', done.stderr.decode("utf-8", "replace"))
+    if done.returncode or not version:
         raise UnavailableError(
             f"Java ({java}) does not say its version: {last_line(done.stderr)}", INSTALL_HINT
         )
-    return int(found[2]), found[1]
+    return int(version[2]), version[1]
 
 
 def java_command(

@@ -210,12 +210,12 @@ def _corenlp(folder: Path) -> tuple[Path, Path]:
             for jar in jars
             if jar.name.startswith("stanford-corenlp") and "models" not in jar.name
         ]
-        found = (
+        message = (
             f"{folder / other[0]} is not the jar of CoreNLP 3.6.0"
             if other
             else f"there is no stanford-corenlp-3.6.0.jar in {folder}"
         )
-        raise UnavailableError(found, FIX)
+        raise UnavailableError(message, FIX)
     return code, _models(folder, jars)
 
 

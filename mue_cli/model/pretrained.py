@@ -120,9 +120,9 @@ def _fetched_before(repository: str, revision: str | None, error: Exception) -> 
         huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
         for name in WEIGHTS
     )
-    found = next((path for path in cached if isinstance(path, str)), None)
-    if found is not None:
-        return Path(found).parent
+    weights = next((path for path in cached if isinstance(path, str)), None)
+    if weights is not None:
+        return Path(weights).parent
     try:
         patterns = [*_BESIDE, *(f"*{suffix}" for suffix in OTHER_SUFFIXES)]
         return Path(

@@ -52,10 +52,10 @@ class Tokenizer:
         """Return the id of a special or symbol such as "<bin_17>". Raises KeyError when the
         vocabulary has none.
         """
-        found = self._bpe.token_to_id(symbol)
-        if found is None:
+        number = self._bpe.token_to_id(symbol)
+        if number is None:
             raise KeyError(symbol)
-        return int(found)
+        return int(number)
 
     @classmethod
     def train(

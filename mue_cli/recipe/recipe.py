@@ -74,12 +74,14 @@ def dump(recipe: Recipe) -> str:
 def _check(recipe: Recipe, place: Place) -> None:
     """Refuse values that are right alone and wrong together."""
     if not re.fullmatch(r"\w[\w.-]{0,99}", recipe.name):
-        found = f"`name` in {place('name')} is {show(recipe.name)}"
+        message = f"`name` in {place('name')} is {show(recipe.name)}"
         raise RecipeError(
-            f"{found}, expected letters, digits, dots and dashes", "it names the run folder"
+            f"{message}, expected letters, digits, dots and dashes", "it names the run folder"
         )
     if recipe.search.min_tokens > recipe.search.max_tokens:
-        found = f"`search.min_tokens` in {place('search.min_tokens')} is {recipe.search.min_tokens}"
+        message = (
+            f"`search.min_tokens` in {place('search.min_tokens')} is {recipe.search.min_tokens}"
+        )
         raise RecipeError(
-            f"{found}, expected at most `search.max_tokens`, which is {recipe.search.max_tokens}"
+            f"{message}, expected at most `search.max_tokens`, which is {recipe.search.max_tokens}"
         )

@@ -166,10 +166,13 @@ class ExitsSection:
 
 @stored
 class InferenceSection:
-    """Arithmetic of evaluation, calibration and prediction. Training is float32."""
+    """Arithmetic of evaluation, calibration and prediction."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Number format that the model computes with (mue_cli/inference/precision.py)."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Number format that the model computes with; auto: the fastest of the machine that
+    calibrates, if it keeps the score."""
+    precision_tolerance: Fraction = 0.005
+    """Largest relative fall of the full model's score on `val` that auto accepts."""
 
 
 @stored

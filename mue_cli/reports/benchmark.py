@@ -36,6 +36,20 @@ def about(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def caption(document: dict[str, Any]) -> str:
+    """Return what stands below the chart: what was measured, and the verdict."""
+    verdict = f"{document['verdict'][0].upper()}{document['verdict'][1:]}"
+    return " ".join((*about(document), verdict))
+
+
+def part_times(document: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of every part, by method."""
+    return {
+        name: {part["name"]: part["ms"] for part in parts}
+        for name, parts in document["parts"].items()
+    }
+
+
 def _parts(document: dict[str, Any]) -> Table:
     """Return one row per part: calls and time of both; rates and their share of the ceiling as full
     reaches them, where it has the part.

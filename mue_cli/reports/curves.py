@@ -99,7 +99,7 @@ def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
     Its line goes through what was swept, where nothing was through the settings that were
     calibrated.
     """
-    found = []
+    lines = []
     for row in dict.fromkeys(entry.row for entry in entries):
         mine = [entry for entry in entries if entry.row == row]
         swept, calibrated = (
@@ -107,7 +107,7 @@ def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
             for which in (True, False)
         )
         if swept or calibrated:
-            found.append(
+            lines.append(
                 Curve(
                     row,
                     _line(swept or calibrated),
@@ -115,7 +115,7 @@ def curves(entries: Sequence[Entry], value: Value) -> list[Curve]:
                     _settings(calibrated),
                 )
             )
-    return found
+    return lines
 
 
 def num_seeds(entries: Sequence[Entry]) -> int:
@@ -137,15 +137,15 @@ def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
     Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full
     model's.
     """
-    found: dict[str, list[CurvePoint]] = {}
+    points: dict[str, list[CurvePoint]] = {}
     for entry in entries if num_seeds(entries) == 1 else ():
         bounds = entry.record.confidence.get(entry.record.metric)
         if bounds and not entry.swept and entry.row != ORACLE:
             low, high = (_scale(entry) * bound for bound in bounds)
-            found.setdefault(entry.row, []).append(
+            points.setdefault(entry.row, []).append(
                 CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high))
             )
-    return found
+    return points
 
 
 def _by_seed(entries: Sequence[Entry], value: Value) -> list[Points]:
@@ -237,16 +237,16 @@ def seeds_without_full(entries: Sequence[Entry]) -> list[int]:
 
 def _comparable(entries: Sequence[Entry]) -> list[Entry]:
     without = seeds_without_full(entries)
-    found = [entry for entry in entries if entry.seed not in without]
-    if not found:
+    comparable = [entry for entry in entries if entry.seed not in without]
+    if not comparable:
         raise MissingStepError(
             "there is no record of `full` to compare with",
             "evaluate the method `full` on the same split first",
         )
-    lowest = min(entry.full_score for entry in found)
+    lowest = min(entry.full_score for entry in comparable)
     if lowest <= 0:
         raise DataError(
             f"the full model scores {lowest:g}: nothing can be relative to that",
             "train it for longer",
         )
-    return found
+    return comparable

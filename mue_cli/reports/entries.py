@@ -69,14 +69,16 @@ def check_alike(entries: Sequence[Entry], place: str) -> None:
     for name in _SUBJECTS:
         values = sorted({str(getattr(entry.record, name)) for entry in entries})
         if len(values) > 1:
-            found = f"records of different {name}s cannot share a {place}: {', '.join(values)}"
-            raise DataError(found, "keep them in run folders of their own")
+            message = f"records of different {name}s cannot share a {place}: {', '.join(values)}"
+            raise DataError(message, "keep them in run folders of their own")
     conditions = [dict(_conditions(entry.record)) for entry in entries if not entry.swept]
     for name in dict.fromkeys(name for each in conditions for name in each):
         values = sorted({show(each.get(name)) for each in conditions})
         if len(values) > 1:
-            found = f"records that differ in {name} cannot share a {place}: {', '.join(values)}"
-            raise DataError(found, "evaluate them alike, or keep them in run folders of their own")
+            message = f"records that differ in {name} cannot share a {place}: {', '.join(values)}"
+            raise DataError(
+                message, "evaluate them alike, or keep them in run folders of their own"
+            )
 
 
 def _conditions(record: Record) -> Iterator[tuple[str, object]]:

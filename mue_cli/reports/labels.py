@@ -98,17 +98,17 @@ def _candidates(
     edges = np.array(
         [(o.left, o.bottom, o.right, o.top, weight) for o, weight in obstacles]
     ).reshape(-1, 5)
-    found = []
+    places = []
     for distance in _DISTANCES:
         for direction in _DIRECTIONS:
             box = _beside(anchor, size, direction, gap * distance)
             covered = _covered(box, edges) + _COST_OUTSIDE * (box.area - box.overlap(frame))
-            found.append(
+            places.append(
                 _Candidate(
                     covered / box.area + _COST_OF_DISTANCE * distance, box, _way(anchor, box)
                 )
             )
-    return found
+    return places
 
 
 def _covered(box: Box, edges: NDArray[np.float64]) -> float:

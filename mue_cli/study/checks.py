@@ -87,12 +87,12 @@ def _ancestors(study: Study, name: str) -> list[str]:
     """Return what a folder starts from, and so on, until nothing or the first name that comes
     again.
     """
-    found: list[str] = []
+    chain: list[str] = []
     start = study.folders[name].start
-    while start in study.folders and start not in found:
-        found.append(start)
+    while start in study.folders and start not in chain:
+        chain.append(start)
         start = study.folders[start].start
-    return found
+    return chain
 
 
 def _check_row(study: Study, name: str, place: str) -> None:
@@ -180,8 +180,8 @@ def _check_settings(
 ) -> None:
     for key, value in settings.items():
         if key.partition(".")[0] not in sections:
-            found = f"{place} has `{key}`, expected settings of {' or '.join(sections)}"
-            raise RecipeError(found, "what all rows share is said with --set or `overrides`")
+            message = f"{place} has `{key}`, expected settings of {' or '.join(sections)}"
+            raise RecipeError(message, "what all rows share is said with --set or `overrides`")
         if isinstance(value, Mapping) or "." not in key:
             raise RecipeError(
                 f"{place}: `{key}` is no single value", f"write each as {sections[0]}.key: value"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mue_cli.errors import RecipeError
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import write_text
+from mue_cli.files import is_first_process, write_text
 from mue_cli.recipe import recipe as recipes
 from mue_cli.schema.schema import build, show
 from mue_cli.study.checks import check
@@ -46,17 +46,19 @@ def check_same(run: Run, study: Study) -> None:
     if before is None:
         return
     if (before.name, before.recipe) != (study.name, study.recipe):
-        found = f"`{run.study}` holds the study {show(before.name)} of the recipe {before.recipe}"
-        raise RecipeError(found, "name another folder with --run")
+        message = f"`{run.study}` holds the study {show(before.name)} of the recipe {before.recipe}"
+        raise RecipeError(message, "name another folder with --run")
     if _values(before) != _values(study):
-        found = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
+        message = f"`{run.study}` was made with {_sets(before)}, now it is {_sets(study)}"
         raise RecipeError(
-            found, "rows of both would be mixed: remove that folder, or name another with --run"
+            message, "rows of both would be mixed: remove that folder, or name another with --run"
         )
 
 
 def keep(run: Run, study: Study) -> None:
-    """Write study.yaml."""
+    """Write study.yaml; of the processes of `torchrun`, the first."""
+    if not is_first_process():
+        return
     write_text(study_file(run), recipes.to_yaml(asdict(study)))
 
 

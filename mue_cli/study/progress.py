@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from mue_cli.data.store.prepared import PreparedData
+from mue_cli.experiment.models import find_device
 from mue_cli.study.parts import Study
 from mue_cli.study.plan import RowPlan
 from mue_cli.study.steps import Step
+from mue_cli.training.processes import ending_together, join
 
 Runner = Callable[[Step], None]
 """Carries out one step and shows what came of it."""
@@ -38,7 +40,15 @@ def carry_out(plans: Sequence[RowPlan], runner: Runner, say: Say) -> None:
     """Carry out the steps of all plans and note in each seed's journal what was finished. What
     stops one comes through, after the name of its row.
     """
-    clock = Clock()
+    clock, processes = Clock(), join(find_device("auto"))
+    with ending_together(processes):
+        processes.wait()  # all have planned before any begins
+        _carry_out(plans, runner, say, clock, processes.writes)
+
+
+def _carry_out(
+    plans: Sequence[RowPlan], runner: Runner, say: Say, clock: Clock, writes: bool
+) -> None:
     for place, row in enumerate(plans):
         names = [other.name for other in plans if other.seed == row.seed]
         title = f"row {names.index(row.name) + 1} of {len(names)}, seed {row.seed}"
@@ -48,7 +58,7 @@ def carry_out(plans: Sequence[RowPlan], runner: Runner, say: Say) -> None:
         left = clock.left([task.words for later in plans[place:] for task in later.tasks])
         say(f"\n{title}{'' if left is None else f', about {duration(left)} left'}: {row.name}")
         with _naming(row, say):
-            _run_row(row, runner, clock)
+            _run_row(row, runner, clock, writes)
 
 
 def duration(seconds: float) -> str:
@@ -56,12 +66,14 @@ def duration(seconds: float) -> str:
     return f"{max(seconds / 60, 1):.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
 
 
-def _run_row(row: RowPlan, runner: Runner, clock: Clock) -> None:
+def _run_row(row: RowPlan, runner: Runner, clock: Clock, writes: bool) -> None:
     for task in row.tasks:
         started = time.monotonic()
-        row.journal.note(task.key, task.begun)
+        if writes:
+            row.journal.note(task.key, task.begun)
         runner(task.step)
-        row.journal.note(task.key, task.finished())
+        if writes:
+            row.journal.note(task.key, task.finished())
         clock.add(task.words, time.monotonic() - started)
 
 

@@ -91,9 +91,9 @@ def calibration(study: Study, here: Run, name: str) -> Step:
         experiment = Experiment.open(
             study.recipe, here.folder, overrides=settings, progress=progress
         )
-        found = experiment.calibrate(row.target_reduction, row.method).thresholds
-        limits = "  ".join(f"{stream} {value:.4f}" for stream, value in found.thresholds.items())
-        return f"{limits}: expected reduction {found.achieved:.1%} on {found.split}"
+        card = experiment.calibrate(row.target_reduction, row.method).thresholds
+        limits = "  ".join(f"{stream} {value:.4f}" for stream, value in card.thresholds.items())
+        return f"{limits}: expected reduction {card.achieved:.1%} on {card.split}"
 
     return Step(tuple(words), do)
 

@@ -103,10 +103,10 @@ def remedy(experiment: Experiment, missing: Sequence[str]) -> str:
     return f"a study of the recipe `{name}` trains and evaluates all rows: mue study FILE"
 
 
-def _check_task(experiment: Experiment, found: str) -> None:
-    if found != experiment.recipe.task:
+def _check_task(experiment: Experiment, task: str) -> None:
+    if task != experiment.recipe.task:
         raise DataError(
-            f"`{experiment.run.folder}` is a run of the task {found}, the recipe "
+            f"`{experiment.run.folder}` is a run of the task {task}, the recipe "
             f"`{experiment.recipe.name}` is for {experiment.recipe.task}",
             "name the recipe of that run with --recipe",
         )

@@ -4,11 +4,17 @@ Each takes every count-th item, from its rank on; the results of all are merged 
 process is the case count = 1, for which nothing here costs anything.
 """
 
+import atexit
 import os
-from collections.abc import Iterator, Sequence
+import pickle
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
@@ -16,6 +22,11 @@ from torch import Tensor, distributed
 from mue_cli.errors import MueError
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)
+"""How long the others wait while one scores or times: the end of a process is noticed at once."""
+FAILURE = "mue failure"
+SECONDS_FOR_NEWS = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,26 +48,23 @@ class Processes:
 
     def merge(self, own: Sequence[T], num_items: int) -> list[T]:
         """Return the results of all processes' shares in the items' order, the same everywhere."""
-        if self.count == 1:
-            return list(own)
-        parts: list[Sequence[T]] = [()] * self.count
-        distributed.all_gather_object(parts, list(own))
-        merged = [parts[item % self.count][item // self.count] for item in range(num_items)]
+        parts = self.gather(list(own))
         assert sum(map(len, parts)) == num_items
-        return merged
+        return [parts[item % self.count][item // self.count] for item in range(num_items)]
 
     def gather(self, own: T) -> list[T]:
         """Return what each process has, by rank."""
-        if self.count == 1:
-            return [own]
         parts: list[T] = [own] * self.count
-        distributed.all_gather_object(parts, own)
+        if self.count > 1:
+            with _exchange():
+                distributed.all_gather_object(parts, own)
         return parts
 
     def add(self, values: Tensor) -> Tensor:
         """Add up the values of all processes in place, the same bits everywhere."""
         if self.count > 1:
-            distributed.all_reduce(values)
+            with _exchange():
+                distributed.all_reduce(values)
         return values
 
     def add_all(self, tensors: Sequence[Tensor]) -> None:
@@ -68,27 +76,31 @@ class Processes:
         for tensor, summed in zip(tensors, flat.split(sizes), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
-    def first(self, value: T) -> T:
-        """Return what the first process has."""
-        if self.count == 1:
-            return value
-        parts = [value]
-        distributed.broadcast_object_list(parts, src=0)
-        return parts[0]
+    def first(self, value: Callable[[], T]) -> T:
+        """Return what the first process computes; the others wait for it."""
+        parts = [value() if self.writes else None]
+        if self.count > 1:
+            with _exchange():
+                distributed.broadcast_object_list(parts, src=0)
+        return cast(T, parts[0])
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.gather(None)
 
 
 ALONE = Processes()
 
 
-@contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that `torchrun` started, if it did. device: cpu or cuda; each process gets
-    a GPU of its own. Raises MueError where there are fewer GPUs than processes.
+def join(device: torch.device) -> Processes:
+    """Join the processes that `torchrun` started, if it did, for as long as this one lives.
+
+    device: cpu or cuda; each process gets a GPU of its own. Raises MueError where there are fewer
+    GPUs than processes.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes(device=device)
-        return
+        return Processes(device=device)
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
@@ -98,8 +110,72 @@ def joined(device: torch.device) -> Iterator[Processes]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if not distributed.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=PATIENCE)
+        atexit.register(distributed.destroy_process_group)
+    return Processes(rank, count, device)
+
+
+class LostProcessError(MueError):
+    """Another of the processes went away in the middle of common work."""
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    """Say what a broken connection means. Raises LostProcessError."""
     try:
-        yield Processes(rank, count, device)
-    finally:
-        distributed.destroy_process_group()
+        yield
+    except RuntimeError:
+        raise LostProcessError(
+            "another of the processes ended, and this one with it",
+            "torchrun says which; what was kept before is whole",
+        ) from None
+
+
+@contextmanager
+def ending_together(processes: Processes) -> Iterator[None]:
+    """End all processes when one ends, with one message: the first process says what went wrong in
+    any of them, the others end in silence.
+
+    Raises the error of another process in the first, SystemExit in the others.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if processes.count == 1:
+            raise
+        if not processes.writes:
+            _leave(error)
+        if isinstance(error, LostProcessError | KeyboardInterrupt):
+            news = _failure_elsewhere(
+                SECONDS_FOR_NEWS if isinstance(error, LostProcessError) else 0.0
+            )
+            raise news or error from None
+        raise
+
+
+def _leave(error: BaseException) -> NoReturn:
+    """Tell the first process of an error of this one, and end."""
+    if isinstance(error, Exception) and not isinstance(error, LostProcessError):
+        if not isinstance(error, MueError | OSError):
+            traceback.print_exception(error, file=sys.__stderr__)
+        _store().set(FAILURE, pickle.dumps(error).hex())
+    raise SystemExit(2 if isinstance(error, Exception) else 130) from None
+
+
+def _failure_elsewhere(seconds: float) -> Exception | None:
+    """Return what another process told of its end, waiting for it a little."""
+    deadline = time.monotonic() + seconds
+    try:
+        while not _store().check([FAILURE]):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.05)
+        return cast(Exception, pickle.loads(bytes.fromhex(_store().get(FAILURE).decode())))
+    except Exception:  # the store went away too
+        return None
+
+
+def _store() -> Any:
+    return distributed.distributed_c10d._get_default_store()

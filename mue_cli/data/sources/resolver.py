@@ -227,22 +227,22 @@ class Resolver:
                 self._lost[number] = f"{path} is there, which another row names"
 
 
-def rank(asked: str, path: str, root: str) -> int:
+def rank(wanted: str, path: str, root: str) -> int:
     """Return how well a file fits the path that a row asks for, the lower the better; _NONE when
     even the names differ. root: name of the source, which may stand before `path`.
     """
-    if asked == path:
+    if wanted == path:
         return 0
-    if path.endswith(f"/{asked}") and asked.count("/") == 0 and "\\" not in asked:
+    if path.endswith(f"/{wanted}") and wanted.count("/") == 0 and "\\" not in wanted:
         return _rank_of_end(1)
     return min(
-        _rank_of_form(spell(asked), spell(path), spell(root)) + number
+        _rank_of_form(spell(wanted), spell(path), spell(root)) + number
         for number, spell in enumerate(_FORMS)
     )
 
 
-def _rank_of_form(asked: str, path: str, root: str) -> int:
-    wanted, have = asked.split("/"), path.split("/")
+def _rank_of_form(name: str, path: str, root: str) -> int:
+    wanted, have = name.split("/"), path.split("/")
     parts = _common_end(wanted, [root, *have])
     if parts == 0:
         return _NONE

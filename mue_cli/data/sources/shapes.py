@@ -14,6 +14,7 @@ from mue_cli.data.sources.scene_text import Slot, captions, deal, fits, hypothes
 from mue_cli.data.sources.scenes import Scene, draw_scene, place, sample_kinds
 from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
+from mue_cli.data.store.partial import require_replaceable
 from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
@@ -58,8 +59,8 @@ def prepare_shapes(
     pairs.
 
     train_pairs: pairs per training scene; pairs: per scene of val and test. No scene of val or test
-    is in another split; the same numbers give the same bytes. Raises DataError for numbers that
-    make no sense.
+    is in another split; the same numbers give the same bytes. Raises DataError, before anything is
+    drawn, for numbers that make no sense and for a `root` that cannot be replaced.
     """
     num_scenes = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
     if min(num_scenes.values()) < 1 or image_size < 16:
@@ -72,6 +73,7 @@ def prepare_shapes(
             f"a scene has 1 to {MAX_PAIRS_PER_SCENE} pairs",
             hint="choose fewer pairs, and more scenes",
         )
+    require_replaceable(root)
     scenes: dict[str, Scene] = {}
     caption_rows: dict[str, list[CaptionRow]] = {}
     pair_rows: dict[str, list[EntailmentRow]] = {}

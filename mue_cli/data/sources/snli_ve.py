@@ -180,12 +180,12 @@ def _read_pair(line: str, spare_id: str, used: set[str]) -> EntailmentRow:
 
 def _ask(rows: Mapping[str, Rows[EntailmentRow]], requests: Requests) -> None:
     """Ask for the photograph of each row: by path where the id is one, else by the id."""
-    asked: set[str] = set()
+    named: set[str] = set()
     for pairs in rows.values():
         for row in pairs:
-            if row.image_id in asked:
+            if row.image_id in named:
                 continue
-            asked.add(row.image_id)
+            named.add(row.image_id)
             name = row.image_id.partition("#")[0]
             if stem_of(name) != name:
                 requests.add_path(row.image_id, name)

@@ -25,42 +25,42 @@ _WORDS_HEIGHT = 0.25
 """Height of the bars that count words, as a share of the panel."""
 
 
-def exits(found: Exits, path_stem: Path) -> tuple[Path, Path]:
+def exits(drawn: Exits, path_stem: Path) -> tuple[Path, Path]:
     """Draw the share that leaves after each layer, for every stream, and the mean exit layer by
     decoding step where there are several.
 
     Returns the paths of the PNG and the SVG.
     """
-    return save(exits_figure(found), path_stem)
+    return save(exits_figure(drawn), path_stem)
 
 
 @matplotlib.rc_context(STYLE)
-def exits_figure(found: Exits) -> Figure:
+def exits_figure(drawn: Exits) -> Figure:
     """Return the figure unsaved."""
-    streams = [name for name in STREAMS if name in (*found.encoder, "decoder")]
-    several = max(map(len, found.words)) > 1
+    streams = [name for name in STREAMS if name in (*drawn.encoder, "decoder")]
+    several = max(map(len, drawn.words)) > 1
     widths = [_INCHES_A_STREAM] * len(streams) + [_INCHES_OF_POSITIONS] * several
     figure, panels = figure_with_caption(
-        len(widths), _caption(found, several), sum(widths) + _MARGIN, _HEIGHT, ratios=widths
+        len(widths), _caption(drawn, several), sum(widths) + _MARGIN, _HEIGHT, ratios=widths
     )
     figure.subplots_adjust(top=1 - 0.3 / figure.get_figheight(), wspace=0.34)
-    highest = 100.0 * max(found.shares(stream).max() for stream in streams)
+    highest = 100.0 * max(drawn.shares(stream).max() for stream in streams)
     for axes, stream in zip(panels, streams, strict=False):
-        _draw_shares(axes, found, stream, one="words" if several else "answers")
+        _draw_shares(axes, drawn, stream, one="words" if several else "answers")
         axes.set_ylim(0, 1.12 * highest)
         axes.tick_params(labelleft=axes is panels[0])
     panels[0].set_ylabel("share that leaves (%)")
     if several:
-        _draw_positions(panels[-1], found)
+        _draw_positions(panels[-1], drawn)
     return figure
 
 
-def _draw_shares(axes: Axes, found: Exits, stream: str, one: str) -> None:
+def _draw_shares(axes: Axes, drawn: Exits, stream: str, one: str) -> None:
     colour = STREAMS[stream][0]
     layers, shares, mean = (
-        np.arange(1, found.num_layers(stream) + 1),
-        100.0 * found.shares(stream),
-        float(np.mean(found.of(stream))),
+        np.arange(1, drawn.num_layers(stream) + 1),
+        100.0 * drawn.shares(stream),
+        float(np.mean(drawn.of(stream))),
     )
     axes.bar(layers, shares, width=0.72, color=colour)
     axes.axvline(mean, color=BLACK, linestyle="--", linewidth=1.0, label="mean")
@@ -80,7 +80,7 @@ def _draw_shares(axes: Axes, found: Exits, stream: str, one: str) -> None:
         bbox=halo,
         **place,
     )
-    count = len(found.of(stream))
+    count = len(drawn.of(stream))
     axes.set_title(
         f"{stream} ({count:,} {one if stream == 'decoder' else 'samples'})", color=dark(colour)
     )
@@ -88,12 +88,12 @@ def _draw_shares(axes: Axes, found: Exits, stream: str, one: str) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _draw_positions(axes: Axes, found: Exits) -> None:
+def _draw_positions(axes: Axes, drawn: Exits) -> None:
     """Draw the words' mean exit layer by decoding step, above bars that say how many words there
     are.
     """
     colour, marker, _ = STREAMS["decoder"]
-    positions = found.positions()
+    positions = drawn.positions()
     steps = [position.step for position in positions]
     axes.fill_between(
         steps,
@@ -113,14 +113,14 @@ def _draw_positions(axes: Axes, found: Exits) -> None:
         linewidth=1.6,
         label="mean exit layer",
     )
-    bottom = 1.0 - _WORDS_HEIGHT / (1.0 - _WORDS_HEIGHT) * found.num_decoder_layers
+    bottom = 1.0 - _WORDS_HEIGHT / (1.0 - _WORDS_HEIGHT) * drawn.num_decoder_layers
     axes.set(
         xlabel="decoding step",
         ylabel="exit layer",
-        ylim=(bottom, found.num_decoder_layers + 0.3),
+        ylim=(bottom, drawn.num_decoder_layers + 0.3),
         xlim=(0.3, len(steps) + 0.7),
     )
-    axes.set_yticks(layer_ticks(found.num_decoder_layers))
+    axes.set_yticks(layer_ticks(drawn.num_decoder_layers))
     axes.yaxis.set_label_coords(-0.17, 0.5 * (1 + _WORDS_HEIGHT))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.set_title("decoder, by position", color=dark(colour))
@@ -138,7 +138,7 @@ def _draw_counts(axes: Axes, steps: list[int], counts: list[int]) -> None:
     below.grid(visible=False)
 
 
-def _caption(found: Exits, several: bool) -> str:
-    text = f"{found.about}. The last layer's bar: what never left early. Dashed: mean."
+def _caption(drawn: Exits, several: bool) -> str:
+    text = f"{drawn.about}. The last layer's bar: what never left early. Dashed: mean."
     band = "By position: mean exit layer of a step's words, 95\u00a0% interval; grey: their number."
     return f"{text} {band}" if several else text

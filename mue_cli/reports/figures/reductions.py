@@ -73,8 +73,8 @@ def _draw_row(axes: Axes, place: int, entries: Sequence[Entry]) -> None:
     look = look_of(entries[0].row)
     spreads: dict[str, Spread] = {}
     for name in _COSTS:
-        found = [curves.cost(name)(entry) for entry in entries]
-        values = [value for value in found if value is not None]
+        costs = [curves.cost(name)(entry) for entry in entries]
+        values = [value for value in costs if value is not None]
         if values:
             spreads[name] = Spread.of(values)
     ends = [spread.mean for spread in spreads.values()]

@@ -1,0 +1,126 @@
+"""`evaluate`, `calibrate` and `study` by several processes: what one process alone finds, written once, said
+once; and the end of one is the end of all.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.run_folder import Run, read_traces, records
+
+TESTS = Path(__file__).parent
+SETTINGS = ("evaluation.samples=5", "calibration.samples=5", "evaluation.timed_samples=1")
+
+WORK = """
+import sys
+from mue_cli.experiment.experiment import Experiment
+for folder in sys.argv[2:]:
+    experiment = Experiment.open(run=folder, overrides=sys.argv[1].split())
+    card = experiment.calibrate(0.2)
+    experiment.evaluate(split="val")
+    experiment.processes.first(lambda: print(card.passes))
+"""
+COMMAND = """
+import os, sys
+import mue_cli.experiment.evaluate as procedure
+from mue_cli.errors import DataError
+mishap = sys.argv.pop()
+def spoiled(*_, **__):
+    exec(mishap)
+real = procedure.predict
+procedure.predict = spoiled if os.environ["RANK"] == "1" else real
+from mue_cli.__main__ import main
+main()
+"""
+
+
+def launch(script: str, *words: object, count: int = 2) -> list[tuple[int, str, str]]:
+    """Run a script in so many processes, as torchrun does; return code, answer and talk of each."""
+    around = {
+        **os.environ,
+        "PATH": "",  # without Java: METEOR takes seconds to start
+        "PYTHONPATH": f"{TESTS.parent}:{TESTS}",
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(30100 + os.getpid() % 500),
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, words)],
+            env={**around, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+    said = [process.communicate(timeout=300) for process in started]
+    return [(process.returncode, *each) for process, each in zip(started, said, strict=True)]
+
+
+def result(folder: Path) -> tuple:
+    """Return what an evaluation and a calibration left that no clock has a part in."""
+    run = Run(folder)
+    points = [
+        (each.method, each.scores, each.num_samples, each.costs["expected"], each.costs["flops"])
+        for each in records(run)
+    ]
+    answers = json.loads(run.predictions.read_text())
+    for each in answers:
+        del each["evaluation"]
+    return points, read_traces(run).traces, answers
+
+
+def test_two_processes_find_what_one_does(tiny_run, tiny_demo, tmp_path, monkeypatch) -> None:
+    """Captions and a closed set; five samples for two processes."""
+    monkeypatch.setenv("PATH", "")
+    sources = {"captions": tiny_run.folder, "pairs": next(tiny_demo[1].glob("**/last.pt")).parent}
+    for name, source in sources.items():
+        for way in ("one", "two"):
+            shutil.copytree(source, tmp_path / way / name)
+            for path in (tmp_path / way / name).glob("*.jsonl"):
+                path.unlink()
+    passes = []
+    for name in sources:
+        experiment = Experiment.open(run=tmp_path / "one" / name, overrides=SETTINGS)
+        passes.append(experiment.calibrate(0.2).passes)
+        experiment.evaluate(split="val")
+    folders = [tmp_path / "two" / name for name in sources]
+    first, second = launch(WORK, " ".join(SETTINGS), *folders)
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert first[1].split("\n")[:2] == [str(each) for each in passes], "no sample twice, none lost"
+    for name in sources:
+        one, two = tmp_path / "one" / name, tmp_path / "two" / name
+        assert result(one) == result(two)
+        limits = [Experiment.open(run=each).thresholds("mue") for each in (one, two)]
+        assert limits[0] == pytest.approx(limits[1], abs=1e-5)
+        assert len(Run(two).promises.read_text().splitlines()) == 1, "one process writes"
+
+
+def test_a_mistake_of_any_process_is_said_once_by_the_first(copied_run: Run) -> None:
+    mistake = "raise DataError('picture 3 is damaged', 'fetch it anew')"
+    first, second = launch(
+        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", mistake
+    )
+    assert (first[0], second[0]) == (2, 2)
+    assert first[2].splitlines()[-2:] == ["error: picture 3 is damaged", "hint: fetch it anew"]
+    assert second[1:] == ("", "")
+    assert first[1] == ""
+
+
+def test_a_process_that_is_killed_ends_all_with_one_line(copied_run: Run) -> None:
+    before = copied_run.records.read_text()
+    death = "os.kill(os.getpid(), 9)"
+    first, second = launch(
+        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", death
+    )
+    assert (first[0], second[0]) == (2, -9)
+    assert "error: another of the processes ended, and this one with it" in first[2]
+    assert "Traceback" not in first[2]
+    assert copied_run.records.read_text() == before
