@@ -42,8 +42,8 @@ SWEEP_POINTS = 8
 class Calibrated:
     """thresholds: as they were stored. trials: every setting that the search ran, the full model
     first. frontier: the best of them by what they save, on the search's samples. passes: samples
-    that were encoded and decoded, each time counted. suitability: None where text is generated, or
-    reductions are not counted by Eq. 14.
+    that were encoded and decoded, each time counted. suitability: None where it was not asked
+    for, or reductions are not counted by Eq. 14.
     """
 
     thresholds: Thresholds
@@ -70,7 +70,9 @@ class Calibrated:
             for some in (self.trials, self.frontier)
         )
         chosen = (card.achieved, card.score / (card.full_score or 1.0))
-        return Frontier(tried, best, chosen, card.metric, card.searched_on)
+        suits = self.suitability
+        marks = {} if suits is None else {"oracle": suits.oracle, "fixed layers": suits.static}
+        return Frontier(tried, best, chosen, card.metric, card.searched_on, marks)
 
 
 @holding_run("calibrate")
@@ -82,13 +84,15 @@ def calibrate(
     max_drop: float | None = None,
     confidence: float | None = None,
     test: TestName = "betting",
+    explain: bool = False,
 ) -> Calibrated:
     """Choose thresholds on `val` and store them, with what they are expected to do.
 
     target_reduction: a fraction, counted `by` Eq. 14, FLOPs or milliseconds; None for the recipe's,
     unless there is a max_drop. max_drop: largest relative fall of the score, for the largest
     reduction within it; with a confidence, the largest expected loss of a sample, certified by
-    `test`. method: None for the recipe's exits.method. Raises MueError for a reduction out of
+    `test`. method: None for the recipe's exits.method. explain: also find out how much exits could
+    save at all, by Eq. 14. Raises MueError for a reduction out of
     reach, which states the largest.
     """
     recipe = experiment.recipe
@@ -121,7 +125,7 @@ def calibrate(
         store(experiment.run, card, choice.tried)
         keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
-    suits = chooser.suitability() if by == "expected" else None
+    suits = chooser.suitability() if explain and by == "expected" else None
     return Calibrated(card, choice.tried, points, _all_passes(trials), suits)
 
 

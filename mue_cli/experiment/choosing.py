@@ -20,6 +20,7 @@ from mue_cli.exits.decay import Decay
 from mue_cli.experiment.decays import OtherDecays
 from mue_cli.experiment.measurements import Measurements
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.suits import written_suitability
 from mue_cli.experiment.trials import Trials
 
 PATH_TARGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -111,10 +112,10 @@ class Chooser:
         points = trade_off(self.settings, run, targets, evaluations_each, progress)
         return {target: dict(point.thresholds) for target, point in points.items()}
 
-    def suitability(self) -> Suitability | None:
-        """How much exits could save at all, on the search's half; None where text is generated."""
+    def suitability(self) -> Suitability:
+        """How much exits could save at all, on the search's half."""
         if self.trials.table is None:
-            return None
+            return written_suitability(self.measured)
         half = list(self.trials.halves.search)
         table, unchanged = self.trials.table.part(half), self.trials.unchanged[half]
         _, reduction, _ = self.measured.grid()

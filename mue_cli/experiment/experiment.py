@@ -301,13 +301,14 @@ class Experiment:
         max_drop: float | None = None,
         confidence: float | None = None,
         test: "TestName" = "betting",
+        explain: bool = False,
     ) -> "Calibrated":
         """Choose thresholds for a reduction, a largest drop, or both; see
         `experiment.calibrate.calibrate`.
         """
         from mue_cli.experiment.calibrate import calibrate
 
-        return calibrate(self, target_reduction, method, by, max_drop, confidence, test)
+        return calibrate(self, target_reduction, method, by, max_drop, confidence, test, explain)
 
     def evaluate(self, method: str | None = None, split: str = "test") -> "Evaluated":
         """Score a method and count its costs; see `experiment.evaluate.evaluate`."""

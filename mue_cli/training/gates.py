@@ -59,9 +59,9 @@ def gate_stage(model: OFA, gates: Gates, settings: TrainingSection, inputs: Inpu
 
     def loss(batch: Batch, step: int) -> Loss:
         with products(model.decoder.layer_norm.weight.device, settings.precision):
-            found = list(outcomes(model, batch, inputs))
+            every = list(outcomes(model, batch, inputs))
         losses = {}
-        for each in found:
+        for each in every:
             gate = gates.gate(each.stream)
             gate.observe(each.features, each.layer)
             logits = gate(each.features, each.layer)
@@ -103,8 +103,8 @@ def outcomes(model: OFA, batch: Batch, inputs: Inputs) -> Iterator[Outcome]:
         for layer in range(1, len(depths) - 1):
             early = model.decode(words, _leaving(model, encoded, stream, layer))
             same = _choices(head, early, where) == full
-            seen = Observation(layer, depths[layer - 1], depths[layer], padding)
-            yield Outcome(stream, layer, features(seen), _shares(same, where, len(images)))
+            work = Observation(layer, depths[layer - 1], depths[layer], padding)
+            yield Outcome(stream, layer, features(work), _shares(same, where, len(images)))
 
 
 def _of_decoder(
@@ -121,11 +121,11 @@ def _of_decoder(
         same = (_choices(head, states[: layer + 1], where) == full).float()
         before, after = states[layer - 1], states[layer]
         if inputs.answer_ids:
-            seen = features(Observation(layer, before, after, words.eq(PAD_ID)))
+            row = features(Observation(layer, before, after, words.eq(PAD_ID)))
         else:
-            seen = features(Observation(layer, before[where][:, None], after[where][:, None]))
-            seen[:, -1] = share
-        yield Outcome("decoder", layer, seen, same)
+            row = features(Observation(layer, before[where][:, None], after[where][:, None]))
+            row[:, -1] = share
+        yield Outcome("decoder", layer, row, same)
 
 
 def _choices(head: ModelHead, states: Sequence[Tensor], where: Tensor) -> Tensor:
