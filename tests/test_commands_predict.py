@@ -486,7 +486,7 @@ def test_terminal_commands_in_a_file_name_are_not_passed_on(ask, tmp_path: Path)
     (tmp_path / "a\x1b[31m\n.png").write_bytes(picture())
     answer = ask(tmp_path / "a\x1b[31m\n.png")
     assert (
-        "a\ufffd[31m\ufffd.png" in answer.stdout
+        "a\\x1b[31m\\n.png" in answer.stdout
         and "\x1b" not in answer.stdout
         and answer.stdout.count("\n") == 1
     )
@@ -496,7 +496,7 @@ def test_a_file_name_that_is_no_utf8_survives_json_and_text(ask, tmp_path: Path)
     name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     Path(name).write_bytes(picture())
     assert json.loads(ask(name, "--json").stdout)["image"] == name
-    assert "caf\ufffd.png" in ask(name, "--html", tmp_path / "page.html").stdout
+    assert "caf\\udce9.png" in ask(name, "--html", tmp_path / "page.html").stdout
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tiny_run: Run, album: Path) -> None:

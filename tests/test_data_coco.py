@@ -258,3 +258,38 @@ def test_file_that_is_no_annotation_file_is_a_data_error(tmp_path, content, mess
     (tmp_path / "captions_val2017.json").write_text(content)
     with pytest.raises(DataError, match=message):
         prepare_coco(tmp_path, tmp_path / "out", write_texts)
+
+
+def test_caption_files_that_are_not_read_are_named(tmp_path):
+    source = tmp_path / "coco"
+    for name, ids in {
+        "captions_training2017.json": [1],
+        "captions_dev2017.json": [2],
+        "captions_Testing2017.json": [3],
+        "captions_extra2017.json": [4],
+        "captions_val2014.json": [5],
+        "captions_val2015.json": [6],
+    }.items():
+        write_captions(source / "annotations" / name, [(i, f"Number {i}.") for i in ids])
+    fill_folder(source / "images", pictures("", range(1, 7)))
+    manifest = prepare_coco(source, tmp_path / "out", write_texts)
+    assert image_ids(tmp_path / "out") == {"train": ["1"], "val": ["2"], "test": ["3"]}
+    read = "captions_training2017.json, captions_dev2017.json, captions_Testing2017.json"
+    assert manifest.notes == (
+        "captions_extra2017.json is not read: 'extra' is no split that is known",
+        "captions_val2015.json is not read: 2015 is no year that is known",
+        f"captions_val2014.json is not read beside {read}",
+        "3 pictures in the sources are taken by no row",
+    )
+
+
+def test_two_caption_files_of_one_split_are_refused(tmp_path):
+    write_captions(tmp_path / "captions_val2017.json", [(1, "One.")])
+    write_captions(tmp_path / "annotations" / "captions_dev2017.json", [(1, "One.")])
+    fill_folder(tmp_path / "images", pictures("", [1]))
+    message = "both annotations/captions_dev2017.json and captions_val2017.json are the val split"
+    with pytest.raises(DataError, match=message):
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    (tmp_path / "annotations" / "captions_dev2017.json").unlink()
+    (tmp_path / "annotations" / "captions_val2017.json").symlink_to("../captions_val2017.json")
+    assert prepare_coco(tmp_path, tmp_path / "out", write_texts).num_images == 1

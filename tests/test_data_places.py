@@ -190,6 +190,8 @@ def test_two_places_with_one_name_are_a_problem(tmp_path):
         {"b.jpg": b"B"},
         {"a.jpg": "several files"},
     )
+    rivals = Pictures([first, second], asking(["a.jpg"]), Problems()).faults["a.jpg"]
+    assert rivals.value == "a.jpg: one/a.jpg, two/a.jpg"
     assert read([first, second], ["one/a.jpg", "two/a.jpg"])[0] == {
         "one/a.jpg": b"first",
         "two/a.jpg": b"second",

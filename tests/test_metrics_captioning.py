@@ -50,8 +50,15 @@ def no_java(monkeypatch):
 def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path_with_a_space(
     tmp_path, monkeypatch, capfd
 ):
+    """And nothing is written into the package, which users cannot write where root installed it: as
+    root this looks for files instead.
+    """
+    installed = captioning._package()
     package = _copy_to(tmp_path / "with space")
     monkeypatch.setattr(captioning, "_package", lambda: package)
+    (package / "tokenizer").chmod(0o555)
+    own = (package, package / "tokenizer", package / "meteor")
+    before = _listed(*own, installed / "meteor", installed / "spice")
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
     predictions, references = leave_one_out(1000)
     steps = []
@@ -70,6 +77,11 @@ def test_scores_of_1000_coco_images_are_exact_under_an_italian_locale_and_a_path
     assert results.per_image.keys() == SET_B.keys()
     assert list(results.per_image["METEOR"]) == list(references)
     assert capfd.readouterr().out == ""
+    assert _listed(*before) == before
+
+
+def _listed(*folders: Path) -> dict[Path, list[Path]]:
+    return {folder: sorted(folder.iterdir()) for folder in folders}
 
 
 def _copy_to(folder: Path) -> Path:
@@ -77,8 +89,8 @@ def _copy_to(folder: Path) -> Path:
     (folder / "meteor").mkdir(parents=True)
     shutil.copy(installed / "meteor" / "meteor-1.5.jar", folder / "meteor")
     (folder / "meteor" / "data").symlink_to(installed / "meteor" / "data")
-    for name in ("tokenizer", "spice"):
-        (folder / name).symlink_to(installed / name)
+    shutil.copytree(installed / "tokenizer", folder / "tokenizer")
+    (folder / "spice").symlink_to(installed / "spice")
     return folder
 
 

@@ -11,6 +11,7 @@ from mue_cli.errors import RecipeError
 from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
+from mue_cli.recipe.yaml_text import parse
 
 HEAD = "name: mine\ntask: caption\n"
 
@@ -261,3 +262,10 @@ def test_absent_file_lists_the_named_recipes() -> None:
     message, hint = refusal("nowhere/mine.yaml")
     assert message == "no recipe file `nowhere/mine.yaml`"
     assert hint is not None and "shapes-caption" in hint
+
+
+def test_what_is_read_twice_is_two_values() -> None:
+    """A text is parsed once, and nobody changes what another reads."""
+    first, second = (parse("a: {b: [1]}", "here") for _ in range(2))
+    first["a"]["b"].append(2)
+    assert second == {"a": {"b": [1]}} == parse("a: {b: [1]}", "here")

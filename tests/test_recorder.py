@@ -192,7 +192,7 @@ def test_steps_at_full_depth_and_thresholds_above_one_have_no_threshold() -> Non
 def test_labels_mark_what_continues_a_word_and_what_the_search_did_beside_the_answer() -> None:
     step = LayerScores((0.5,), 2, None)
     strip = ExitStrip("mue", {"image": step}, (" ska", "te", "\x1b", "</s>"), (step,) * 5, 0.5)
-    assert strip.labels() == ["ska", "+te", "+\ufffd", "</s>", "(beam)"]
+    assert strip.labels() == ["ska", "+te", "+\\x1b", "</s>", "(beam)"]
     assert [step["token"] for step in strip.as_json()["steps"]] == [
         " ska",
         "te",

@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from small_study import evaluated, of_row, record, write_study
 
 from mue_cli.experiment.run_folder import Run, read_traces, records
@@ -82,7 +84,7 @@ def test_page_of_a_run_shows_results_figures_promises_and_examples(
         assert heading in shown.text
     traces = read_traces(tiny_run).traces
     assert text.count('<ol class="tokens">') == len(traces) == 4
-    assert text.count("full depth</span>") == 4
+    assert text.count("<dt>full depth</dt>") == 4
     measured = next(each for each in records(tiny_run) if each.method == "mue").costs
     assert f"{measured['measured']:.1%} less" in shown.text
     assert "expected reduction" in shown.text  # of the thresholds
@@ -128,8 +130,6 @@ def test_predictions_of_another_evaluation_are_not_shown(tiny_run: Run, tmp_path
 
 
 def test_metric_that_the_paper_does_not_have_has_a_table_of_ours_alone(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     run = Run(tmp_path)
     each = replace(record("full", 70.0), metric="exact match", scores={"exact match": 70.0})
     append_record(run.records, each)
@@ -147,14 +147,42 @@ def test_run_without_an_evaluation_names_the_command(mue, tmp_path: Path) -> Non
     assert answer.code == 2 and "hint: run: mue evaluate" in answer.stderr
 
 
-def test_page_is_laid_out_by_a_browser(studied: Run, tmp_path: Path) -> None:
+def test_interval_stands_beside_the_score_of_a_single_seed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    intervals = {"CIDEr": (60.0, 80.0)}
+    append_record(run.records, replace(record("full", 70.0), confidence=intervals))
+    (_, table), *_ = report(run, "test").tables
+    place = [column.name for column in table.columns].index("CIDEr, 95 %")
+    assert [row[place] for row in table.rows] == ["60.0 to 80.0"]
+
+
+def test_style_has_a_dark_page_a_narrow_one_and_paper(studied: Run) -> None:
+    text = page(report(studied, "test"))
+    for wanted in ("prefers-color-scheme: dark", "max-width: 44rem", "@media print"):
+        assert wanted in text
+    for name in ("Results", "Score against reduction"):  # what scrolls is reached by the keyboard
+        assert f'tabindex="0" role="region" aria-label="{name}"' in text
+
+
+def test_page_looks_the_same_with_scripts_and_without(studied: Run, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium here")
     path = tmp_path / "report.html"
     path.write_text(page(report(studied, "test")), encoding="utf-8")
-    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
-    found = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    if found.returncode:
-        pytest.skip(f"chromium does not run here: {found.stderr[-200:]}")
-    assert "MuE" in found.stdout and "<svg" in found.stdout
+    shots = []
+    for name, allowed in (("with", "allow-scripts"), ("without", "")):
+        shot, frame = tmp_path / f"{name}.png", tmp_path / f"{name}.html"
+        style = "border:0;position:fixed;inset:0;width:100%;height:100%"
+        frame.write_text(f'<iframe src="{path.name}" sandbox="{allowed}" style="{style}"></iframe>')
+        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900"]
+        words += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=3000"]
+        words += [f"--screenshot={shot}", frame.as_uri()]
+        found = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        if found.returncode or not shot.exists():
+            pytest.skip(f"chromium does not run here: {found.stderr[-200:]}")
+        shots.append(Image.open(shot).convert("RGB"))
+    # Scrollbars and the foot of the window come and go from one headless start to the next.
+    first, second = (shot.crop((0, 0, 480, 300)) for shot in shots)
+    assert all(len(shot.getcolors(maxcolors=1 << 20)) > 20 for shot in shots)  # none is blank
+    assert first.tobytes() == second.tobytes()

@@ -123,7 +123,7 @@ def test_page_forbids_scripts_and_loading() -> None:
 
 
 def test_a_name_that_is_no_utf8_can_be_written() -> None:
-    assert "caf\ufffd.png" in one("caf\udce9.png").encode("utf-8").decode("utf-8")
+    assert "caf\\udce9.png" in one("caf\udce9.png").encode("utf-8").decode("utf-8")
 
 
 def test_an_answer_without_words_has_a_heading_all_the_same() -> None:

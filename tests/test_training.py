@@ -11,7 +11,7 @@ from twins import plain_cross_entropy, plain_layer_losses
 
 from mue_cli.data.batches import Batch
 from mue_cli.errors import MueError
-from mue_cli.model.ofa import OFA
+from mue_cli.model.ofa import OFA, kept, recomputed
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training import head_loss as head_loss_module
 from mue_cli.training.head_loss import head_loss
@@ -259,3 +259,15 @@ def test_a_frozen_resnet_keeps_weights_and_statistics():
 def test_a_loss_that_is_not_finite_stops_the_training():
     with pytest.raises(MueError, match="not finite at step"):
         train(60, 60, clip_norm=1e9, warmup=0.0, learning_rate=1e12)
+
+
+def test_recomputed_layers_have_the_same_gradients_under_the_same_dropout() -> None:
+    gradients = []
+    for run_layer in (kept, recomputed):
+        torch.manual_seed(0)
+        model = OFA(small_config(dropout=0.2, drop_path=0.2)).train()
+        model.run_layer = run_layer
+        shared_head(model, TrainingSection(), True).loss(next(captions(0)), 0).total.backward()
+        gradients.append([each.grad for each in model.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kill_rounds import kill_rounds
+from kill_rounds import make_world, rounds
 from small_ofa import small_config
 from test_training import captions
 
@@ -119,10 +119,14 @@ def test_too_little_memory_names_the_knobs() -> None:
     assert "training.accumulation" in caught.value.hint
 
 
-def test_killed_trainings_end_as_undisturbed_ones(tiny_data: Path, tmp_path: Path) -> None:
-    """A few rounds; `python tests/kill_rounds.py 50` does more."""
-    outcomes = kill_rounds(tiny_data, tmp_path, count=4, kills=2)
-    assert [each.differences for each in outcomes] == [()] * 4
+def test_killed_trainings_end_as_undisturbed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few rounds; `python tests/kill_rounds.py 20` does more, of every command."""
+    monkeypatch.chdir(tmp_path)
+    make_world(["made", "trained"])
+    outcomes = rounds("finetune", count=2)
+    assert [each.differences for each in outcomes] == [()] * 2
     assert sum(each.kills for each in outcomes) > 0
 
 

@@ -114,7 +114,7 @@ def calibrate(
                 target_reduction, method, by, max_drop, confidence, test, explain
             )
     figures: Sequence[Path] = ()
-    if explain:
+    if explain and here.processes.writes:
         from mue_cli.reports.figures.frontier import frontier as draw
 
         figures = draw(result.frontier_to_draw(), here.run.plots / "frontier")

@@ -1,6 +1,5 @@
 """`mue finetune`: train a model with several exits."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -81,8 +80,7 @@ def finetune(
             return options.opened(recipe, some, run, device, None, seed, trained, tell)
 
         here, result = train_method(open_with, settings, method, resume, force)
-    if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun, one speaks
-        _show(here, result, as_json)
+    _show(here, result, as_json)
 
 
 def _show(here: "Experiment", result: "Finetuned", as_json: bool) -> None:

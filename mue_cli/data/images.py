@@ -71,7 +71,19 @@ def decode_image(data: bytes, shrink_to: int | None = None, upright: bool = Fals
     with _opened(data) as image:
         if shrink_to is not None:
             image.draft("RGB", (shrink_to, shrink_to))
-        return _to_rgb(ImageOps.exif_transpose(image) if upright else image)
+        return to_rgb(image, upright)
+
+
+def to_rgb(image: Image.Image, upright: bool = False) -> Image.Image:
+    """Return an opened picture as `decode_image` does."""
+    image.load()
+    if upright:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _on_white(image)
+    return image.convert("RGB")
 
 
 def look_at(data: bytes) -> Look:
@@ -83,7 +95,7 @@ def look_at(data: bytes) -> Look:
             image.draft("RGB", (_LOOK, _LOOK))
             is_deep = image.mode.startswith(("I", "F")) and _fills_a_part(image)
             is_rgb = image.mode == "RGB" and "transparency" not in image.info
-            rgb = image if is_rgb else _to_rgb(image)
+            rgb = image if is_rgb else to_rgb(image)
             is_plain = _is_plain(rgb)
         if is_plain and rgb.size != size:
             is_plain = _is_plain(decode_image(data))
@@ -166,15 +178,6 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 def _too_large(size: str) -> PictureError:
     return PictureError(Fault(TOO_LARGE, size), hint="shrink it first")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _on_white(image)
-    return image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

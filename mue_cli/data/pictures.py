@@ -5,6 +5,7 @@ few threads.
 import glob
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mue_cli.errors import DataError
+from mue_cli.errors import DataError, one_line
+from mue_cli.files import decode, encoding_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 THUMBNAIL_SIDE = 480
 READ_AHEAD = 32
 """Pictures that wait for the model at most."""
+
+_LONGEST_PATH = 4096  # bytes
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,35 @@ def read_pictures(
 
 
 def _listed() -> list[str]:
+    """Return the paths on stdin. Raises DataError for what is no list of paths, before any of them
+    is looked at: one that was misread may name a whole disk.
+    """
     data = sys.stdin.buffer.read()
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    place = "the list on stdin"
+    if (encoding := encoding_of(data)) != "utf-8":
+        data = os.fsencode(decode(data, place))
+    separator = b"\0" if b"\0" in data else None
+    if separator and encoding == "utf-8" and _is_wide(data):
+        raise DataError(f"{place} is UTF-16 without its mark", "write it as UTF-8")
+    lines = data.split(separator) if separator else data.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if len(line) > _LONGEST_PATH or _CONTROL.search(line):
+            shown = one_line(os.fsdecode(line), 60)
+            raise DataError(
+                f"{place} is no list of paths: entry {number} is `{shown}`",
+                "give one path per line, or with NUL between them as `find -print0` does",
+            )
     return [os.fsdecode(line) for line in lines if line.strip()]
+
+
+def _is_wide(data: bytes) -> bool:
+    """Return whether every second byte of several lines, names or folders is zero."""
+    halves = data[0::2], data[1::2]
+    text = set(b"\n./\\")
+    return any(
+        other and not any(zeros) and not text.isdisjoint(other)
+        for zeros, other in (halves, halves[::-1])
+    )
 
 
 def _find(word: str, others: list[str], patterns: bool = False) -> list[str | Unreadable]:
@@ -131,9 +162,9 @@ def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unrea
 
 def prepare_picture(name: str, image: "Image", size: int) -> Picture:
     """Return a picture that is in memory already, as one that was read from a file."""
-    from mue_cli.data.images import resize
+    from mue_cli.data.images import resize, to_rgb
 
-    return Picture(name, resize(image.convert("RGB"), size))
+    return Picture(name, resize(to_rgb(image, upright=True), size))
 
 
 def _bytes(path: str) -> bytes:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.exits.gate import Gates
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.exits.methods import full
-from mue_cli.experiment import exit_heads, run_folder
+from mue_cli.experiment import event_files, exit_heads, run_folder
 from mue_cli.experiment.exit_heads import HeadSizes, TrainedHead, head_sizes
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding_run
@@ -36,7 +36,7 @@ from mue_cli.experiment.training_files import TrainingFiles, finish_move
 from mue_cli.experiment.training_start import check_vocabulary, place
 from mue_cli.files import staged
 from mue_cli.model import checkpoint
-from mue_cli.model.ofa import OFA
+from mue_cli.model.ofa import OFA, recomputed
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import gates, loop, stages
@@ -115,6 +115,8 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
             files.go_on(recipe, state["step"])
     settle_threads(model)
     model.to(processes.device)
+    if recipe.training.activation_checkpointing:
+        model.run_layer = recomputed
     if recipe.training.objective == "self_critical":
         stage = self_critical_stage(experiment, model, tokenizer)
     else:
@@ -271,6 +273,7 @@ def _train(
 ) -> float:
     """Train to the end and return the best validation score. state: where a training stands."""
     settings = experiment.recipe.training
+    first = 1 + (state["step"] if state else 0)
     scored = state is not None and math.isfinite(state["best"])
     best = f"best {job.metric} {state['best']:.1f}" if state and scored else ""
 
@@ -287,11 +290,15 @@ def _train(
     def report(step: StepReport) -> None:
         if processes.writes:
             run_folder.append_line(job.log(), asdict(step))
+            show(step)
             experiment.progress(job.label, step.step, step.num_steps, _note(step, best))
 
     hooks = Hooks(job.validate, report, keep_best, keep_state)
+    events: AbstractContextManager[event_files.Report] = nullcontext(lambda step: None)
+    if settings.tensorboard and processes.writes:
+        events = event_files.event_files(experiment.run.folder, first)
     try:
-        with StopRequest().listening() as stop:
+        with events as show, StopRequest().listening() as stop:
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
         raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None

@@ -7,6 +7,7 @@
 | checkpoint.safetensors | finetune | the weights that did best on the validation samples |
 | last.pt | finetune | where training stands, for `--resume` |
 | train.jsonl | finetune | loss and learning rate as training went on |
+| tensorboard/ | finetune | the same as event files, with training.tensorboard |
 | pabee.safetensors, deecap.safetensors | finetune --method ... | its exit head |
 | deebert.safetensors, train-deebert.jsonl | finetune --method deebert | heads, and their log |
 | thresholds.yaml | calibrate | thresholds; another method's: thresholds-deebert.yaml |
@@ -202,7 +203,7 @@ def read_traces(run: Run) -> EvaluationTraces:
 
 
 def write_predictions(path: Path, predictions: Sequence[Mapping[str, object]]) -> None:
-    """Write predictions.json in COCO's result form: a list of {"image_id": ..., "caption": ...}."""
+    """Write predictions.json in COCO's result form: a list with an image id and an answer each."""
     write_text(path, json.dumps(list(predictions), ensure_ascii=False, indent=1) + "\n")
 
 

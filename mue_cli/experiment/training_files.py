@@ -68,8 +68,11 @@ class TrainingFiles:
 
     def keep_state(self, values: Mapping[str, object]) -> None:
         """Write what resuming needs, and wait until the disk has it."""
-        with replacing(self.run.last_state, sync=True) as temporary:
-            torch.save(dict(values), temporary)
+        with (
+            replacing(self.run.last_state, sync=True) as temporary,
+            temporary.open("wb") as file,  # given a path, torch writes its name into the file
+        ):
+            torch.save(dict(values), file)
 
     @property
     def _is_beside(self) -> bool:

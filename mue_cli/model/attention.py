@@ -49,6 +49,8 @@ class Attention(nn.Module):
         """Attend from (B, T, D) to keys and values (B, H, S, K); bias broadcasts to (B, H, T,
         S).
         """
+        if bias is not None and bias.requires_grad and bias.device.type == "cpu":
+            return self.output(_attend_on_cpu(self.queries(x) * self.scaling, keys, values, bias))
         return self.output(
             F.scaled_dot_product_attention(
                 self.queries(x), keys, values, attn_mask=bias, scale=self.scaling
@@ -57,6 +59,17 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)
+
+
+def _attend_on_cpu(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Attend from scaled queries, with fewer operations than torch, which has no fused attention
+    with a learned bias for CPUs. Every query must see a key.
+    """
+    shape = (*queries.shape[:3], keys.shape[2])  # (B, H, T, S)
+    flat = [each.reshape(-1, *each.shape[2:]) for each in (queries, keys, values)]  # (B H, ., K)
+    scores = torch.bmm(flat[0], flat[1].transpose(1, 2)).view(shape)
+    weights = torch.softmax(scores + bias, dim=3).view(-1, *shape[2:])
+    return torch.bmm(weights, flat[2]).view(queries.shape)
 
 
 Attend = Callable[[Attention, Tensor], Tensor]

@@ -7,9 +7,11 @@ Shape letters: B rows, I image side, P patches, L source tokens, S = P + L, T ta
 embed, N layers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mue_cli.model.attention import attend_to, attend_to_texts
 from mue_cli.model.config import OFAConfig
@@ -40,17 +42,32 @@ class EncoderOutput:
     states: dict[str, list[Tensor]]
 
 
+def kept(layer: nn.Module, *inputs: object) -> Tensor:
+    """Apply a layer; what happens inside is kept for its gradient."""
+    output: Tensor = layer(*inputs)
+    return output
+
+
+def recomputed(layer: nn.Module, *inputs: object) -> Tensor:
+    """Apply a layer; what happens inside is computed again for its gradient, under the same
+    dropout: only what enters is kept.
+    """
+    output: Tensor = checkpoint(layer, *inputs, use_reentrant=False)
+    return output
+
+
 class OFA(nn.Module):
     """One-for-All (Wang et al., ICML 2022): a ResNet-fed encoder-decoder with tied embeddings.
 
     carried: tensors of a released file that only image generation uses; kept for writing the file
-    again, in no parameter list.
+    again, in no parameter list. run_layer: applies a layer to its inputs, `kept` or `recomputed`.
     """
 
     def __init__(self, config: OFAConfig) -> None:
         super().__init__()
         self.config = config
         self.carried: dict[str, Tensor] = {}
+        self.run_layer: Callable[..., Tensor] = kept
         embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim)
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)
@@ -100,7 +117,7 @@ class OFA(nn.Module):
             bias = with_padding(
                 absolute + self.encoder.relative_bias(i, stream.layout), stream.padding_mask
             )
-            states.append(layer(states[-1], bias))
+            states.append(self.run_layer(layer, states[-1], bias))
         return states
 
     def decode(self, tokens: Tensor, encoded: EncoderOutput) -> list[Tensor]:
@@ -120,7 +137,7 @@ class OFA(nn.Module):
             self_bias = (absolute + self.decoder.relative_self_bias(i, length))[None]
             attend_self = attend_to_texts(num_texts, self_bias)
             attend_cross = attend_to(encoded.hidden, cross_bias)
-            states.append(layer(states[-1], attend_self, attend_cross))
+            states.append(self.run_layer(layer, states[-1], attend_self, attend_cross))
         return [state.view(len(tokens), length, -1) for state in states]
 
     def forward(

@@ -113,6 +113,12 @@ class TrainingSection:
     """Number format of matrix products in training; weights, norms, softmax, loss stay float32."""
     checkpoint_every: Count | None = None
     """Steps between two states kept for --resume; null: at validations alone."""
+    activation_checkpointing: bool = False
+    """Whether what happens inside of a layer is computed again for its gradient rather than kept:
+    less memory for more time, the same gradients."""
+    tensorboard: bool = False
+    """Whether the steps also go to TensorBoard's event files, `tensorboard/` in the run folder;
+    needs the package (the extra `tensorboard`)."""
     objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
     """cross_entropy: the right words; self_critical: CIDEr-D of sampled captions, OFA's second
     stage, from a model that was trained on words."""

@@ -4,6 +4,8 @@ Safe YAML where a key may stand once only, 1e-3 is a number (YAML 1.1 asks for 1
 text, and nothing is nested deeper, or through its aliases larger, than a person would write.
 """
 
+import copy
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -44,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse(text: str, place: str) -> Any:
     """Return the value in a YAML text. place: where it stands. Raises RecipeError."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        return copy.deepcopy(_value(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -52,6 +54,12 @@ def parse(text: str, place: str) -> Any:
         raise RecipeError(f"cannot read {place}: {where}{error.problem}", hint) from None
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"cannot read {place}: {str(error).splitlines()[0]}", _HINT) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _value(text: str) -> Any:
+    """Return what a text says, read once: a study reads its recipe for each of its lines."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def to_yaml(mapping: Mapping[str, object]) -> str:

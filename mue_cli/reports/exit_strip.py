@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from mue_cli.errors import one_line
+
 END = "</s>"
 BEAM = "(beam)"
 """Name of a step in which the search went on for other hypotheses, after the answer had ended."""
 
 
 def printable(text: str) -> str:
-    """Return text without terminal commands: what is no letter, mark or space becomes U+FFFD."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    """Return text without terminal commands: what is no letter, mark or space is escaped, so that
+    two names that differ are not shown alike.
+    """
+    return one_line(text, longest=len(text))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mue_cli.reports.published import PUBLISHED
 from mue_cli.reports.record import Record
 from mue_cli.reports.report_page import Drawing, Report, Sample
 from mue_cli.reports.saturation import Saturation
-from mue_cli.reports.tables import Table, compare
+from mue_cli.reports.tables import Column, Estimate, Table, compare
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.entries import need
 from mue_cli.study.file import kept
@@ -77,10 +77,28 @@ def _table(entries: Sequence[Entry]) -> Table:
         if not column.group or column.name in ("of full", "reduction")
     ]
     evaluated = [row for row in table.rows if row[1] is not None]
-    return Table(
+    shown = Table(
         tuple(table.columns[place] for place in kept),
         tuple(tuple(row[place] for place in kept) for row in evaluated),
         tuple(sentence.replace("`", "") for sentence in table.caption),
+    )
+    return _with_interval(shown, entries[0].record.metric)
+
+
+def _with_interval(table: Table, metric: str) -> Table:
+    """Return a table with a metric's interval beside it; over seeds it has a deviation already."""
+    place = [column.name for column in table.columns].index(metric) + 1
+    cells = [row[place - 1] for row in table.rows]
+    bounds = [cell.bounds if isinstance(cell, Estimate) else None for cell in cells]
+    if not any(bounds):
+        return table
+    texts = ["-" if each is None else f"{each[0]:.1f} to {each[1]:.1f}" for each in bounds]
+    return Table(
+        (*table.columns[:place], Column(f"{metric}, 95 %"), *table.columns[place:]),
+        tuple(
+            (*row[:place], text, *row[place:]) for row, text in zip(table.rows, texts, strict=True)
+        ),
+        table.caption,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mue_cli.data.problems import MALFORMED, SEVERAL_FILES, Fault, Problems
-from mue_cli.data.rows import ROWS_PER_BATCH, CaptionRow, Rows
+from mue_cli.data.rows import ROWS_PER_BATCH, SPLITS, CaptionRow, Rows
 from mue_cli.data.sources import ofa_tsv
 from mue_cli.data.sources.fields import MalformedError, id_of, object_of, optional_text
 from mue_cli.data.sources.json_list import read_lists
@@ -24,6 +24,7 @@ from mue_cli.data.sources.resolver import Requests
 from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import TrainTokenizer, write_prepared
+from mue_cli.data.tasks.captioning import COCO_CAPTION
 from mue_cli.errors import DataError
 
 SPLIT_FILE = "dataset_coco.json"
@@ -138,8 +139,8 @@ def _read_captions(source: Path, problems: Problems) -> Captions:
     if karpathy is not None:
         captions = read_karpathy(karpathy, problems, id_field="cocoid", ids_of=official_ids)
         return replace(captions, notes=("Karpathy's splits; restval counts as train",))
-    files = _caption_files(source)
-    if files is None:
+    files, unread = _caption_files(source)
+    if not files:
         raise DataError(f"no captions found in {source}", hint=LAYOUT)
     reading = _Official()
     if len(files) > 1:
@@ -152,7 +153,12 @@ def _read_captions(source: Path, problems: Problems) -> Captions:
             f"{path.name} alone: cut 80/10/10 into train, val and test by a hash of the image id",
         )
     return Captions(
-        rows, reading.requests, tuple(files.values()), reading.numeric_ids, notes, reading.faults
+        rows,
+        reading.requests,
+        tuple(files.values()),
+        reading.numeric_ids,
+        (*notes, *unread),
+        reading.faults,
     )
 
 
@@ -173,29 +179,42 @@ def _read_splits(
     return {"train": train, **cut}, (note,)
 
 
-def _caption_files(source: Path) -> dict[str, Path] | None:
-    """Return the caption file of each split: of the first year that has train and another, else the
-    one file of a year.
+def _caption_files(source: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the caption file of each split, of the first year that has train and another, else the
+    one file of a year; and notes on those that are not read. Raises DataError when two files are
+    the same split's.
     """
     by_year: dict[str, dict[str, Path]] = {year: {} for year in YEARS}
-    for folder in (source, source / "annotations"):
-        for path in sorted(folder.glob("captions_*.json")):
-            match = _CAPTION_FILE.fullmatch(path.name)
-            split = split_of(match[1]) if match else None
-            if match and split and match[2] in by_year:
-                by_year[match[2]].setdefault(split, path)
-    splits = ("train", "val", "test")
-    ordered = [
-        {split: files[split] for split in splits if split in files} for files in by_year.values()
-    ]
-    whole = next((files for files in ordered if "train" in files and len(files) > 1), None)
-    if whole is not None:
-        return whole
-    for files in ordered:
+    paths = [each for base in (source, source / "annotations") for each in base.glob("captions_*")]
+    notes = []
+    for path in sorted(paths, key=lambda each: each.name):
+        if (match := _CAPTION_FILE.fullmatch(path.name)) is None:
+            continue
+        split, year = split_of(match[1]), match[2]
+        if split is None or year not in by_year:
+            word = f"{match[1]!r} is no split" if split is None else f"{year} is no year"
+            notes.append(f"{path.name} is not read: {word} that is known")
+        elif not path.samefile(before := by_year[year].setdefault(split, path)):
+            both = " and ".join(str(each.relative_to(source)) for each in (before, path))
+            raise DataError(f"both {both} are the {split} split", hint="move one of them away")
+    files = _of_one_year(list(by_year.values()))
+    names = ", ".join(path.name for path in files.values())
+    others = {path.name for year in by_year.values() for path in year.values()} - {
+        path.name for path in files.values()
+    }
+    notes += [f"{name} is not read beside {names}" for name in sorted(others)]
+    return files, tuple(notes)
+
+
+def _of_one_year(by_year: Sequence[Mapping[str, Path]]) -> dict[str, Path]:
+    for files in by_year:
+        if "train" in files and len(files) > 1:
+            return {split: files[split] for split in SPLITS if split in files}
+    for files in by_year:
         for split in ("val", "train", "test"):
             if split in files:
                 return {split: files[split]}
-    return None
+    return {}
 
 
 def _places(source: Path, name: str) -> tuple[Path, Path]:
@@ -273,7 +292,7 @@ def _read_annotations(path: Path, split: str, problems: Problems) -> "_Annotatio
         except MalformedError as error:
             problems.add(path.name, item, MALFORMED, str(error), split, key == "annotations")
             continue
-        caption = usable_captions([entry.get("caption")], path.name, item, split, problems)
+        caption = usable_captions([entry.get(COCO_CAPTION)], path.name, item, split, problems)
         annotations.numeric_ids = annotations.numeric_ids and isinstance(image_id, int)
         order = annotations.order
         annotations.places.append(order.setdefault(str(image_id), len(order)))

@@ -127,14 +127,15 @@ class Resolver:
         self._sources = array("h", [0]) * count
         self._files = array("q", [0]) * count
         self._paths = [""] * count
-        self._rivals: defaultdict[int, list[str]] = defaultdict(list)
+        self._rivals: defaultdict[int, list[Place]] = defaultdict(list)
         self._lost: dict[int, str] = {}
-        self._num_pictures = self._num_sources = 0
+        self._num_pictures = 0
+        self._roots: list[str] = []
 
     def take(self, listed: Iterable[Listed], root: str) -> None:
         """Compare the files of the next source with what is asked for. root: the source's name."""
-        source = self._num_sources
-        self._num_sources += 1
+        source = len(self._roots)
+        self._roots.append(root)
         last = -1
         for file in listed:
             if file.number > last:  # links and other spellings repeat a number
@@ -148,7 +149,7 @@ class Resolver:
         """Decide; every file was listed."""
         self._drop_other_tops()
         self._part_shared_files()
-        resolved = Resolved([{} for _ in range(self._num_sources)])
+        resolved = Resolved([{} for _ in self._roots])
         for number, key in enumerate(self._requests.keys):
             fault = self._fault(number)
             if fault is not None:
@@ -170,7 +171,7 @@ class Resolver:
             before = self._place(number)
             is_one = (before.source, before.number) == (place.source, place.number)
             if not is_one and not self._is_same(before, place):
-                self._rivals[number].append(place.path)
+                self._rivals[number].append(place)
 
     def _fault(self, number: int) -> Fault | None:
         name = self._requests.names[number]
@@ -179,9 +180,15 @@ class Resolver:
         if self._ranks[number] == _NONE:
             return Fault(NO_FILE, name)
         if number in self._rivals:
-            paths = [self._paths[number], *self._rivals[number]][:_EXAMPLES]
-            return Fault(SEVERAL_FILES, f"{name}: {', '.join(paths)}")
+            places = [self._place(number), *self._rivals[number]][:_EXAMPLES]
+            return Fault(SEVERAL_FILES, f"{name}: {', '.join(map(self._shown, places))}")
         return None
+
+    def _shown(self, place: Place) -> str:
+        """Return a place in words: beside other sources, with the name of its own."""
+        root = f"{self._roots[place.source]}/"
+        plain = len(self._roots) == 1 or place.path.removeprefix("./").startswith(root)
+        return place.path if plain else f"{root}{place.path}"
 
     def _place(self, number: int) -> Place:
         return Place(self._sources[number], self._files[number], self._paths[number])

@@ -9,6 +9,8 @@ from mue_cli.data.tasks.task import Question, Task, TextRow, TextRows
 if TYPE_CHECKING:
     import pyarrow
 
+COCO_CAPTION = "caption"
+"""COCO's key of a caption, in annotations and in results."""
 CAPTION_PROMPT = " what does the image describe?"
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -66,7 +68,7 @@ def _source(question: Question, bare: bool) -> str:
 CAPTION = Task(
     name="caption",
     metric="CIDEr",
-    result="caption",
+    result=COCO_CAPTION,
     datasets=("shapes", "coco", "flickr8k"),
     demo="shapes-caption",
     rows=_rows,
