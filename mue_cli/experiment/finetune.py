@@ -42,7 +42,7 @@ from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import gates, loop, stages
 from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
-from mue_cli.training.processes import ALONE, Processes
+from mue_cli.training.processes import ALONE, LostProcessError, Processes
 from mue_cli.training.stages import Stage
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 
@@ -302,6 +302,8 @@ def _train(
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
         raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None
+    except LostProcessError as lost:
+        raise LostProcessError(lost.message, job.kept(best or "not validated yet")) from None
     except KeyboardInterrupt:
         kept = job.kept(best) if best else "before the first validation: nothing was kept"
         raise KeyboardInterrupt(kept) from None

@@ -241,7 +241,8 @@ class _Training:
     def _refuse(self, parts: Sequence[Batch]) -> None:
         """Keep the weights from before this step, and name the samples that spoiled it."""
         self._keep_state()
-        names = [name for part in parts for name in part.sample_ids]
+        own = [name for part in parts for name in part.sample_ids]
+        names = [name for each in self.processes.gather(own) for name in each]
         more = f" and {len(names) - SHOWN_SAMPLES} more" if len(names) > SHOWN_SAMPLES else ""
         raise MueError(
             f"the loss is not finite at step {self.place.step + 1}, samples "
