@@ -57,6 +57,8 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # found out now, not when the work is done
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = _make_beside(path)
         yield temporary
         temporary.chmod(_plain_mode())

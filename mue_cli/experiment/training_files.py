@@ -19,7 +19,7 @@ import torch
 from mue_cli.errors import CheckpointError, MueError
 from mue_cli.experiment import run_folder
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import plain_file, read_text, replacing, staged, write_text
+from mue_cli.files import plain_file, read_text, replacing, staged, sweep, write_text
 from mue_cli.recipe.recipe import Recipe
 
 BESIDE = ".new"
@@ -88,6 +88,7 @@ def finish_move(run: Run) -> None:
         ready.rename(moving)
     if not moving.exists():
         return
+    sweep(beside)
     for path in sorted(beside.iterdir()):
         if path != moving:
             path.replace(run.folder / path.name)
