@@ -108,9 +108,11 @@ def append(path: Path, line: str) -> None:
     """Add a line, or several, in one go; the folder is made when it is absent.
 
     After a line that was cut short the new one starts afresh. Raises OSError when it cannot be
-    written whole: then the file is as it was.
+    written whole: then the file is as it was; FileError for what is no plain file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        plain_file(path)
     data = f"{line}\n".encode()
     with path.open("ab+", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)

@@ -26,7 +26,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mue_cli.errors import MissingStepError
@@ -151,11 +151,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction."""
+    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction. decay: Eq. 11's
+    beta and tau where they are not the recipe's.
+    """
 
     thresholds: Mapping[str, float]
     score: float
     reduction: float
+    decay: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:
@@ -229,8 +232,8 @@ def clear_results(run: Run) -> None:
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         *run.folder.glob(f"{run.trials.stem}*.jsonl"),
+        *run.folder.glob(f"{run.saturation.stem}*.npz"),
         run.promises,
-        run.saturation,
         run.modality,
         run.records,
         run.traces,

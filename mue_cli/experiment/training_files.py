@@ -8,6 +8,7 @@ the moment that the weights do.
 """
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -120,11 +121,17 @@ def read_state(path: Path) -> dict[str, Any]:
             f"cannot read `{path}`: {reason}", "train anew with --force"
         ) from None
     needed = {"step", "best", "pending", "optimizer", "random"}
-    if not isinstance(state, dict) or not needed <= state.keys():
+    if not isinstance(state, dict) or not needed <= state.keys() or not _is_place(state):
         raise CheckpointError(
             f"`{path}` is not what a training keeps for --resume", "train anew with --force"
         )
     return dict(state)
+
+
+def _is_place(state: Mapping[str, Any]) -> bool:
+    """Return whether a state says how far a training is."""
+    step, best = state["step"], state["best"]
+    return type(step) is int and step >= 0 and isinstance(best, float) and not math.isnan(best)
 
 
 def cut_log(path: Path, last_step: int) -> None:

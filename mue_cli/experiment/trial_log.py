@@ -5,7 +5,7 @@ line says under which circumstances it holds; under others it is begun anew.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +43,11 @@ class TrialLog:
     def known(self, setting: Setting) -> Mapping[int, Answer]:
         """Answers of a setting, by sample."""
         return self._answers.get(_key(setting), {})
+
+    def all(self) -> Iterator[tuple[Setting, Mapping[int, Answer]]]:
+        """Yield every setting with its answers."""
+        for (thresholds, decay), answers in self._answers.items():
+            yield Setting(dict(thresholds), dict(decay)), answers
 
     def add(self, setting: Setting, answers: Mapping[int, Answer]) -> None:
         """Keep answers of a setting."""
