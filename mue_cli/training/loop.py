@@ -286,7 +286,14 @@ def _restore(training: "_Training", state: Mapping[str, Any]) -> None:
         training.restore(state)
     except torch.OutOfMemoryError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (
+        LookupError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"cannot go on from the state that was kept: {reason}"
         raise MueError(message, "train anew with --force") from None
