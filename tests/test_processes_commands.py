@@ -138,3 +138,31 @@ def test_a_training_whose_process_is_killed_says_how_to_go_on(tiny_settings, tmp
     assert first[2].splitlines()[-2].startswith("error: another of the processes ended")
     assert first[2].splitlines()[-1].endswith("--resume")
     assert (run / "last.pt").exists()
+
+
+STUDY = """
+name: little
+recipe: shapes-caption
+seeds: [0]
+folders:
+  full: {start: null, settings: {training.steps: 2}}
+rows:
+  full: {folder: full, method: full}
+  deebert: {folder: full, method: deebert, target_reduction: 0.1, second_stage: {training.steps: 2}}
+"""
+
+
+def test_a_study_is_carried_out_once_by_all(mue, tiny_settings, tmp_path: Path) -> None:
+    """A training, heads on it, a calibration and evaluations, one after the other."""
+    (tmp_path / "little.yaml").write_text(STUDY)
+    words = ["study", tmp_path / "little.yaml", *tiny_settings, "--run", tmp_path / "run"]
+    first, second = launch("from mue_cli.__main__ import main; main()", *words)
+    assert (first[0], second) == (0, (0, "", "")), first[2]
+    assert first[1].count("$ mue finetune") == 2
+    assert "all is done" in mue(*words, "--dry-run").stderr
+    folder = Run(tmp_path / "run" / "study" / "seed-0" / "full")
+    found = [(each.row, each.point) for each in records(folder)]
+    assert [row for row, point in found if point is None] == ["full", "deebert", None]
+    assert len(found) == len(set(found)), "no point of the curve twice"
+    for log in (folder.train_log, folder.second_log("deebert")):
+        assert len(log.read_text().splitlines()) == 4, "a line per step"

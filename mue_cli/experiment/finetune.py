@@ -34,7 +34,7 @@ from mue_cli.experiment.training_data import (
 )
 from mue_cli.experiment.training_files import TrainingFiles, finish_move
 from mue_cli.experiment.training_start import check_vocabulary, place
-from mue_cli.files import staged
+from mue_cli.files import is_first_process, staged
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA, recomputed
 from mue_cli.model.tokenizer import Tokenizer
@@ -347,6 +347,9 @@ def _second_log(run: Run, method: str, changed: Callable[[], bool]) -> Iterator[
     did, else it goes away.
     """
     log = run.folder / f".{method}.jsonl"
+    if not is_first_process():
+        yield log
+        return
     log.unlink(missing_ok=True)
     try:
         yield log
