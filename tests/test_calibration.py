@@ -192,6 +192,27 @@ def test_target_out_of_reach_states_the_largest_reachable_one_after_measuring_it
     assert streams.calls == 2
 
 
+def test_everything_may_leave_after_layer_1_or_not_at_all() -> None:
+    """Every similarity is 1: a stream has two settings, and one stream at once saves 5/6 of half."""
+    settings = Settings.from_scores({"joint": np.ones((4, 6)), "decoder": np.ones((4, 6))})
+    assert settings.shape == (2, 2)
+
+    def evaluate(thresholds: Mapping[str, float]) -> Point:
+        saved = [5 / 6 * (thresholds[stream] < 1.0) for stream in settings.streams]
+        return Point(dict(thresholds), 100.0 - sum(saved), sum(saved) / 2)
+
+    result = calibrate(settings, evaluate, 0.4)
+    assert result.reduction == pytest.approx(5 / 12)
+    assert calibrate(settings, evaluate, 0.5).reduction == pytest.approx(5 / 6)
+
+
+def test_similarities_that_are_no_numbers_leave_nothing_to_save() -> None:
+    settings = Settings.from_scores({"decoder": np.full((4, 6), np.nan)})
+    assert settings.reduction.max() == 0.0
+    with pytest.raises(MueError, match=r"cannot be reached: .* saves 0\.0%"):
+        calibrate(settings, lambda thresholds: Point(dict(thresholds), 50.0, 0.0), 0.2)
+
+
 def test_full_depth_steps_limit_what_can_be_reached() -> None:
     streams = MadeUpStreams(SENSITIVE[0])
     streams.exit_scores["decoder"][::2] = -np.inf

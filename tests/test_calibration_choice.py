@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mue_cli.calibration.candidates import candidate_thresholds, candidates_at, first_above
-from mue_cli.calibration.certificate import certify, path_of
+from mue_cli.calibration.certificate import certify, path_of, without_detours
 from mue_cli.calibration.exit_table import ExitTable
 from mue_cli.calibration.frontier import frontier, last_within, rising, smoothed, staircase
 from mue_cli.calibration.halving import Finalist, choose, halve, rounds
@@ -287,6 +287,13 @@ def test_promise_out_of_range_is_refused(max_drop: float, confidence: float) -> 
 
 def test_path_ends_before_what_could_not_pass() -> None:
     assert path_of([4, 2, 9, 1], [0.0, 0.01, 0.2, 0.0], 0.1) == [4, 2]
+
+
+def test_path_leaves_out_what_saves_less_and_loses_more() -> None:
+    """Setting 7 loses 0.03, and 2 behind it saves more for 0.01: 7 stays only where 0.03 is safe."""
+    order, losses = [5, 7, 2, 8], [0.005, 0.03, 0.01, 0.04]
+    assert without_detours(order, losses, 0.02) == [5, 2, 8]
+    assert without_detours(order, losses, 0.03) == order
 
 
 def test_suitability_by_hand() -> None:

@@ -53,6 +53,15 @@ print("heavy:", sorted(heavy))
 """
 
 
+EMPTY = """
+import typer
+app = typer.Typer()
+@app.command()
+def nothing(): ...
+app(["--help"])
+"""
+
+
 def mue_process(
     *words: str, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -80,14 +89,17 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """Half a second of processor time: wall time is the neighbours' business."""
-    best = min(_processor_seconds() for _ in range(3))
-    assert best < 0.5
+    """Half a second of processor time: wall time is the neighbours' business. Where they slow the
+    processor down as well, less than twice what an empty command's help takes.
+    """
+    empty = min(_processor_seconds("-c", EMPTY) for _ in range(3))
+    best = min(_processor_seconds("-m", "mue_cli", "--help") for _ in range(3))
+    assert best < max(0.5, 1.8 * empty)
 
 
-def _processor_seconds() -> float:
+def _processor_seconds(*words: str) -> float:
     before = os.times()
-    assert mue_process("--help").returncode == 0
+    subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, timeout=60, check=True)
     after = os.times()
     return (after.children_user + after.children_system) - (
         before.children_user + before.children_system

@@ -110,10 +110,10 @@ def test_wrong_words_are_a_line_and_a_hint_too(words: list[str], error: str, hin
     assert result.returncode == 2
 
 
-def test_no_words_at_all_show_the_help() -> None:
+def test_no_words_at_all_say_what_comes_next() -> None:
     result = mue()
-    assert result.returncode == 2 and "Usage" in result.stdout + result.stderr
-    assert "error:" not in result.stderr
+    assert result.returncode == 0 and "next here:" in result.stdout
+    assert result.stderr == "all commands: mue --help\n"
 
 
 @pytest.mark.parametrize("shell", ["> /dev/full", ">&-"])

@@ -28,13 +28,13 @@ for folder in sys.argv[2:]:
 """
 COMMAND = """
 import os, sys
-import mue_cli.experiment.evaluate as procedure
+import mue_cli.experiment.evaluate, mue_cli.experiment.finetune
 from mue_cli.errors import DataError
 mishap = sys.argv.pop()
 def spoiled(*_, **__):
     exec(mishap)
-real = procedure.predict
-procedure.predict = spoiled if os.environ["RANK"] == "1" else real
+if os.environ["RANK"] == "1":
+    mue_cli.experiment.evaluate.predict = mue_cli.experiment.finetune.predict = spoiled
 from mue_cli.__main__ import main
 main()
 """
@@ -114,13 +114,55 @@ def test_a_mistake_of_any_process_is_said_once_by_the_first(copied_run: Run) -> 
     assert first[1] == ""
 
 
+DEATH = "os.kill(os.getpid(), 9)"
+
+
 def test_a_process_that_is_killed_ends_all_with_one_line(copied_run: Run) -> None:
     before = copied_run.records.read_text()
-    death = "os.kill(os.getpid(), 9)"
     first, second = launch(
-        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", death
+        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", DEATH
     )
     assert (first[0], second[0]) == (2, -9)
     assert "error: another of the processes ended, and this one with it" in first[2]
     assert "Traceback" not in first[2]
     assert copied_run.records.read_text() == before
+
+
+def test_a_training_whose_process_is_killed_says_how_to_go_on(tiny_settings, tmp_path) -> None:
+    """Killed in the validation after step 2; the state of step 1 is kept."""
+    run = tmp_path / "run"
+    every = ["--set", "training.checkpoint_every=1"]
+    first, second = launch(COMMAND, "finetune", *tiny_settings, *every, "--run", run, DEATH)
+    assert (first[0], second[0]) == (2, -9)
+    assert "Traceback" not in first[2]
+    assert first[2].splitlines()[-2].startswith("error: another of the processes ended")
+    assert first[2].splitlines()[-1].endswith("--resume")
+    assert (run / "last.pt").exists()
+
+
+STUDY = """
+name: little
+recipe: shapes-caption
+seeds: [0]
+folders:
+  full: {start: null, settings: {training.steps: 2}}
+rows:
+  full: {folder: full, method: full}
+  deebert: {folder: full, method: deebert, target_reduction: 0.1, second_stage: {training.steps: 2}}
+"""
+
+
+def test_a_study_is_carried_out_once_by_all(mue, tiny_settings, tmp_path: Path) -> None:
+    """A training, heads on it, a calibration and evaluations, one after the other."""
+    (tmp_path / "little.yaml").write_text(STUDY)
+    words = ["study", tmp_path / "little.yaml", *tiny_settings, "--run", tmp_path / "run"]
+    first, second = launch("from mue_cli.__main__ import main; main()", *words)
+    assert (first[0], second) == (0, (0, "", "")), first[2]
+    assert first[1].count("$ mue finetune") == 2
+    assert "all is done" in mue(*words, "--dry-run").stderr
+    folder = Run(tmp_path / "run" / "study" / "seed-0" / "full")
+    found = [(each.row, each.point) for each in records(folder)]
+    assert [row for row, point in found if point is None] == ["full", "deebert", None]
+    assert len(found) == len(set(found)), "no point of the curve twice"
+    for log in (folder.train_log, folder.second_log("deebert")):
+        assert len(log.read_text().splitlines()) == 4, "a line per step"

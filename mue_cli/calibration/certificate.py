@@ -5,6 +5,7 @@ The path of settings, from no exits to more, comes from one half of the samples 
 the other half is looked at; the other half tests it in order (mue_cli/calibration/risk.py).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,22 @@ def check_promise(max_drop: float, confidence: float) -> None:
 
 def _needed(losses: Array, max_drop: float, confidence: float) -> int | None:
     return samples_needed(float(losses.mean()), max_drop, confidence)
+
+
+def without_detours(order: Sequence[int], losses: ArrayLike, safe: float) -> list[int]:
+    """Settings of a path from little saving to much, without those that lose more than a later one
+    and more than `safe`.
+
+    A test that stops at the first failure must not meet what saves less and loses more; where such
+    a setting loses little, it is one to fall back on.
+    """
+    kept: list[int] = []
+    least = math.inf
+    for number, loss in zip(reversed(order), reversed(np.asarray(losses)), strict=True):
+        if loss <= max(least, safe):
+            kept.append(number)
+        least = min(least, loss)
+    return kept[::-1]
 
 
 def path_of(order: Sequence[int], drops: ArrayLike, most: float) -> list[int]:

@@ -15,11 +15,14 @@ from mue_cli.calibration.candidates import Array, Candidates, candidate_threshol
 
 @dataclass(frozen=True)
 class Point:
-    """One setting that was really run. reduction: measured, Eq. 14, a fraction."""
+    """One setting that was really run. reduction: measured, Eq. 14, a fraction. decay: Eq. 11's
+    beta and tau where they are not the recipe's.
+    """
 
     thresholds: Mapping[str, float]
     score: float
     reduction: float
+    decay: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,23 @@ class Suitability:
 
     oracle: of the cheapest exits of each sample that leave its answer as it is; no rule can know
     them. static: of the best fixed layers for all, whose score falls by at most `max_drop`.
-    searched: of the best thresholds within that drop.
+    searched: of the best thresholds within that drop. oracle_samples: where the oracle was asked
+    about fewer samples than the others.
     """
 
     oracle: float
     static: float
     searched: float
     max_drop: float = MAX_DROP
+    oracle_samples: int | None = None
 
     def in_words(self, method: str) -> str:
         """One line for the terminal."""
+        few = f" on {self.oracle_samples} samples" if self.oracle_samples else ""
         return (
-            f"what exits could save here: {self.oracle:.1%} with every answer unchanged (oracle); "
-            f"with {self.max_drop:.0%} less score {self.static:.1%} by fixed layers, "
-            f"{self.searched:.1%} by {method}"
+            f"what exits could save here: {self.oracle:.1%} with every answer unchanged "
+            f"(oracle{few}); with {self.max_drop:.0%} less score {self.static:.1%} by fixed "
+            f"layers, {self.searched:.1%} by {method}"
         )
 
 

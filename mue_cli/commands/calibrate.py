@@ -110,7 +110,9 @@ def calibrate(
         chosen = method or here.recipe.exits.method
         path = here.run.of_method(here.run.thresholds, chosen)
         with keeping(lambda: f"`{path}` is as it was before"):
-            result = here.calibrate(target_reduction, method, by, max_drop, confidence, test)
+            result = here.calibrate(
+                target_reduction, method, by, max_drop, confidence, test, explain
+            )
     figures: Sequence[Path] = ()
     if explain and here.processes.writes:
         from mue_cli.reports.figures.frontier import frontier as draw

@@ -259,17 +259,26 @@ def _state_score_flops(trace: Trace, config: OFAConfig, method: Method) -> float
     total = 0.0
     for stream, exit_layer in trace.encoder_exits.items():
         layers = min(exit_layer, config.num_encoder_layers - 1)
-        total += _per_value(method, stream) * trace.encoder_tokens[stream] * layers
+        values = config.embed_dim * trace.encoder_tokens[stream]
+        total += layers * _score_flops(method, stream, values)
     first = method.rule("decoder").full_depth_steps
-    steps = list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))[first:]
-    layers = sum(min(last, config.num_decoder_layers - 1) * hyps for last, hyps in steps)
-    total += _per_value(method, "decoder") * trace.num_positions * layers
-    return float(config.embed_dim * total)
+    for exit_layer, hypotheses in _steps(trace)[first:]:
+        layers = min(exit_layer, config.num_decoder_layers - 1)
+        values = config.embed_dim * trace.num_positions * hypotheses
+        total += layers * _score_flops(method, "decoder", values)
+    return total
 
 
-def _per_value(method: Method, stream: str) -> float:
+def _steps(trace: Trace) -> list[tuple[int, int]]:
+    return list(zip(trace.decoder_exits, trace.num_hypotheses, strict=True))
+
+
+def _score_flops(method: Method, stream: str, values: int) -> float:
+    """Operations of a row's exit score after one layer, on so many values of its states."""
     score = method.score(stream)
-    return score.flops_per_value if score is not None and score.source == "states" else 0.0
+    if score is None or score.source != "states":
+        return 0.0
+    return score.flops_per_value * values + score.flops_per_row
 
 
 def _mean(breakdowns: Sequence[FlopsBreakdown]) -> FlopsBreakdown:

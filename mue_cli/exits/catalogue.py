@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 Exits = Literal["nowhere", "everywhere", "decoder"]
 Threshold = Literal["score", "agreement", "layer"]
-Head = Literal["shared", "layers", "imitation"]
+Head = Literal["shared", "layers", "imitation", "gates"]
 Training = Literal["model", "model and head", "head"]
 
 
@@ -24,8 +24,8 @@ class MethodSpec:
         row must agree, or the layer itself; None without any.
     score: the exit score, "module:NAME"; None where a rule looks at nothing.
     decays: whether the decoder's threshold decays in generation (Eq. 11).
-    head: what reads a state out: the model's own head, an internal classifier per layer, or an
-        imitation network.
+    head: what reads a state out: the model's own head, an internal classifier per layer, an
+        imitation network, or the model's own beside the gates that decide.
     training: what `mue finetune` trains for it.
     layer_loss: how the layers' losses are combined; None: as training.layer_loss says.
     closed_sets: whether it is defined for closed sets of answers; DeeCap is a captioner.
@@ -58,7 +58,7 @@ class MethodSpec:
 
     @property
     def has_own_head(self) -> bool:
-        """Whether it reads states out with weights of its own."""
+        """Whether it has weights of its own beside the model's."""
         return self.head != "shared"
 
     def streams(self, decompose: bool) -> tuple[str, ...]:
@@ -117,7 +117,17 @@ CALM = MethodSpec(
     decays=True,
 )
 
-CATALOGUE = {spec.name: spec for spec in (FULL, STATIC, MUE, DEEBERT, PABEE, DEECAP, CALM)}
+GATE = MethodSpec(
+    "gate",
+    "gate",
+    exits="everywhere",
+    threshold="score",
+    score="mue_cli.exits.gate:GATE",
+    head="gates",
+    training="head",
+)
+
+CATALOGUE = {spec.name: spec for spec in (FULL, STATIC, MUE, DEEBERT, PABEE, DEECAP, CALM, GATE)}
 
 ORACLE = "oracle"
 """The analysis that `mue evaluate` offers beside the methods: exits found afterwards, by no rule.

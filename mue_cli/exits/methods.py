@@ -69,19 +69,19 @@ def build(
     decay: of the decoder's threshold where spec.decays; None for closed-set answers, where there is
     only one step. head: the model's own when None.
     """
-    rules = {
-        stream: _rule(spec, threshold, decay if spec.decays and stream == "decoder" else None)
-        for stream, threshold in thresholds.items()
-    }
-    return Method(spec.name, decompose, rules, skipped_layers, head or SharedHead())
+    reads = head or SharedHead()
+
+    def rule(stream: str, threshold: float) -> Rule:
+        if spec.threshold == "layer":
+            return StaticRule(int(threshold))
+        decays = spec.decays and stream == "decoder"
+        score = exit_score(spec).of(reads, stream)
+        return ThresholdRule(threshold, score, decay if decays else None)
+
+    rules = {stream: rule(stream, threshold) for stream, threshold in thresholds.items()}
+    return Method(spec.name, decompose, rules, skipped_layers, reads)
 
 
 def full(decompose: bool) -> Method:
     """Return the method that runs every layer."""
     return build(FULL, {}, decompose)
-
-
-def _rule(spec: MethodSpec, threshold: float, decay: Decay | None) -> Rule:
-    if spec.threshold == "layer":
-        return StaticRule(int(threshold))
-    return ThresholdRule(threshold, exit_score(spec), decay)

@@ -24,13 +24,24 @@ def similarity(before: Tensor, after: Tensor, padding_mask: Tensor | None = None
 
     before, after: (B, T, D). padding_mask: (B, T) bool, True where a position does not count.
     """
+    dot, first, second = moments(before, after, padding_mask)
+    norms = first * second
+    return (dot * norms.clamp_min(EPSILON).rsqrt()).clamp(-1.0, 1.0)
+
+
+def moments(
+    before: Tensor, after: Tensor, padding_mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return before . after, |before|^2 and |after|^2 of each row's flattened states, (B,) float32.
+
+    Arguments as in `similarity`.
+    """
     before, after = before.float(), after.float()
     if padding_mask is not None:
         keep = ~padding_mask[:, :, None]
         before, after = before * keep, after * keep
     dot = (before * after).sum((1, 2))
-    norms = before.square().sum((1, 2)) * after.square().sum((1, 2))
-    return (dot * norms.clamp_min(EPSILON).rsqrt()).clamp(-1.0, 1.0)
+    return dot, before.square().sum((1, 2)), after.square().sum((1, 2))
 
 
 def _of_layer(layer: Observation) -> Tensor:

@@ -13,7 +13,7 @@ from mue_cli.exits.methods import Method
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import fixed_thresholds, make_method, spec_of
 from mue_cli.experiment.models import new_model, settle_threads
-from mue_cli.experiment.stated import thresholds_of
+from mue_cli.experiment.stated import settled, thresholds_of
 from mue_cli.model.config import RELEASED_VOCAB_SIZE
 from mue_cli.model.tokenizer import Tokenizer
 
@@ -81,6 +81,7 @@ def open_subject(
             "random weights have no thresholds", "leave out --method, or use --method static"
         )
     predictor = _random(experiment, random) if random else experiment.predictor
+    experiment = experiment if random else settled(experiment, spec.name)
     thresholds = _thresholds(experiment, spec.name, predictor, halve=random is not None)
     examples, data = _examples(experiment, made_up=random is not None)
     if data == MADE_UP and experiment.task.generates:
@@ -89,7 +90,7 @@ def open_subject(
         predictor = replace(predictor, search=search)
     weights = f"random weights of {random}" if random else run.weights or str(run.checkpoint)
     head = None if random else experiment.exit_head(spec.name)
-    chosen = make_method(recipe, experiment.task, spec, thresholds, head)
+    chosen = make_method(experiment.recipe, experiment.task, spec, thresholds, head)
     return BenchmarkSubject(experiment, predictor, weights, chosen, thresholds, data, examples)
 
 

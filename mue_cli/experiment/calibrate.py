@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mue_cli import __version__
 from mue_cli.calibration.goal import By, Goal, TestName
-from mue_cli.calibration.measured import Intervals, Measured, intervals
+from mue_cli.calibration.measured import Intervals, Measured, Setting, intervals
 from mue_cli.calibration.settings import Point
 from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
@@ -18,7 +18,7 @@ from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layer
 from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
-from mue_cli.experiment.methods import decay, refuse_fixed_thresholds, spec_of
+from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.precision import choose_precision, with_precision
 from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
@@ -42,8 +42,8 @@ SWEEP_POINTS = 8
 class Calibrated:
     """thresholds: as they were stored. trials: every setting that the search ran, the full model
     first. frontier: the best of them by what they save, on the search's samples. passes: samples
-    that were encoded and decoded, each time counted. suitability: None where text is generated, or
-    reductions are not counted by Eq. 14.
+    that were encoded and decoded, each time counted. suitability: None where it was not asked
+    for, or reductions are not counted by Eq. 14.
     """
 
     thresholds: Thresholds
@@ -70,7 +70,9 @@ class Calibrated:
             for some in (self.trials, self.frontier)
         )
         chosen = (card.achieved, card.score / (card.full_score or 1.0))
-        return Frontier(tried, best, chosen, card.metric, card.searched_on)
+        suits = self.suitability
+        marks = {} if suits is None else {"oracle": suits.oracle, "fixed layers": suits.static}
+        return Frontier(tried, best, chosen, card.metric, card.searched_on, marks)
 
 
 @holding_run("calibrate")
@@ -82,13 +84,15 @@ def calibrate(
     max_drop: float | None = None,
     confidence: float | None = None,
     test: TestName = "betting",
+    explain: bool = False,
 ) -> Calibrated:
     """Choose thresholds on `val` and store them, with what they are expected to do.
 
     target_reduction: a fraction, counted `by` Eq. 14, FLOPs or milliseconds; None for the recipe's,
     unless there is a max_drop. max_drop: largest relative fall of the score, for the largest
     reduction within it; with a confidence, the largest expected loss of a sample, certified by
-    `test`. method: None for the recipe's exits.method. Raises MueError for a reduction out of
+    `test`. method: None for the recipe's exits.method. explain: also find out how much exits could
+    save at all, by Eq. 14. Raises MueError for a reduction out of
     reach, which states the largest.
     """
     recipe = experiment.recipe
@@ -110,6 +114,9 @@ def calibrate(
         precision = experiment.processes.first(lambda: choose_precision(here))
         experiment = with_precision(experiment, precision.precision)
     trials = open_trials(experiment, spec)
+    if recipe.calibration.search_decay and decay(recipe, experiment.task, spec) is None:
+        note = f"note: calibration.search_decay has no effect: nothing decays ({spec.name})"
+        experiment.progress("calibrate", 0, 0, note)
     spending = _spending(experiment, goal.by)
     chooser = Chooser.of(trials, spending, goal, decay(recipe, experiment.task, spec))
     choice = chooser.choose()
@@ -118,7 +125,7 @@ def calibrate(
         store(experiment.run, card, choice.tried)
         keep_saturation(trials)
     points = tuple(map(_point, choice.frontier))
-    suits = chooser.suitability() if by == "expected" else None
+    suits = chooser.suitability() if explain and by == "expected" else None
     return Calibrated(card, choice.tried, points, _all_passes(trials), suits)
 
 
@@ -144,7 +151,8 @@ def keep_saturation(trials: Trials) -> None:
         data = experiment.data.manifest.name
         about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
-        Saturation(scores, about).save(experiment.run.saturation)
+        path = experiment.run.of_method(experiment.run.saturation, spec.name)
+        Saturation(scores, about).save(path)
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
@@ -215,6 +223,7 @@ def _card(
         measured=measured,
         intervals=asdict(spread),
         certificate=choice.certificate,
+        decay=_chosen_decay(experiment, spec, finalist.searched.setting),
         certified_before=_certified_before(experiment, spec, data) if choice.certificate else 0,
         data=data,
         searched_on=len(trials.halves.search),
@@ -222,6 +231,13 @@ def _card(
         version=__version__,
         machine=machine(experiment),
     )
+
+
+def _chosen_decay(experiment: "Experiment", spec: MethodSpec, setting: Setting) -> dict[str, float]:
+    """Eq. 11's settings where they were searched too, else nothing."""
+    whole = decay_settings(experiment.recipe, experiment.task, spec)
+    searched = experiment.recipe.calibration.search_decay and whole
+    return {**whole, **setting.decay} if searched else {}
 
 
 def _all_passes(trials: Trials) -> tuple[int, int]:
@@ -276,4 +292,5 @@ def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, o
 
 
 def _point(measured: Measured) -> Point:
-    return Point(dict(measured.setting.thresholds), measured.score, measured.reduction)
+    setting = measured.setting
+    return Point(dict(setting.thresholds), measured.score, measured.reduction, dict(setting.decay))

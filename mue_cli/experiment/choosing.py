@@ -1,15 +1,13 @@
 """Choosing a setting for a goal: a reduction, a largest drop, a certificate."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 
 from mue_cli.calibration.candidates import evenly
-from mue_cli.calibration.certificate import Certificate, certify, path_of
+from mue_cli.calibration.certificate import Certificate, certify, path_of, without_detours
 from mue_cli.calibration.estimates import BAND
-from mue_cli.calibration.exit_table import GridMeans
 from mue_cli.calibration.frontier import last_within, smoothed, staircase
 from mue_cli.calibration.goal import Goal
 from mue_cli.calibration.halving import SHORTLIST, Finalist, halve
@@ -19,12 +17,16 @@ from mue_cli.calibration.settings import Point, Settings
 from mue_cli.calibration.suitability import Suitability, suitability
 from mue_cli.evaluation.spending import Spending
 from mue_cli.exits.decay import Decay
+from mue_cli.experiment.decays import OtherDecays
+from mue_cli.experiment.measurements import Measurements
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.suits import written_suitability
 from mue_cli.experiment.trials import Trials
 
 PATH_TARGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 """Reductions whose best settings make the path where captions have to be written for each."""
 EVALUATIONS_EACH = 2
+VARIED = 2  # best settings that are tried under other decays
 TABLE_SHORTLIST = 32  # settings of a table cost nothing to measure again
 TABLE_BAND = 0.01  # saving so much more than wanted is not looked at: what they save is known
 
@@ -48,22 +50,33 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Chooser:
-    """Settings of one method, tried for a goal. full: the full model on all samples."""
+    """Settings of one method, tried for a goal. decays: of Eq. 11 that are tried too."""
 
-    trials: Trials
-    spending: Spending
+    measured: Measurements
     goal: Goal
-    settings: Settings
-    full: Measured
     max_evaluations: int
-    memory: dict[tuple[tuple[str, float], ...], Measured] = field(default_factory=dict)
+    decays: OtherDecays | None = None
 
     @classmethod
     def of(cls, trials: Trials, spending: Spending, goal: Goal, how: Decay | None) -> "Chooser":
         """Settings from the exit scores of the search's half. how: Eq. 11's decay."""
-        settings, full = trials.settings(spending, how), trials.full(spending)
-        most = trials.experiment.recipe.calibration.max_evaluations
-        return cls(trials, spending, goal, settings, full, most)
+        settings = trials.settings(spending, how)
+        measured = Measurements(trials, spending, settings, trials.full(spending))
+        section = trials.experiment.recipe.calibration
+        decays = OtherDecays.of(trials, how) if how is not None and section.search_decay else None
+        return cls(measured, goal, section.max_evaluations, decays)
+
+    @property
+    def trials(self) -> Trials:
+        return self.measured.trials
+
+    @property
+    def settings(self) -> Settings:
+        return self.measured.settings
+
+    @property
+    def full(self) -> Measured:
+        return self.measured.full
 
     def choose(self) -> Choice:
         """Choose a setting. Raises MueError for a reduction that nothing reaches."""
@@ -75,7 +88,7 @@ class Chooser:
             return self._certified(drop, target)
         if target is not None:
             choice = self._at_target(target)
-            if self._drop(choice.finalist.judged) <= drop:
+            if self.measured.drop(choice.finalist.judged) <= drop:
                 return choice
         choice = self._within_drop(drop)
         met = target is None or choice.finalist.all.reduction >= target
@@ -86,7 +99,7 @@ class Chooser:
     ) -> dict[float, dict[str, float]]:
         """Best setting for each target that can be reached, by target."""
         if self.trials.table is not None:
-            order, reduction, _ = self._grid()
+            order, reduction, _ = self.measured.grid()
             best = {
                 target: next((n for n in order if reduction[n] >= target), None)
                 for target in targets
@@ -95,17 +108,18 @@ class Chooser:
         total = 1 + len(targets) * evaluations_each
         label = "settings for the sweep, on val"
         progress = counting(self.trials.experiment.progress, label, total)
-        points = trade_off(self.settings, self._evaluate, targets, evaluations_each, progress)
+        run = self.measured.evaluate
+        points = trade_off(self.settings, run, targets, evaluations_each, progress)
         return {target: dict(point.thresholds) for target, point in points.items()}
 
-    def suitability(self) -> Suitability | None:
-        """How much exits could save at all, on the search's half; None where text is generated."""
+    def suitability(self) -> Suitability:
+        """How much exits could save at all, on the search's half."""
         if self.trials.table is None:
-            return None
+            return written_suitability(self.measured)
         half = list(self.trials.halves.search)
         table, unchanged = self.trials.table.part(half), self.trials.unchanged[half]
-        _, reduction, _ = self._grid()
-        return suitability(table, unchanged, reduction, self._means.scores)
+        _, reduction, _ = self.measured.grid()
+        return suitability(table, unchanged, reduction, self.measured.means.scores)
 
     def shares(self, num_points: int) -> dict[float, float]:
         """Decoder thresholds, by the share of all it can save: 1 / num_points to 1."""
@@ -115,29 +129,33 @@ class Chooser:
 
     def _at_target(self, target: float) -> Choice:
         tried, shortlist = self._shortlist(target)
-        chosen = halve(shortlist, self._measure, self.full, self._fresh, target)
-        measured = [self._searched(setting) for setting in tried]
-        return Choice(
-            chosen.finalist, chosen.met, chosen.ties, self._frontier, self._tried(measured)
-        )
+        chosen = halve(shortlist, self.measured.measure, self.full, self.measured.fresh, target)
+        run = self.measured.tried([self.measured.searched(setting) for setting in tried])
+        return Choice(chosen.finalist, chosen.met, chosen.ties, self.measured.frontier, run)
 
     def _shortlist(self, target: float) -> tuple[list[Setting], list[Measured]]:
         """Settings that were tried, and the best of those that save enough, as measured."""
         if self.trials.table is not None:
             # Savings come from exit scores alone: all samples may tell them, their answers may not.
-            order, reduction = self._grid()[0], self._all_reductions
+            order, reduction = self.measured.grid()[0], self.measured.all_reductions
             if reduction.max() < target:
                 raise out_of_reach(target, float(reduction.max()))
             least = reduction[reduction >= target].min()
             enough = [n for n in order if target <= reduction[n] <= least + TABLE_BAND]
-            shortlist = self._distinct(enough, TABLE_SHORTLIST)
-            tried = [Setting(self.settings[number]) for number in self._grid_front()]
+            shortlist = self.measured.distinct(enough, TABLE_SHORTLIST)
+            tried = [Setting(self.settings[number]) for number in self.measured.grid_front()]
             return tried, shortlist
         progress = counting(self.trials.experiment.progress, "calibrate", self.max_evaluations)
-        result = calibrate(self.settings, self._evaluate, target, self.max_evaluations, progress)
+        result = calibrate(
+            self.settings, self.measured.evaluate, target, self.max_evaluations, progress
+        )
         tried = [Setting(point.thresholds) for point in result.evaluations]
-        measured = [self._searched(setting) for setting in tried]
+        measured = [self.measured.searched(setting) for setting in tried]
         saving = [each for each in measured if each.reduction >= target]
+        best = sorted(saving, key=lambda each: (-each.score, -each.reduction))[:VARIED]
+        variants = self._under_other_decays(best)
+        tried += [each.setting for each in variants]
+        saving += [each for each in variants if each.reduction >= target]
         near = [each for each in saving if each.reduction <= target + BAND] or saving
         return tried, sorted(near, key=lambda each: (-each.score, -each.reduction))[:SHORTLIST]
 
@@ -148,15 +166,17 @@ class Chooser:
         within bounds.
         """
         path = self._path(2.0 * max_drop)
-        finalists = [self._finalist(measured) for measured in path]
-        drops = [self._drop(finalist.judged) for finalist in finalists]
+        finalists = [self.measured.finalist(measured) for measured in path]
+        drops = [self.measured.drop(finalist.judged) for finalist in finalists]
         number = last_within(drops, max_drop)
-        last = finalists[number - 1] if number else self._finalist(self.full_searched)
-        return Choice(last, number > 0, 1, self._frontier, self._tried(path))
+        last = (
+            finalists[number - 1] if number else self.measured.finalist(self.measured.full_searched)
+        )
+        return Choice(last, number > 0, 1, self.measured.frontier, self.measured.tried(path))
 
     def _certified(self, max_drop: float, target: float | None) -> Choice:
         """The last setting of the path that passed its test on the fresh half."""
-        path = self._certifiable(2.0 * max_drop)
+        path = self._certifiable(max_drop)
         if target is not None:
             path = path[: 1 + sum(each.reduction < target for each in path)]
         confidence = self.goal.confidence
@@ -165,48 +185,70 @@ class Chooser:
 
         def losses(number: int) -> np.ndarray:
             progress(number, len(path))
-            return self.trials.losses(path[number].setting, self._fresh)
+            return self.trials.losses(path[number].setting, self.measured.fresh)
 
         certificate = certify(
-            len(path) if self._fresh else 0, losses, max_drop, confidence, self.goal.test,
+            len(path) if self.measured.fresh else 0, losses, max_drop, confidence, self.goal.test,
             self.trials.loss_name,
         )  # fmt: skip
         progress(len(path), len(path))
         passed = certificate.num_passed
-        last = self._finalist(path[passed - 1] if passed else self.full_searched)
+        last = self.measured.finalist(path[passed - 1] if passed else self.measured.full_searched)
         enough = target is None or last.all.reduction >= target
         met = passed > 0 and enough
-        return Choice(last, met, 1, self._frontier, self._tried(path), certificate)
+        return Choice(last, met, 1, self.measured.frontier, self.measured.tried(path), certificate)
 
     def _path(self, most: float) -> list[Measured]:
         """Settings of the search's half from little saving to much, none that loses more than
         `most` there.
         """
         if self.trials.table is not None:
-            path = [self._searched(Setting(self.settings[n])) for n in self._grid_front()]
+            path = [
+                self.measured.searched(Setting(self.settings[n]))
+                for n in self.measured.grid_front()
+            ]
         else:
-            self._trade_off(self._evaluate)
-            path = list(self._frontier)
+            self._trade_off(self.measured.evaluate)
+            self._under_other_decays(self.measured.frontier)
+            path = list(self.measured.frontier)
         path = [each for each in path if each.reduction > 0.0]
-        drops = [self._drop(each, self.full_searched) for each in path]
+        drops = [self.measured.drop(each, self.measured.full_searched) for each in path]
         return [path[number] for number in path_of(range(len(path)), drops, most)]
 
-    def _certifiable(self, most: float) -> list[Measured]:
-        """As `_path`, by the loss that a certificate bounds, where no gain makes up for a loss."""
+    def _certifiable(self, max_drop: float) -> list[Measured]:
+        """As `_path`, by the loss that a certificate bounds, where no gain makes up for a loss.
+
+        What loses more than twice `max_drop` could not pass; what loses more than half of it must
+        not stand in the way of what saves more and loses less.
+        """
         half = self.trials.halves.search
         if self.trials.table is not None:
             grid = self.trials.table.grid(self.settings, half, self.trials.table_losses)
             reduction = self.settings.reduction_of(grid.saved)
             order = staircase(reduction, -smoothed(grid.scores, self.settings.shape))
-            path = [self._searched(Setting(self.settings[number])) for number in order]
+            path = [self.measured.searched(Setting(self.settings[number])) for number in order]
         else:
             self._trade_off(self._evaluate_loss)
-            path = list(self.memory.values())
+            self._under_other_decays(self.measured.frontier)
+            path = list(self.measured.memory.values())
         losses = [float(self.trials.losses(each.setting, half).mean()) for each in path]
         order = staircase([each.reduction for each in path], [-loss for loss in losses])
         order = [number for number in order if path[number].reduction > 0.0]
-        kept = path_of(order, [losses[number] for number in order], most)
+        order = without_detours(order, [losses[number] for number in order], max_drop / 2.0)
+        kept = path_of(order, [losses[number] for number in order], 2.0 * max_drop)
         return [path[number] for number in kept]
+
+    def _under_other_decays(self, some: Sequence[Measured]) -> list[Measured]:
+        """Settings under the other decays of Eq. 11, where they are searched."""
+        if self.decays is None:
+            return []
+        settings = [each for one in some for each in self.decays.variants(one.setting)]
+        progress = counting(self.trials.experiment.progress, "beta and tau", len(settings))
+        measured = []
+        for number, setting in enumerate(settings, start=1):
+            measured.append(self.measured.searched(setting))
+            progress(number, len(settings))
+        return measured
 
     def _trade_off(self, evaluate: Callable[[Mapping[str, float]], Point]) -> None:
         """Measure settings near the best of many reductions."""
@@ -216,94 +258,6 @@ class Chooser:
 
     def _evaluate_loss(self, thresholds: Mapping[str, float]) -> Point:
         """A setting whose score is what the loss leaves of 1."""
-        measured = self._searched(Setting(dict(thresholds)))
+        measured = self.measured.searched(Setting(dict(thresholds)))
         loss = self.trials.losses(measured.setting, self.trials.halves.search).mean()
         return Point(dict(thresholds), 1.0 - float(loss), measured.reduction)
-
-    # Measurements.
-
-    @cached_property
-    def _means(self) -> GridMeans:
-        """Mean scores and savings of all settings on the search's half."""
-        assert self.trials.table is not None
-        return self.trials.table.grid(self.settings, self.trials.halves.search)
-
-    @cached_property
-    def _all_reductions(self) -> np.ndarray:
-        """Reductions of all settings on all samples."""
-        assert self.trials.table is not None
-        everything = range(self.trials.num_samples)
-        saved = self.trials.table.grid(self.settings, everything).saved
-        return self.settings.reduction_of(saved)
-
-    def _grid(self) -> tuple[list[int], np.ndarray, np.ndarray]:
-        """Settings from the best to the worst, and the reductions and evened scores of all."""
-        reduction = self.settings.reduction_of(self._means.saved)
-        score = smoothed(self._means.scores, self.settings.shape)
-        return np.lexsort((-reduction, -score)).tolist(), reduction, score
-
-    def _grid_front(self) -> list[int]:
-        _, reduction, score = self._grid()
-        return staircase(reduction, score)
-
-    def _distinct(self, order: Sequence[int], count: int) -> list[Measured]:
-        """The first settings of an order that differ on the search's samples."""
-        means = self._means
-        same = [(float(means.scores[n]), *map(float, means.saved[n])) for n in order]
-        first = dict(zip(reversed(same), reversed(order), strict=True))
-        distinct = [first[key] for key in dict.fromkeys(same)][:count]
-        return [self._searched(Setting(self.settings[number])) for number in distinct]
-
-    @property
-    def _frontier(self) -> tuple[Measured, ...]:
-        """The best settings by what they save, on the search's half."""
-        if self.trials.table is not None:
-            return tuple(self._searched(Setting(self.settings[n])) for n in self._grid_front())
-        measured = list(self.memory.values())
-        saved, scores = [each.reduction for each in measured], [each.score for each in measured]
-        return tuple(measured[number] for number in staircase(saved, scores))
-
-    def _tried(self, measured: Sequence[Measured]) -> tuple[Point, ...]:
-        """Points of settings, the full model first."""
-        full = self._point(self.full_searched)
-        rest = [point for each in measured if (point := self._point(each)) != full]
-        return (full, *rest)
-
-    def _evaluate(self, thresholds: Mapping[str, float]) -> Point:
-        return self._point(self._searched(Setting(dict(thresholds))))
-
-    def _searched(self, setting: Setting) -> Measured:
-        """A setting on the search's half, measured once."""
-        key = tuple(setting.thresholds.items())
-        if key not in self.memory:
-            self.memory[key] = self._measure(setting, self.trials.halves.search)
-        return self.memory[key]
-
-    def _finalist(self, searched: Measured) -> Finalist:
-        if not self._fresh:
-            return Finalist(searched)
-        if searched is self.full_searched:
-            return Finalist(searched, self.full.of(self._fresh))
-        return Finalist(searched).run(self._measure, self._fresh)
-
-    def _measure(self, setting: Setting, samples: Sequence[int]) -> Measured:
-        return self.trials.measure(setting, samples, self.spending)
-
-    @cached_property
-    def full_searched(self) -> Measured:
-        """The full model on the search's half, as a setting that never leaves."""
-        half = self.full.of(self.trials.halves.search)
-        return replace(half, setting=Setting(self.settings[self.settings.full]))
-
-    @property
-    def _fresh(self) -> Sequence[int]:
-        return self.trials.halves.fresh
-
-    def _drop(self, measured: Measured, full: Measured | None = None) -> float:
-        """Relative fall of the score on the samples of `measured`."""
-        whole = self.full.of(self._fresh or self.trials.halves.search) if full is None else full
-        return 1.0 - measured.score / whole.score if whole.score > 0.0 else 0.0
-
-    @staticmethod
-    def _point(measured: Measured) -> Point:
-        return Point(dict(measured.setting.thresholds), measured.score, measured.reduction)

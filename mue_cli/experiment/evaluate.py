@@ -20,6 +20,7 @@ from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.predict import token_texts
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.stated import settled
 from mue_cli.files import staged
 from mue_cli.metrics.captioning import check_metrics
 from mue_cli.reports.record import Record, append_record, new_id
@@ -65,6 +66,7 @@ def evaluate(
         check_metrics(wanted or (), spice_dir)
     _check_sweep(experiment, name, sweep)
     experiment.need_trained()
+    experiment = settled(experiment, name)
     points = _Points(
         experiment, split, wanted, spice_dir, experiment.processes.first(new_id), name, row
     )
@@ -225,10 +227,10 @@ def _keep(
         for each, at_full_depth in zip(evaluated.predictions, full_predictions, strict=True)
     ]
     traces = [each.trace for each in evaluated.predictions]
-    append_record(run.records, record, *whole, *evaluated.curve)
     with staged() as beside:
         write_traces(beside(run.traces), record.id, record.method, traces)
         run_folder.write_predictions(beside(run.predictions), results)
+        append_record(run.records, record, *whole, *evaluated.curve)
 
 
 def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:

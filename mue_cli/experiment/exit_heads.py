@@ -4,7 +4,8 @@ Reading one runs no code.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,7 +13,8 @@ import torch
 
 from mue_cli.data.tasks import Task
 from mue_cli.errors import CheckpointError, MissingStepError, RecipeError
-from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
+from mue_cli.exits.catalogue import CATALOGUE, MethodSpec, encoder_streams
+from mue_cli.exits.gate import Gates
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.inference.precision import head_at_precision
 from mue_cli.model import checkpoint
@@ -24,33 +26,40 @@ if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
 
 FORMAT = "mue-exit-head-1"
+KINDS = {"layers": "internal classifiers", "imitation": "imitation network", "gates": "gates"}
 
-TrainedHead = LayerHeads | ImitationHead
+TrainedHead = LayerHeads | ImitationHead | Gates
 
 
 @dataclass(frozen=True)
 class HeadSizes:
     """The sizes of an exit head.
 
-    num_classes: the vocabulary, or the answers of a closed set; an imitation network serves any
-    number.
+    num_layers: of the decoder. num_classes: the vocabulary, or the answers of a closed set; an
+    imitation network and gates serve any number. encoder_layers: by stream, where gates let it
+    leave.
     """
 
-    kind: Literal["layers", "imitation"]
+    kind: Literal["layers", "imitation", "gates"]
     num_layers: Count
     embed_dim: Count
     num_classes: Count | None = None
+    encoder_layers: Mapping[str, Count] = field(default_factory=dict)
 
     def __str__(self) -> str:
         classes = "" if self.num_classes is None else f" and {self.num_classes} classes"
-        kind = "internal classifiers" if self.kind == "layers" else "imitation network"
-        return f"{kind} for {self.num_layers} layers, {self.embed_dim} dimensions{classes}"
+        streams = "".join(f", {count} of {name}" for name, count in self.encoder_layers.items())
+        return f"{KINDS[self.kind]} for {self.num_layers} layers{streams}, {self.embed_dim} " + (
+            f"dimensions{classes}"
+        )
 
 
-def head_sizes(spec: MethodSpec, task: Task, config: OFAConfig) -> HeadSizes | None:
+def head_sizes(
+    spec: MethodSpec, task: Task, config: OFAConfig, decompose: bool = True
+) -> HeadSizes | None:
     """Return the sizes of a method's own exit head, None when it uses the model's.
 
-    Raises RecipeError for a single decoder layer.
+    decompose: image and text are two streams. Raises RecipeError for a single decoder layer.
     """
     if not spec.has_own_head:
         return None
@@ -62,11 +71,16 @@ def head_sizes(spec: MethodSpec, task: Task, config: OFAConfig) -> HeadSizes | N
         )
     if spec.head == "imitation":
         return HeadSizes("imitation", layers, dim)
+    if spec.head == "gates":
+        encoder = dict.fromkeys(encoder_streams(decompose), config.num_encoder_layers)
+        return HeadSizes("gates", layers, dim, encoder_layers=encoder)
     return HeadSizes("layers", layers, dim, len(task.answers) or config.vocab_size)
 
 
 def make(sizes: HeadSizes) -> TrainedHead:
     """Return a fresh exit head."""
+    if sizes.kind == "gates":
+        return Gates({**sizes.encoder_layers, "decoder": sizes.num_layers})
     if sizes.num_classes is None:
         return ImitationHead(sizes.num_layers, sizes.embed_dim)
     return LayerHeads(sizes.num_layers, sizes.embed_dim, sizes.num_classes)
@@ -148,7 +162,10 @@ def open_head(experiment: "Experiment", name: str) -> TrainedHead | None:
             f"it is trained with the model: mue finetune --method {name} --run ANOTHER-FOLDER",
         )
     run.need(path, f"finetune --method {name}")
-    sizes = head_sizes(spec, experiment.task, checkpoint.sizes(experiment.weights.weights))
+    config = checkpoint.sizes(experiment.weights.weights)
+    sizes = head_sizes(spec, experiment.task, config, experiment.recipe.model.decompose)
     assert sizes is not None
     head = load(path, sizes, experiment.device)
+    if isinstance(head, Gates):  # a handful of numbers, whose scales half precision would spoil
+        return head
     return cast(TrainedHead, head_at_precision(head, experiment.precision))

@@ -1,7 +1,7 @@
 """One experiment: a recipe, its run folder, and what they name, opened when first used."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -219,10 +219,11 @@ class Experiment:
         thresholds: by stream; None for the recipe's own, else those that calibration chose.
         """
         from mue_cli.experiment.methods import make_method, spec_of
+        from mue_cli.experiment.stated import settled
 
-        spec = spec_of(name)
-        limits = self.thresholds(name) if thresholds is None else thresholds
-        return make_method(self.recipe, self.task, spec, limits, self.exit_head(name))
+        here, spec = settled(self, name) if thresholds is None else self, spec_of(name)
+        limits = here.thresholds(name) if thresholds is None else thresholds
+        return make_method(here.recipe, self.task, spec, limits, self.exit_head(name))
 
     def thresholds(self, name: str) -> dict[str, float]:
         """Return a threshold, for static an exit layer, per stream: the recipe's own, else those
@@ -300,13 +301,14 @@ class Experiment:
         max_drop: float | None = None,
         confidence: float | None = None,
         test: "TestName" = "betting",
+        explain: bool = False,
     ) -> "Calibrated":
         """Choose thresholds for a reduction, a largest drop, or both; see
         `experiment.calibrate.calibrate`.
         """
         from mue_cli.experiment.calibrate import calibrate
 
-        return calibrate(self, target_reduction, method, by, max_drop, confidence, test)
+        return calibrate(self, target_reduction, method, by, max_drop, confidence, test, explain)
 
     def evaluate(self, method: str | None = None, split: str = "test") -> "Evaluated":
         """Score a method and count its costs; see `experiment.evaluate.evaluate`."""
@@ -337,3 +339,13 @@ class Experiment:
         from mue_cli.experiment.exit_grid import exit_grid
 
         return exit_grid(self, split, samples)
+
+    def with_exits(self, **settings: object) -> "Experiment":
+        """Return the same experiment with other fields of the recipe's exits; what is open stays
+        so.
+        """
+        exits = replace(self.recipe.exits, **settings)  # type: ignore[arg-type]
+        other = replace(self, recipe=replace(self.recipe, exits=exits))
+        opened = {name: value for name, value in vars(self).items() if name not in vars(other)}
+        vars(other).update(opened)
+        return other

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from mue_cli.errors import MueError
 from mue_cli.evaluation.predict import predict
 from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
-from mue_cli.exits.heads import LayerHeads
+from mue_cli.exits.gate import Gates
+from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.exits.methods import full
 from mue_cli.experiment import event_files, exit_heads, run_folder
 from mue_cli.experiment.exit_heads import HeadSizes, TrainedHead, head_sizes
@@ -32,25 +34,27 @@ from mue_cli.experiment.training_data import (
 )
 from mue_cli.experiment.training_files import TrainingFiles, finish_move
 from mue_cli.experiment.training_start import check_vocabulary, place
-from mue_cli.files import staged
+from mue_cli.files import is_first_process, staged
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA, recomputed
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe
-from mue_cli.training import loop, stages
+from mue_cli.training import gates, loop, stages
 from mue_cli.training.features import Features
 from mue_cli.training.loop import Hooks, StepReport
-from mue_cli.training.processes import ALONE, Processes
+from mue_cli.training.processes import ALONE, LostProcessError, Processes
 from mue_cli.training.stages import Stage
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 
 HEADS_METRIC = "accuracy of the heads"
+GATES_METRIC = "100 - Brier score of the gates"
+NOTHING = "before the first validation: nothing was kept"
 
 
 @dataclass(frozen=True)
 class Finetuned:
     """What a training left. metric, score: the best validation. exit_head: of its own, if any.
-    cut: share of the captions learned from that lost their end to data.max_target_tokens.
+    cut: share of the captions, or questions, learned from that lost their end.
     """
 
     metric: str
@@ -67,7 +71,7 @@ class Job:
     label: what progress is called. metric, validate: what decides which weights are best. keep:
     writes what is trained as it is now. keep_state: writes what resuming needs. log: where a line
     per step goes, asked each time. kept: says what there is and how to go on, from "best CIDEr 71.0
-    at step 250".
+    at step 250", "" before the first validation.
     """
 
     label: str
@@ -133,7 +137,7 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
 
 @holding_run("finetune")
 def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -> Finetuned:
-    """Train a method's internal classifiers on the run's checkpoint, which stays as it is.
+    """Train a method's internal classifiers or gates on the run's checkpoint, which stays as it is.
 
     force: although there are some; they stay until new ones are there. Raises MissingStepError
     before the model was trained, MueError when there are heads already.
@@ -146,13 +150,10 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         raise MueError(f"`{file}` is there already", "--force trains it anew")
     check_data_settings(experiment, processes)
     model = experiment.model
-    sizes = head_sizes(spec, experiment.task, model.config)
+    sizes = head_sizes(spec, experiment.task, model.config, recipe.model.decompose)
     assert sizes is not None
     heads = exit_heads.make(sizes).to(experiment.device)
-    assert isinstance(heads, LayerHeads)
-    ids, decompose = experiment.task.answer_ids(experiment.tokenizer.encode), recipe.model.decompose
-    batches = experiment.batches("val", recipe.training.validation_samples)
-    stage = stages.frozen_model(model, heads, recipe.training, decompose, ids)
+    second = _second_stage(experiment, heads)
     changed = False
 
     def keep() -> None:
@@ -168,15 +169,47 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
     with _second_log(run, spec.name, lambda: changed) as log:
         job = Job(
             "heads",
-            HEADS_METRIC,
-            validate=lambda: stages.heads_accuracy(model, heads, batches, decompose, ids),
+            second.metric,
+            validate=second.validate,
             keep=keep,
             keep_state=lambda state: None,
             log=lambda: log,
-            kept=lambda best: f"kept {file} ({best}); --force trains it anew",
+            kept=lambda best: f"kept {file} ({best}); --force trains it anew" if best else NOTHING,
         )
-        best = _train(experiment, stage, job, stream, processes=processes)
-    return Finetuned(HEADS_METRIC, best, run.checkpoint, file)
+        rate = second.learning_rate or recipe.training.learning_rate
+        training = replace(recipe.training, learning_rate=rate)
+        own = replace(experiment, recipe=replace(recipe, training=training))
+        best = _train(own, second.stage, job, stream, processes=processes)
+    return Finetuned(second.metric, best, run.checkpoint, file)
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """How heads are trained on a model that stays as it is, and what says which are best.
+
+    learning_rate: that replaces the recipe's.
+    """
+
+    stage: Stage
+    metric: str
+    validate: Callable[[], float]
+    learning_rate: float | None = None
+
+
+def _second_stage(experiment: Experiment, heads: TrainedHead) -> SecondStage:
+    recipe, model, task = experiment.recipe, experiment.model, experiment.task
+    ids, decompose = task.answer_ids(experiment.tokenizer.encode), recipe.model.decompose
+    batches = experiment.batches("val", recipe.training.validation_samples)
+    if isinstance(heads, Gates):
+        steps = recipe.search.max_tokens + 1 if task.generates else None
+        inputs = gates.Inputs(decompose, ids, steps)
+        stage = gates.gate_stage(model, heads, recipe.training, inputs)
+        score = partial(gates.gates_score, model, heads, batches, inputs)
+        return SecondStage(stage, GATES_METRIC, score, gates.GATES_RATE)
+    assert isinstance(heads, LayerHeads)
+    stage = stages.frozen_model(model, heads, recipe.training, decompose, ids)
+    score = partial(stages.heads_accuracy, model, heads, batches, decompose, ids)
+    return SecondStage(stage, HEADS_METRIC, score)
 
 
 def _stage(recipe: Recipe, model: OFA, head: TrainedHead | None, answers: Sequence[int]) -> Stage:
@@ -186,6 +219,7 @@ def _stage(recipe: Recipe, model: OFA, head: TrainedHead | None, answers: Sequen
         return stages.shared_head(model, *how)
     if isinstance(head, LayerHeads):
         return stages.layer_heads(model, head, *how)
+    assert isinstance(head, ImitationHead)
     return stages.imitation(model, head, *how)
 
 
@@ -217,7 +251,10 @@ def _model_job(
         )
 
     def kept(best: str) -> str:
-        return f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
+        files_kept = f"{run.checkpoint} ({best})"
+        if not best:  # earlier weights may be there, which are another training's
+            files_kept = f"{files.run.last_state} (not validated yet)"
+        return f"kept {files_kept}; to go on: {run.command('finetune')} --resume"
 
     return Job(
         "finetune",
@@ -268,25 +305,30 @@ def _train(
         with events as show, StopRequest().listening() as stop:
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
-        raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None
+        raise StoppedTraining(stopped.number, job.kept(best)) from None
+    except LostProcessError as lost:
+        raise LostProcessError(lost.message, job.kept(best)) from None
     except KeyboardInterrupt:
-        kept = job.kept(best) if best else "before the first validation: nothing was kept"
+        kept = job.kept(best) if best else NOTHING
         raise KeyboardInterrupt(kept) from None
 
 
 def _share_cut(experiment: Experiment) -> float:
-    """Return the share of captions that were cut, by the log, and say so where there are some."""
+    """Return the share of texts that were cut, by the log, and say so where there are some."""
     log = experiment.run.train_log
     if not log.exists():
         return 0.0
     steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    cut, samples = (sum(step[name] for step in steps) for name in ("cut", "samples"))
+    cut, samples = (sum(step.get(name, 0) for step in steps) for name in ("cut", "samples"))
     if cut == 0:
         return 0.0
-    limit, longest = experiment.recipe.data.max_target_tokens, experiment.recipe.search.max_tokens
-    more = ", and search.max_tokens with it" if longest <= limit else ""
-    note = f"{cut:,} of {samples:,} captions were longer than {limit} tokens and lost their end"
-    experiment.progress("finetune", 0, 0, f"{note}: raise data.max_target_tokens{more}")
+    data, longest = experiment.recipe.data, experiment.recipe.search.max_tokens
+    what, name, limit = "questions", "data.max_source_tokens", data.max_source_tokens
+    if experiment.task.generates:
+        what, name, limit = "captions", "data.max_target_tokens", data.max_target_tokens
+        name += ", and search.max_tokens with it" if longest <= limit else ""
+    note = f"{cut:,} of {samples:,} {what} were longer than {limit} tokens and lost their end"
+    experiment.progress("finetune", 0, 0, f"{note}: raise {name}")
     return float(cut / samples)
 
 
@@ -305,6 +347,9 @@ def _second_log(run: Run, method: str, changed: Callable[[], bool]) -> Iterator[
     did, else it goes away.
     """
     log = run.folder / f".{method}.jsonl"
+    if not is_first_process():
+        yield log
+        return
     log.unlink(missing_ok=True)
     try:
         yield log

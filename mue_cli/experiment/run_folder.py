@@ -26,12 +26,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import MUE, MethodSpec, names
-from mue_cli.files import append, write_text
+from mue_cli.files import append, read_text, write_text
 from mue_cli.recipe.recipe import Recipe, dump
 from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
@@ -151,11 +151,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction."""
+    """One setting that calibration ran. reduction: expected (Eq. 14), a fraction. decay: Eq. 11's
+    beta and tau where they are not the recipe's.
+    """
 
     thresholds: Mapping[str, float]
     score: float
     reduction: float
+    decay: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_recipe(run: Run, recipe: Recipe) -> None:
@@ -229,8 +232,8 @@ def clear_results(run: Run) -> None:
         *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
         *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
         *run.folder.glob(f"{run.trials.stem}*.jsonl"),
+        *run.folder.glob(f"{run.saturation.stem}*.npz"),
         run.promises,
-        run.saturation,
         run.modality,
         run.records,
         run.traces,
@@ -247,7 +250,7 @@ def clear_method(run: Run, method: str) -> None:
     if run.records.exists():  # first, since only writing can fail
         others = [
             line
-            for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True)
+            for line in read_text(run.records).splitlines(keepends=True)
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))

@@ -34,6 +34,24 @@ def thresholds_of(experiment: "Experiment", name: str) -> dict[str, float]:
     return {stream: stated[stream] for stream in wanted if stream in stated}
 
 
+def settled(experiment: "Experiment", name: str) -> "Experiment":
+    """Return the experiment with Eq. 11's settings that calibration chose for a method, where it
+    searched them and the thresholds are its own.
+    """
+    spec, run = CATALOGUE.get(name), experiment.run
+    stated = fixed_thresholds(experiment.recipe.exits)
+    if spec is None or not spec.decays or not run.of_method(run.thresholds, name).exists():
+        return experiment
+    if stated.keys() >= set(spec.streams(experiment.recipe.model.decompose)):
+        return experiment
+    chosen = read_thresholds(run, name)
+    if not chosen.decay:
+        return experiment
+    chosen.check(conditions_of(experiment, name), run)
+    beta, tau = chosen.decay["beta"], chosen.decay["tau"]
+    return experiment.with_exits(beta=beta, tau=tau)
+
+
 def conditions_of(experiment: "Experiment", name: str) -> Conditions:
     """Return what a method's thresholds depend on; see `Conditions`."""
     recipe, task = experiment.recipe, experiment.task

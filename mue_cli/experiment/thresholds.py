@@ -4,7 +4,7 @@ and the conditions under which it holds.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
@@ -64,6 +64,7 @@ class Thresholds:
         the full model's.
     certified_before: certificates made on the same samples before this one; each more weakens the
         promise.
+    decay: Eq. 11's settings where they were searched too; they take the place of the recipe's.
     precision: chosen for `inference.precision: auto`; None where the recipe states one.
     data: fingerprint of the prepared data. searched_on, judged_on: of the samples, those that the
         search used and the fresh ones that judged it.
@@ -86,6 +87,7 @@ class Thresholds:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     certificate: Certificate | None = None
     certified_before: Natural = 0
+    decay: Mapping[str, float] = field(default_factory=dict)
     precision: PrecisionChoice | None = None
     data: str = ""
     searched_on: Natural = 0
@@ -108,6 +110,7 @@ class Thresholds:
             f"{self.metric} {self.score:.1f}{self._interval('score')} "
             f"(full model {self.full_score:.1f}{share}) on {count} {fresh} of {self.split}",
             *self._difference(),
+            *self._decay(),
             *([self.precision.in_words(self.metric)] if self.precision else []),
             *self._certified(),
             *([] if self.met else ["budget met: no; this is the best that was reached"]),
@@ -131,6 +134,11 @@ class Thresholds:
             return []
         gap = self.score - self.full_score
         return [f"difference to the full model {gap:+.1f}{self._interval('difference')}"]
+
+    def _decay(self) -> list[str]:
+        if not self.decay:
+            return []
+        return [f"decay beta {self.decay['beta']:g}, tau {self.decay['tau']:g} (searched)"]
 
     def _certified(self) -> list[str]:
         """The certificate in words; that it was repeated on the same samples is said."""
@@ -158,7 +166,10 @@ class Thresholds:
 
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
-        for searched, wanted in self.conditions.differences(now):
+        conditions = self.conditions
+        if self.decay and now.decay == self.decay:
+            conditions = replace(conditions, decay=self.decay)
+        for searched, wanted in conditions.differences(now):
             path = run.of_method(run.thresholds, self.method)
             raise RecipeError(
                 f"`{path}` was searched with {searched}, now it is {wanted}",

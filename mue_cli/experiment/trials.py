@@ -31,7 +31,7 @@ from mue_cli.evaluation.sample_scores import SampleScores
 from mue_cli.evaluation.spending import Spending, stream_weights
 from mue_cli.exits.catalogue import MethodSpec
 from mue_cli.exits.decay import Decay
-from mue_cli.exits.methods import Method
+from mue_cli.exits.methods import Method, exit_score
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment.methods import make_method
 from mue_cli.experiment.progress import counting
@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
 
 Array = NDArray[np.float64]
+
+Situation = tuple[int, tuple[int, ...], tuple[float, ...] | None]
+"""A sample, its exit layers in the encoder, and the decoder's threshold with what is searched of
+its decay (None: it never leaves): all that a caption depends on. Settings that share it share it.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,7 @@ class Trials:
         self._answers: Answers | None = None
         self._encoded: EncodedSamples | None = None
         self._log: TrialLog | None = None
+        self._written: dict[Situation, Answer] = {}
         if experiment.task.answers:
             self._tabulate()
         else:
@@ -112,6 +118,9 @@ class Trials:
         full = merged_runs(self.experiment.processes.gather(own))
         self.scores = FullScores(full.encoder, full.decoder, full.steps, full.samples)
         self.predictions = full.predictions
+        layers = dict.fromkeys(full.encoder, self.experiment.model.config.num_encoder_layers)
+        for number, each in enumerate(full.predictions):
+            self._written[number, tuple(layers.values()), None] = (each.text, each.trace)
 
     @property
     def num_samples(self) -> int:
@@ -129,6 +138,10 @@ class Trials:
     def keep_log(self, log: TrialLog) -> None:
         """Remember answers in a file, and use those that it has."""
         self._log = log
+        for setting, answers in log.all():
+            for number, answer in answers.items():
+                exits = {stream: answer[1].encoder_exits[stream] for stream in self.scores.encoder}
+                self._written[self._situation(setting, number, exits)] = answer
 
     # Settings, and what they give.
 
@@ -137,9 +150,10 @@ class Trials:
         weights = stream_weights(
             spending, self._never, [each.trace for each in self.predictions], self.streams
         )
-        return Settings.of(self._candidates(how), weights)
+        return Settings.of(self.candidates(how), weights)
 
-    def _candidates(self, how: Decay | None) -> dict[str, Candidates]:
+    def candidates(self, how: Decay | None) -> dict[str, Candidates]:
+        """Candidate thresholds by stream, from exit scores of the search's half."""
         rows = np.isin(self.scores.samples, self.halves.search)
         decoder = self.scores.decoder[rows]
         if self.spec.threshold == "agreement":
@@ -162,10 +176,29 @@ class Trials:
     def measure(self, setting: Setting, samples: Sequence[int], spending: Spending) -> Measured:
         """A setting on some samples."""
         answers = self.answers(setting, samples)
+        return self.score(setting, self.method(setting), answers, samples, spending)
+
+    def score(
+        self,
+        setting: Setting,
+        method: Method,
+        answers: Sequence[Answer],
+        samples: Sequence[int],
+        spending: Spending,
+    ) -> Measured:
+        """Answers that a method gave to some samples, scored and counted."""
         scores = self._sample_scores(samples, [text for text, _ in answers])
         full = [self.predictions[number].trace for number in samples]
-        spent = spending(self.method(setting), [trace for _, trace in answers], full)
+        spent = spending(method, [trace for _, trace in answers], full)
         return Measured(setting, scores, spent.spent, spent.whole)
+
+    def fixed(
+        self, method: Method, layers: Mapping[str, int], samples: Sequence[int]
+    ) -> list[Answer]:
+        """Captions of some samples under fixed layers."""
+        exits = {name: np.full(self.num_samples, layer) for name, layer in layers.items()}
+        answers = self._run(method, exits, samples)
+        return [answers[number] for number in samples]
 
     def full(self, spending: Spending) -> Measured:
         """The full model on all samples."""
@@ -179,14 +212,28 @@ class Trials:
         """Text and exits of some samples under a setting."""
         if self.table is not None:
             return self._look_up(setting, samples)
-        known = dict(self._log.known(setting)) if self._log is not None else {}
-        missing = [number for number in samples if number not in known]
+        exits = {
+            stream: first_above(scores, [setting.thresholds[stream]])[0]
+            for stream, scores in self.scores.encoder.items()
+        }
+        situations = {
+            number: self._situation(setting, number, {s: int(e[number]) for s, e in exits.items()})
+            for number in samples
+        }
+        missing = [number for number, each in situations.items() if each not in self._written]
         if missing:
-            new = self._run(setting, missing)
-            known |= new
+            new = self._run(self.method(setting), exits, missing)
+            self._written |= {situations[number]: answer for number, answer in new.items()}
             if self._log is not None:
                 self._log.add(setting, new)
-        return [known[number] for number in samples]
+        return [self._written[situations[number]] for number in samples]
+
+    def _situation(self, setting: Setting, number: int, exits: Mapping[str, int]) -> Situation:
+        """All that a sample's caption depends on. exits: its own in the encoder."""
+        theta = setting.thresholds["decoder"]
+        largest = exit_score(self.spec).largest
+        how = None if theta > largest else (theta, *setting.decay.values())
+        return number, tuple(exits.values()), how
 
     def method(self, setting: Setting) -> Method:
         """The method under a setting."""
@@ -255,13 +302,11 @@ class Trials:
             full, encoder_exits={**full.encoder_exits, **layers}, decoder_exits=(decoder,)
         )
 
-    def _run(self, setting: Setting, samples: Sequence[int]) -> dict[int, Answer]:
+    def _run(
+        self, method: Method, exits: Mapping[str, NDArray[np.int64]], samples: Sequence[int]
+    ) -> dict[int, Answer]:
         assert self._encoded is not None
-        exits = {
-            stream: first_above(scores, [setting.thresholds[stream]])[0]
-            for stream, scores in self.scores.encoder.items()
-        }
-        own = self._encoded.run(self.method(setting), exits, samples)
+        own = self._encoded.run(method, exits, samples)
         answers = {number: (each.text, each.trace) for number, each in own.items()}
         return dict(ChainMap(*self.experiment.processes.gather(answers)))
 

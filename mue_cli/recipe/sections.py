@@ -223,6 +223,10 @@ class CalibrationSection:
     """Settings of the thresholds that are really run."""
     samples: Count | None = 200
     """Most samples of `val` that are used; null: all."""
+    search_decay: bool = False
+    """Whether beta and tau of Eq. 11 are searched too (captions; five other pairs are tried at the
+    best thresholds); those chosen are stored with the thresholds and take the place of exits.beta
+    and exits.tau."""
 
 
 @stored

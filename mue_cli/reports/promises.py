@@ -1,7 +1,7 @@
 """What calibrations promised and what was measured afterwards; the frontier one was made from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 Interval = tuple[float, float]
 Place = tuple[float, float]
@@ -45,7 +45,7 @@ class Promises:
 class Frontier:
     """Settings of one calibration by what they save. tried: all of them, the full model first.
     best: those that no other beats. chosen: on the samples that judged it. num_samples: of the
-    search.
+    search. marks: reductions that other ways of leaving would give, by name.
     """
 
     tried: Sequence[Place]
@@ -53,3 +53,4 @@ class Frontier:
     chosen: Place
     metric: str
     num_samples: int
+    marks: Mapping[str, float] = field(default_factory=dict)

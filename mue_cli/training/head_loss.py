@@ -113,20 +113,23 @@ class _Sums:
         rows = hidden.flatten(0, 1).to(self._kind)  # (N m, D)
         logits = (rows @ self._weight.t()).float().view(*hidden.shape[:2], -1)  # (N, m, V)
         right = targets.expand(len(hidden), -1)[..., None]  # (N, m, 1)
-        scale = logits.logsumexp(2)
-        losses = scale - self._right * logits.gather(2, right).squeeze(2)
+        wanted = self._right * logits.gather(2, right).squeeze(2)
         if self._wrong:
-            losses -= self._wrong * logits.sum(2)
+            wanted += self._wrong * logits.sum(2)
+        teacher = logits[-1].softmax(1) if self._distils else None  # (m, V)
+        taught = 0.0 if teacher is None else torch.einsum("nmv,mv->nm", logits, teacher)
+        # Everything of this size happens in place: there is no room for a second copy.
+        largest = logits.amax(2, keepdim=True)
+        probs = logits.sub_(largest).exp_()
+        mass = probs.sum(2, keepdim=True)
+        scale = (largest + mass.log()).squeeze(2)  # (N, m), logsumexp
+        losses = scale - wanted
         self.losses[:, part] = losses
-        log_probs = logits.sub_(scale[..., None]) if self._needed or self._distils else logits
         hard = 1.0 - self._soft  # (N, 1)
-        mixed, teacher = losses, None
-        if self._distils:
-            teacher = log_probs[-1].exp()  # (m, V)
-            mixed = hard * losses - self._soft * torch.einsum("nmv,mv->nm", log_probs, teacher)
+        mixed = losses if teacher is None else hard * losses + self._soft * (scale - taught)
         self.total += (shares * mixed).sum()
         if self._needed:
-            self._add_gradients(log_probs.exp_(), teacher, right, hard, shares, rows, part)
+            self._add_gradients(probs.div_(mass), teacher, right, hard, shares, rows, part)
 
     def _add_gradients(
         self,

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar, cast
@@ -143,15 +143,12 @@ def ending_together(processes: Processes) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if processes.count == 1:
+        if processes.count == 1 or isinstance(error, SystemExit):
             raise
         if not processes.writes:
             _leave(error)
         if isinstance(error, LostProcessError | KeyboardInterrupt):
-            news = _failure_elsewhere(
-                SECONDS_FOR_NEWS if isinstance(error, LostProcessError) else 0.0
-            )
-            raise news or error from None
+            raise _failure_elsewhere(isinstance(error, LostProcessError)) or error from None
         raise
 
 
@@ -160,21 +157,23 @@ def _leave(error: BaseException) -> NoReturn:
     if isinstance(error, Exception) and not isinstance(error, LostProcessError):
         if not isinstance(error, MueError | OSError):
             traceback.print_exception(error, file=sys.__stderr__)
-        _store().set(FAILURE, pickle.dumps(error).hex())
+        with suppress(Exception):  # nobody is left to be told
+            _store().set(FAILURE, pickle.dumps(error).hex())
     raise SystemExit(2 if isinstance(error, Exception) else 130) from None
 
 
-def _failure_elsewhere(seconds: float) -> Exception | None:
-    """Return what another process told of its end, waiting for it a little."""
-    deadline = time.monotonic() + seconds
-    try:
+def _failure_elsewhere(is_sure: bool) -> Exception | None:
+    """Return what another process told of its end, where one is sure to have ended after a while;
+    None for one that could tell nothing.
+    """
+    deadline = time.monotonic() + (SECONDS_FOR_NEWS if is_sure else 0.0)
+    with suppress(Exception, KeyboardInterrupt):  # the store may be gone, and torchrun ends us
         while not _store().check([FAILURE]):
             if time.monotonic() > deadline:
                 return None
             time.sleep(0.05)
         return cast(Exception, pickle.loads(bytes.fromhex(_store().get(FAILURE).decode())))
-    except Exception:  # the store went away too
-        return None
+    return None
 
 
 def _store() -> Any:

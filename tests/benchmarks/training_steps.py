@@ -5,13 +5,15 @@ so that both can be timed in one sitting:
 
 shapes: the default recipe, all layers in the loss. features: 6 + 6 layers of width 256 at 160 px with a
 frozen ResNet-50, whose 10 x 10 features the present release caches, five captions to a picture; the release
-before encodes a picture for every caption. Processor seconds of one thread, the fastest step of a few; data
+before encodes a picture for every caption. last: only the last layer is in the loss. recomputed: with
+activation checkpointing. Processor seconds of one thread, the fastest step of a few; data
 are random and made beforehand.
 """
 
 import inspect
 import itertools
 import math
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -72,16 +74,21 @@ def _images(case: str, pictures: int, generator: torch.Generator) -> Tensor:
     return torch.rand(pictures, 3, 160, 160, generator=generator) * 2 - 1
 
 
-def main(case: str, rows: int, num_steps: int) -> None:
+def main(case: str, rows: int, num_steps: int, ways: set[str]) -> None:
     """Train for a few steps and print what the fastest gives."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = config_of(case)
     model = OFA(config)
+    if "recomputed" in ways:
+        from mue_cli.model.ofa import recomputed
+
+        model.run_layer = recomputed
     settings = TrainingSection(
         steps=num_steps,
         batch_size=rows,
         validate_every=num_steps,
+        layer_loss="last" if "last" in ways else "mean",
         freeze_resnet=case == "features",
         label_smoothing=0.1 if case == "features" else 0.0,
     )
@@ -96,12 +103,16 @@ def main(case: str, rows: int, num_steps: int) -> None:
     finetune(stage, lambda first: batches(case, config, rows), settings, hooks)
     seconds = [later - before for before, later in itertools.pairwise(moments)][1:]
     assert all(map(math.isfinite, losses))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{case}: {rows / min(seconds):6.1f} captions/s at best, {rows * len(seconds) / sum(seconds):6.1f} "
-        f"in the mean of {len(seconds)} steps of {rows} captions; loss {losses[0]:.4f} to {losses[-1]:.4f}"
+        f"{' '.join([case, *sorted(ways)])}: {rows / min(seconds):.1f} captions/s at best, "
+        f"{rows * len(seconds) / sum(seconds):.1f} in the mean of {len(seconds)} steps of {rows}; "
+        f"peak {peak:.0f} MiB; loss {losses[0]:.4f} to {losses[-1]:.4f}"
     )
 
 
 if __name__ == "__main__":
-    which = sys.argv[1]
-    main(which, 32 if which == "shapes" else 20, int(sys.argv[2]) if len(sys.argv) > 2 else 8)
+    which, *more = sys.argv[1:]
+    steps = [int(each) for each in more if each.isdecimal()] or [8]
+    chosen = {each for each in more if not each.isdecimal()}
+    main(which, 32 if which == "shapes" else 20, steps[0], chosen)

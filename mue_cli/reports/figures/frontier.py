@@ -25,10 +25,21 @@ def frontier_figure(drawn: Frontier) -> Figure:
         "other beats. Cross: the choice, on fresh samples; the best of many settings is partly "
         "lucky on the samples that it was picked on."
     )
+    if drawn.marks:
+        text += (
+            " Dashed: what the oracle saves, which leaves every answer as it is, and the best "
+            "fixed layers within 1 % of the full model's score."
+        )
     figure, (axes,) = figure_with_caption(1, text, width=4.6, height=3.2)
     axes.plot(*_percent(drawn.tried), "o", color=GREY, markersize=3.5, alpha=0.6)
     axes.plot(*_percent(drawn.best), "-o", color=BLUE, markersize=4.5, linewidth=1.4)
     axes.plot(*_percent([drawn.chosen]), "X", color=VERMILLION, markersize=8)
+    for name, reduction in drawn.marks.items():
+        axes.axvline(100.0 * reduction, color=GREY, linewidth=0.8, linestyle="--")
+        place = (100.0 * reduction, 0.02)
+        axes.annotate(
+            name, place, xycoords=("data", "axes fraction"), rotation=90, fontsize=7, ha="right"
+        )
     axes.set(xlabel="reduction (%)", ylabel=f"{drawn.metric} (% of full)")
     return figure
 
