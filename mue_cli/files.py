@@ -57,6 +57,8 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # found out now, not when the work is done
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = _make_beside(path)
         yield temporary
         temporary.chmod(_plain_mode())
@@ -106,9 +108,11 @@ def append(path: Path, line: str) -> None:
     """Add a line, or several, in one go; the folder is made when it is absent.
 
     After a line that was cut short the new one starts afresh. Raises OSError when it cannot be
-    written whole: then the file is as it was.
+    written whole: then the file is as it was; FileError for what is no plain file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        plain_file(path)
     data = f"{line}\n".encode()
     with path.open("ab+", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)

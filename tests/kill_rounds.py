@@ -69,6 +69,10 @@ TIMES = {
     *("id", "evaluation", "evaluated"),
 }
 """Fields that differ between two runs of one command."""
+APPENDED = {"records.jsonl", "promises.jsonl"}
+"""Logs that a command adds to when it has ended: killed right then, and given again, it adds the
+same once more.
+"""
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,8 @@ def differences(calm: Path, disturbed: Path) -> tuple[str, ...]:
 
 def _content(path: Path) -> object:
     if path.suffix == ".jsonl":
-        return [_lasting(json.loads(line)) for line in path.read_text().splitlines()]
+        lines = [_lasting(json.loads(line)) for line in path.read_text().splitlines()]
+        return list(dict.fromkeys(map(json.dumps, lines))) if path.name in APPENDED else lines
     if path.suffix == ".pt":
         return _lasting(torch.load(path, weights_only=True))
     return _lasting(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()

@@ -5,6 +5,7 @@ keeps and refuses.
 import errno
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -444,3 +445,21 @@ def test_decomposition_can_be_changed_for_an_evaluation_alone(
     ]
     assert mue("evaluate", *words, "--run", tmp_path / "own").code == 0
     assert runs.records(Run(tmp_path / "own"))[-2].settings["decompose"] is False
+
+
+def test_stopped_before_the_first_validation_it_names_what_there_is(
+    mue, tiny_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No weights are kept yet, or another training's: the state alone."""
+    real = runs.append_line
+
+    def stopped(path: Path, values) -> None:
+        real(path, values)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(runs, "append_line", stopped)
+    run = tmp_path / "run"
+    answer = mue("finetune", *tiny_settings, "--run", run)
+    assert answer.code == 143
+    assert f"stopped: kept {run}/last.pt (not validated yet); to go on: mue finet" in answer.stderr
+    assert (run / "last.pt").exists() and not (run / "checkpoint.safetensors").exists()

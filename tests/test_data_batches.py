@@ -202,6 +202,16 @@ def test_captions_that_lose_their_end_are_counted():
     assert batch.target_tokens.tolist() == [[9, 10, 11, 2], [9, 10, 2, 1]]
 
 
+def test_questions_that_lose_their_end_are_counted():
+    class Whole(Letters):
+        def encode(self, text):
+            return [99] if text == " yes" else super().encode(text)
+
+    pair = [example(source=" qqq", target="yes"), example(target="yes")]
+    batch = collate(pair, Whole(), 4, ENTAILMENT, max_source_tokens=2)
+    assert batch.num_cut == 1
+
+
 def test_a_caption_is_never_cut_inside_a_character():
     """Two tokens a letter, like a byte-level vocabulary's for an accented one: the limit of five
     would leave half of the third.

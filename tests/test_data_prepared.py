@@ -264,6 +264,32 @@ def test_captions_that_training_cuts_are_counted(tmp_path):
     assert manifest.remarks["caption of more than 20 tokens (data.max_target_tokens)"] == 1
 
 
+def test_questions_that_training_cuts_are_counted(tmp_path):
+    long, many = "word " * 81, "word " * 50  # with OFA's words around them: 85 and 106 tokens
+    pairs = [
+        EntailmentRow("r", str(number), premise, hypothesis, "neutral")
+        for number, (premise, hypothesis) in enumerate(
+            [(None, long), (long, "short"), (many, many), ("short", "short")]
+        )
+    ]
+
+    def train_tokenizer(texts, path):
+        write_texts(texts, path)
+        return lambda text: len(text.split())
+
+    manifest = write(
+        tmp_path / "data",
+        captions={},
+        entailment={"train": pairs},
+        train_tokenizer=train_tokenizer,
+    )
+    assert manifest.remarks == {
+        "question of more than 80 tokens (data.max_source_tokens)": 3,
+        "premise or hypothesis of more than 80 words: its end is not asked": 2,
+        **{name: count for name, count in manifest.remarks.items() if "picture" in name},
+    }
+
+
 def test_failure_leaves_what_was_there_before(tmp_path):
     def fail(texts, path):
         raise KeyboardInterrupt

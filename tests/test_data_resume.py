@@ -13,7 +13,7 @@ from prepared_data import Given, contents, picture, problems_in, write_texts, wr
 
 from mue_cli.data.rows import CaptionRow
 from mue_cli.data.sources.coco import prepare_coco
-from mue_cli.data.store import image_shards
+from mue_cli.data.store import image_shards, partial
 from mue_cli.data.store.partial import count_kept
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.store.storage import write_prepared
@@ -198,6 +198,16 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
     )
     prepare_coco(source, tmp_path / "data", write_texts)
     assert contents(tmp_path / "data") == expected
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(source, tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(partial, "write_text", full)
+    with pytest.raises(DataError, match="the disk is full"):
+        prepare_coco(source, tmp_path / "data", write_texts)
+    assert list(tmp_path.iterdir()) == []
 
 
 def interrupted(source: Path, root: Path) -> Path:

@@ -122,6 +122,13 @@ def test_error_of_writing_names_the_file_and_not_its_temporary_name(tmp_path: Pa
         assert ".mue-part-" not in str(caught.value.filename)
 
 
+def test_folder_in_the_place_of_a_file_is_met_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError), replacing(tmp_path / "a.txt"):
+        pytest.fail("the work was begun")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_full_disk_reported_in_other_words_is_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught, replacing(tmp_path / "a.safetensors"):
         raise RuntimeError("I/O error: No space left on device (os error 28)")

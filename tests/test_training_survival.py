@@ -12,6 +12,7 @@ from small_ofa import small_config
 from test_training import captions
 
 from mue_cli.errors import MueError
+from mue_cli.experiment.training_files import read_state
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.loop import Hooks, finetune
@@ -159,3 +160,25 @@ def test_memory_stays_flat_over_steps_of_varying_length(precision: str) -> None:
         precision=precision,
     )
     assert seen[-1] - seen[len(cut)] < 3, "MiB in forty steps"
+
+
+@pytest.mark.parametrize(
+    "damage", [{"random": 3}, {"random": []}, {"optimizer": {}}, {"model": {}}, {"random": [{}]}]
+)
+def test_a_state_that_does_not_fit_is_one_line(damage: dict[str, object]) -> None:
+    _, states = start(steps=3)
+    with pytest.raises(MueError, match="cannot go on from the state that was kept") as caught:
+        start(state={**states[-1], **damage})
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "damage", [{"step": "x"}, {"step": -5}, {"step": True}, {"best": float("nan")}, {"best": None}]
+)
+def test_a_state_that_says_nothing_of_its_place_is_refused(damage, tmp_path: Path) -> None:
+    whole = {"step": 3, "best": float("-inf"), "pending": False, "optimizer": {}, "random": []}
+    torch.save({**whole, **damage}, tmp_path / "last.pt")
+    with pytest.raises(MueError, match="is not what a training keeps for --resume"):
+        read_state(tmp_path / "last.pt")
+    torch.save(whole, tmp_path / "last.pt")
+    assert read_state(tmp_path / "last.pt") == whole

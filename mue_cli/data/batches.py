@@ -69,7 +69,7 @@ class Batch:
     target_tokens: Tensor
     references: tuple[tuple[str, ...], ...]
     num_cut: int = 0
-    """How many captions were longer than the limit, and lost their end."""
+    """How many captions, or questions, were longer than the limit and lost their end."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,13 @@ def collate(
         raise ValueError("a batch needs at least one example")
     bos, eos = tokenizer.bos_id, tokenizer.eos_id
     pictures = examples[::per_picture]
-    sources = [tokenizer.encode(example.source)[:max_source_tokens] for example in pictures]
+    questions = [tokenizer.encode(example.source) for example in pictures]
+    sources = [each[:max_source_tokens] for each in questions]
     whole = [tokenizer.encode(f" {example.target}") for example in examples]
     targets = (
         whole if task.answers else [_cut(each, max_target_tokens, tokenizer) for each in whole]
     )
+    cut, learned = (sources, questions) if task.answers else (targets, whole)
     if task.answers:
         decoded = [
             _prompt_and_answer(source, target, tokenizer)
@@ -146,7 +148,7 @@ def collate(
         decoder_tokens=_padded([row for row, _ in decoded], tokenizer.pad_id),
         target_tokens=_padded([target for _, target in decoded], tokenizer.pad_id),
         references=tuple(example.references for example in pictures),
-        num_cut=sum(len(target) < len(each) for target, each in zip(targets, whole, strict=True)),
+        num_cut=sum(len(each) < len(all_of) for each, all_of in zip(cut, learned, strict=True)),
     )
 
 

@@ -227,10 +227,10 @@ def _keep(
         for each, at_full_depth in zip(evaluated.predictions, full_predictions, strict=True)
     ]
     traces = [each.trace for each in evaluated.predictions]
-    append_record(run.records, record, *whole, *evaluated.curve)
     with staged() as beside:
         write_traces(beside(run.traces), record.id, record.method, traces)
         run_folder.write_predictions(beside(run.predictions), results)
+        append_record(run.records, record, *whole, *evaluated.curve)
 
 
 def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:

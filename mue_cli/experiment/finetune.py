@@ -48,12 +48,13 @@ from mue_cli.training.stopping import StoppedTraining, StopRequest
 
 HEADS_METRIC = "accuracy of the heads"
 GATES_METRIC = "100 - Brier score of the gates"
+NOTHING = "before the first validation: nothing was kept"
 
 
 @dataclass(frozen=True)
 class Finetuned:
     """What a training left. metric, score: the best validation. exit_head: of its own, if any.
-    cut: share of the captions learned from that lost their end to data.max_target_tokens.
+    cut: share of the captions, or questions, learned from that lost their end.
     """
 
     metric: str
@@ -70,7 +71,7 @@ class Job:
     label: what progress is called. metric, validate: what decides which weights are best. keep:
     writes what is trained as it is now. keep_state: writes what resuming needs. log: where a line
     per step goes, asked each time. kept: says what there is and how to go on, from "best CIDEr 71.0
-    at step 250".
+    at step 250", "" before the first validation.
     """
 
     label: str
@@ -173,7 +174,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
             keep=keep,
             keep_state=lambda state: None,
             log=lambda: log,
-            kept=lambda best: f"kept {file} ({best}); --force trains it anew",
+            kept=lambda best: f"kept {file} ({best}); --force trains it anew" if best else NOTHING,
         )
         rate = second.learning_rate or recipe.training.learning_rate
         training = replace(recipe.training, learning_rate=rate)
@@ -250,7 +251,10 @@ def _model_job(
         )
 
     def kept(best: str) -> str:
-        return f"kept {run.checkpoint} ({best}); to go on: {run.command('finetune')} --resume"
+        files_kept = f"{run.checkpoint} ({best})"
+        if not best:  # earlier weights may be there, which are another training's
+            files_kept = f"{files.run.last_state} (not validated yet)"
+        return f"kept {files_kept}; to go on: {run.command('finetune')} --resume"
 
     return Job(
         "finetune",
@@ -301,27 +305,30 @@ def _train(
         with events as show, StopRequest().listening() as stop:
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
-        raise StoppedTraining(stopped.number, job.kept(best or "not validated yet")) from None
+        raise StoppedTraining(stopped.number, job.kept(best)) from None
     except LostProcessError as lost:
-        raise LostProcessError(lost.message, job.kept(best or "not validated yet")) from None
+        raise LostProcessError(lost.message, job.kept(best)) from None
     except KeyboardInterrupt:
-        kept = job.kept(best) if best else "before the first validation: nothing was kept"
+        kept = job.kept(best) if best else NOTHING
         raise KeyboardInterrupt(kept) from None
 
 
 def _share_cut(experiment: Experiment) -> float:
-    """Return the share of captions that were cut, by the log, and say so where there are some."""
+    """Return the share of texts that were cut, by the log, and say so where there are some."""
     log = experiment.run.train_log
     if not log.exists():
         return 0.0
     steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    cut, samples = (sum(step[name] for step in steps) for name in ("cut", "samples"))
+    cut, samples = (sum(step.get(name, 0) for step in steps) for name in ("cut", "samples"))
     if cut == 0:
         return 0.0
-    limit, longest = experiment.recipe.data.max_target_tokens, experiment.recipe.search.max_tokens
-    more = ", and search.max_tokens with it" if longest <= limit else ""
-    note = f"{cut:,} of {samples:,} captions were longer than {limit} tokens and lost their end"
-    experiment.progress("finetune", 0, 0, f"{note}: raise data.max_target_tokens{more}")
+    data, longest = experiment.recipe.data, experiment.recipe.search.max_tokens
+    what, name, limit = "questions", "data.max_source_tokens", data.max_source_tokens
+    if experiment.task.generates:
+        what, name, limit = "captions", "data.max_target_tokens", data.max_target_tokens
+        name += ", and search.max_tokens with it" if longest <= limit else ""
+    note = f"{cut:,} of {samples:,} {what} were longer than {limit} tokens and lost their end"
+    experiment.progress("finetune", 0, 0, f"{note}: raise {name}")
     return float(cut / samples)
 
 

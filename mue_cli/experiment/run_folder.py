@@ -31,7 +31,7 @@ from pathlib import Path
 
 from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import MUE, MethodSpec, names
-from mue_cli.files import append, write_text
+from mue_cli.files import append, read_text, write_text
 from mue_cli.recipe.recipe import Recipe, dump
 from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
@@ -250,7 +250,7 @@ def clear_method(run: Run, method: str) -> None:
     if run.records.exists():  # first, since only writing can fail
         others = [
             line
-            for line in run.records.read_text(encoding="utf-8").splitlines(keepends=True)
+            for line in read_text(run.records).splitlines(keepends=True)
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))

@@ -8,6 +8,7 @@ the moment that the weights do.
 """
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ import torch
 from mue_cli.errors import CheckpointError, MueError
 from mue_cli.experiment import run_folder
 from mue_cli.experiment.run_folder import Run
-from mue_cli.files import plain_file, read_text, replacing, staged, write_text
+from mue_cli.files import plain_file, read_text, replacing, staged, sweep, write_text
 from mue_cli.recipe.recipe import Recipe
 
 BESIDE = ".new"
@@ -88,6 +89,7 @@ def finish_move(run: Run) -> None:
         ready.rename(moving)
     if not moving.exists():
         return
+    sweep(beside)
     for path in sorted(beside.iterdir()):
         if path != moving:
             path.replace(run.folder / path.name)
@@ -119,11 +121,17 @@ def read_state(path: Path) -> dict[str, Any]:
             f"cannot read `{path}`: {reason}", "train anew with --force"
         ) from None
     needed = {"step", "best", "pending", "optimizer", "random"}
-    if not isinstance(state, dict) or not needed <= state.keys():
+    if not isinstance(state, dict) or not needed <= state.keys() or not _is_place(state):
         raise CheckpointError(
             f"`{path}` is not what a training keeps for --resume", "train anew with --force"
         )
     return dict(state)
+
+
+def _is_place(state: Mapping[str, Any]) -> bool:
+    """Return whether a state says how far a training is."""
+    step, best = state["step"], state["best"]
+    return type(step) is int and step >= 0 and isinstance(best, float) and not math.isnan(best)
 
 
 def cut_log(path: Path, last_step: int) -> None:

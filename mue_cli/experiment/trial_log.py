@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mue_cli.calibration.measured import Setting
+from mue_cli.errors import FileError
 from mue_cli.exits.trace import Trace
+from mue_cli.files import append, read_text, write_text
 
 Answer = tuple[str, Trace]
 """A sample's text and exits."""
@@ -30,8 +32,7 @@ class TrialLog:
         head = json.dumps(dict(circumstances), sort_keys=True)
         if not self._read(path, head):
             self._answers = {}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(head + "\n", encoding="utf-8")
+            write_text(path, head + "\n")
 
     def unwritten(self) -> "TrialLog":
         """The same answers, without the file."""
@@ -60,23 +61,22 @@ class TrialLog:
             "texts": [text for text, _ in answers.values()],
             "traces": [_short(trace) for _, trace in answers.values()],
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append(self._path, json.dumps(line))
 
     def _read(self, path: Path, head: str) -> bool:
         """Whether the file holds under these circumstances; a line that was cut off is left out."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            lines = read_text(path).splitlines()
+        except FileError:
             return False
         if not lines or lines[0] != head:
             return False
         try:
             for line in lines[1:]:
                 self._take(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             whole = "\n".join([head, *map(json.dumps, self._lines())])
-            path.write_text(whole + "\n", encoding="utf-8")
+            write_text(path, whole + "\n")
         return True
 
     def _take(self, line: Mapping[str, Sequence[Any]]) -> None:

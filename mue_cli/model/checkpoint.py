@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mue_cli.errors import CheckpointError, MissingStepError
+from mue_cli.errors import CheckpointError, FileError, MissingStepError
+from mue_cli.files import read_text
 from mue_cli.model.config import OFAConfig, changed
 from mue_cli.model.convert import (
     SHARED_EMBEDDING,
@@ -135,8 +136,8 @@ def _settings(file: TensorFile) -> Settings:
     if not beside.is_file() or any(map(is_fairseq, file.shapes)):
         return Settings()
     try:
-        raw = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        raw = json.loads(read_text(beside))
+    except (FileError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {beside}: {error}", "fetch it again") from None
     if not isinstance(raw, dict):
         raise CheckpointError(f"{beside} holds no settings", "fetch it again")

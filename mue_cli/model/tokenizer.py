@@ -14,7 +14,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.files import write_text
+from mue_cli.files import read_text, write_text
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 MASK = "<mask>"
@@ -141,7 +141,7 @@ class Tokenizer:
         if not path.is_file():
             raise MissingStepError(f"no vocabulary at {path}", hint="run: mue prepare <dataset>")
         try:
-            bpe = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            bpe = tokenizers.Tokenizer.from_str(read_text(path))
         except Exception as error:  # the library raises bare Exception for a malformed file
             raise DataError(
                 f"cannot read the vocabulary {path}: {error}", hint="run `mue prepare` again"

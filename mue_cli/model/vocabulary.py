@@ -6,7 +6,8 @@ frequency, <mask>, image codes, bins.
 import json
 from pathlib import Path
 
-from mue_cli.errors import DataError, MissingStepError
+from mue_cli.errors import DataError, FileError, MissingStepError
+from mue_cli.files import read_text
 from mue_cli.model.tokenizer import MASK, SPECIALS, Tokenizer, ofa_symbols
 
 OWN = "tokenizer.json"
@@ -72,15 +73,17 @@ def _build(vocab: dict[str, int], merges: Path) -> Tokenizer:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").split("\n") if line]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}", "fetch it again") from None
+        return [line for line in read_text(path).split("\n") if line]
+    except FileError as error:
+        raise DataError(error.message, "fetch it again") from None
 
 
 def _read_ids(path: Path) -> dict[str, int]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        raw = json.loads(read_text(path))
+    except FileError as error:
+        raise DataError(error.message, "fetch it again") from None
+    except (ValueError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {error}", "fetch it again") from None
     if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()):
         raise DataError(f"{path} does not map pieces to numbers", "fetch it again")

@@ -82,10 +82,9 @@ def _naming(row: RowPlan, say: Say) -> Iterator[None]:
     """Say which row it was when something stops the study."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"in row `{row.name}`, seed {row.seed}; the same command goes on there"
-        ) from None
+    except KeyboardInterrupt as stop:  # its kind says which signal it was
+        stop.args = (f"in row `{row.name}`, seed {row.seed}; the same command goes on there",)
+        raise
     except BaseException:
         say(
             f"the study stopped in row `{row.name}`, seed {row.seed}; the same command goes on "

@@ -96,7 +96,7 @@ def finetune(
     """
     training = _Training(stage, settings, hooks, stop or StopRequest(), processes)
     if state is not None:
-        training.restore(state)
+        _restore(training, state)
     return training.run(batches)
 
 
@@ -278,6 +278,25 @@ class _Training:
         self.place = Place(state["step"], state["best"], state["pending"])
         random = state["random"]
         _set_random_state(random[self.processes.rank % len(random)])
+
+
+def _restore(training: "_Training", state: Mapping[str, Any]) -> None:
+    """Go on where a state was kept. Raises MueError for one that does not fit."""
+    try:
+        training.restore(state)
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        LookupError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"cannot go on from the state that was kept: {reason}"
+        raise MueError(message, "train anew with --force") from None
 
 
 def _random_state() -> dict[str, object]:

@@ -67,10 +67,10 @@ def prepared_folder(root: Path, plan: Mapping[str, object]) -> Iterator[Partial]
         root.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
     with _locked(folder, root):
-        with writing(root):
-            _tidy(root, old)
-            partial = Partial(folder, _begin(folder, json.dumps(plan, indent=2)))
         try:
+            with writing(root):
+                _tidy(root, old)
+                partial = Partial(folder, _begin(folder, json.dumps(plan, indent=2)))
             yield partial
         except BaseException:
             if not count_stored(folder):

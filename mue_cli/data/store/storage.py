@@ -35,8 +35,10 @@ from mue_cli.data.tasks import (
     CAPTION,
     CAPTION_PROMPT,
     ENTAILMENT,
+    MAX_QUESTION_WORDS,
     caption_target,
     entailment_source,
+    is_cut,
 )
 from mue_cli.errors import DataError
 
@@ -56,7 +58,11 @@ space; may return what counts the tokens of a text.
 
 MAX_TARGET_TOKENS = 20
 """Of a caption, as recipes have `data.max_target_tokens` at first."""
+MAX_SOURCE_TOKENS = 80
+"""Of a question, as recipes have `data.max_source_tokens` at first."""
 MANY_TOKENS = f"caption of more than {MAX_TARGET_TOKENS} tokens (data.max_target_tokens)"
+MANY_SOURCE_TOKENS = f"question of more than {MAX_SOURCE_TOKENS} tokens (data.max_source_tokens)"
+MANY_WORDS = f"premise or hypothesis of more than {MAX_QUESTION_WORDS} words: its end is not asked"
 
 _CAPTION_COLUMNS = {
     "image": Value("int64"),
@@ -127,7 +133,7 @@ def write_prepared(
             count_tokens = train_tokenizer(
                 training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER
             )
-            _count_long(texts.captions, count_tokens, problems)
+            _count_long(texts, count_tokens, problems)
             problems.write(partial.folder / PROBLEMS)
             manifest = Manifest(
                 name=name,
@@ -222,20 +228,21 @@ def _require_rows(
         )
 
 
-def _count_long(
-    captions: RowsBySplit[CaptionRow], count_tokens: CountTokens | None, problems: Problems
-) -> None:
-    """Count the captions that training cuts at the recipes' default."""
+def _count_long(texts: _Texts, count_tokens: CountTokens | None, problems: Problems) -> None:
+    """Count the texts that training cuts at the recipes' defaults."""
     if count_tokens is None:
         return
-    targets = (
-        f" {caption_target(caption)}"
-        for rows in captions.values()
-        for row in rows
-        for caption in row.captions
-    )
-    number = sum(count_tokens(target) > MAX_TARGET_TOKENS for target in targets)
-    problems.count(MANY_TOKENS, number)
+    counts: Counter[str] = Counter()
+    for captions in texts.captions.values():
+        for caption in (each for row in captions for each in row.captions):
+            counts[MANY_TOKENS] += count_tokens(f" {caption_target(caption)}") > MAX_TARGET_TOKENS
+    for pairs in texts.entailment.values():
+        for pair in pairs:
+            source = entailment_source(pair.premise, pair.hypothesis)
+            counts[MANY_WORDS] += is_cut(pair.premise, pair.hypothesis)
+            counts[MANY_SOURCE_TOKENS] += count_tokens(source) > MAX_SOURCE_TOKENS
+    for reason, number in counts.items():
+        problems.count(reason, number)
 
 
 def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[Path]:

@@ -16,7 +16,9 @@ from mue_cli.data.tasks.visual_entailment import (
     ANSWERS,
     ENTAILMENT,
     LABELS,
+    MAX_QUESTION_WORDS,
     entailment_source,
+    is_cut,
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (CAPTION, ENTAILMENT)}
@@ -30,6 +32,7 @@ __all__ = [
     "CAPTION_PROMPT",
     "ENTAILMENT",
     "LABELS",
+    "MAX_QUESTION_WORDS",
     "TASKS",
     "WHOLE_WORDS",
     "Task",
@@ -38,4 +41,5 @@ __all__ = [
     "caption_target",
     "clean_generated",
     "entailment_source",
+    "is_cut",
 ]

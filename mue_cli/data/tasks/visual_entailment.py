@@ -33,9 +33,17 @@ def entailment_source(premise: str | None, hypothesis: str, bare: bool = False) 
     return f' can image and text1 " {first} " imply text2 " {second} "?'
 
 
+def is_cut(premise: str | None, hypothesis: str) -> bool:
+    """Tell whether a question loses the end of one of its texts."""
+    return any(len(_words(text)) > MAX_QUESTION_WORDS for text in (premise or "", hypothesis))
+
+
 def _question_text(text: str) -> str:
-    words = re.split(r"\s+", text.lower().lstrip(",.!?*#:;~").translate(_DASHES).strip())
-    return " ".join(words[:MAX_QUESTION_WORDS])
+    return " ".join(_words(text)[:MAX_QUESTION_WORDS])
+
+
+def _words(text: str) -> list[str]:
+    return re.split(r"\s+", text.lower().lstrip(",.!?*#:;~").translate(_DASHES).strip())
 
 
 def _rows(table: "pyarrow.Table", per_text: bool, bare: bool) -> TextRows:
