@@ -124,6 +124,21 @@ def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> 
     assert state["step"] == 6 and state["head"].keys() == readout(run, "pabee").state_dict().keys()
 
 
+def test_a_finished_training_is_not_resumed_with_other_settings(mue, copied_run: Run) -> None:
+    recipe, weights = copied_run.recipe.read_bytes(), copied_run.checkpoint.read_bytes()
+    words = ["finetune", "--run", copied_run.folder, "--resume", "--set", "training.layer_loss=sum"]
+    answer = mue(*words)
+    assert answer.code == 2
+    first, hint = answer.stderr.strip().splitlines()[-2:]
+    assert 'is done, 4 steps with training.layer_loss "mean"; now it is ' in first
+    assert first.endswith('training.layer_loss "sum"') and hint.endswith("--force trains anew")
+    assert copied_run.recipe.read_bytes() == recipe
+    assert copied_run.checkpoint.read_bytes() == weights
+    more = mue(*words, "--set", "training.steps=5")
+    assert more.code == 0
+    assert 'note: training.layer_loss "mean" up to here, training.layer_loss "sum"' in more.stderr
+
+
 @pytest.mark.parametrize("method", ["mue", "deecap"])
 def test_resuming_cannot_change_what_is_trained(mue, pabee_run: Run, method: str) -> None:
     answer = mue("finetune", "--run", pabee_run.folder, "--resume", "--method", method)

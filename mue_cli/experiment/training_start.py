@@ -1,6 +1,7 @@
 """How a training begins: where it writes, from what it goes on, and what forbids that."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mue_cli.errors import MueError, RecipeError
@@ -15,6 +16,13 @@ from mue_cli.experiment.training_files import (
 )
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe, load
+from mue_cli.schema.schema import show
+
+FREE = {
+    *("training.steps", "training.checkpoint_every", "training.tensorboard", "data.root"),
+    *("training.validate_every", "training.validation_samples"),
+}
+"""Settings that may change on the way without changing what is learned."""
 
 
 def place(
@@ -43,8 +51,16 @@ def place(
         return TrainingFiles(run, beside=run.checkpoint.exists()), None
     _check_unchanged(recipe, files.run)
     state = read_state(files.run.last_state)
-    note = f"going on after step {state['step']} of {recipe.training.steps}"
-    experiment.progress("finetune", 0, 0, note)
+    changes = _changes(load(files.run.recipe), recipe)
+    if changes and state["step"] >= recipe.training.steps:
+        raise RecipeError(
+            f"the training in `{run.folder}` is done, {state['step']} steps with {changes[0][0]}; "
+            f"now it is {changes[0][1]}",
+            f"{run.command('finetune')} --force trains anew",
+        )
+    notes = [f"note: {before} up to here, {now} from here on" for before, now in changes]
+    for note in (*notes, f"going on after step {state['step']} of {recipe.training.steps}"):
+        experiment.progress("finetune", 0, 0, note)
     return files, state
 
 
@@ -63,6 +79,19 @@ def _check_unchanged(recipe: Recipe, run: Run) -> None:
             f"`{run.recipe}` says the method {methods[0]}, now it is {methods[1]}",
             f"go on with --method {methods[0]}",
         )
+
+
+def _changes(began: Recipe, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return the settings that steer training and differ, as they were and as they are."""
+    changes = [("seed", began.seed, recipe.seed)]
+    for section in ("data", "training"):
+        before, now = (asdict(getattr(each, section)) for each in (began, recipe))
+        changes += [(f"{section}.{name}", before[name], now[name]) for name in now]
+    return [
+        (f"{name} {show(before)}", f"{name} {show(now)}")
+        for name, before, now in changes
+        if before != now and name not in FREE
+    ]
 
 
 def check_vocabulary(
