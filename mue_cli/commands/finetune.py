@@ -67,8 +67,9 @@ def finetune(
 
     full, static, mue, calm and oracle train alike: all layers share the model's head. pabee (a head
     per layer) and deecap (an imitation network) train their own exit head with the model, and write
-    it beside the checkpoint. deebert trains a head per layer on a checkpoint that is there already
-    and stays as it is; it writes deebert.safetensors and train-deebert.jsonl.
+    it beside the checkpoint. deebert (a head per layer) and gate (a logistic model per stream
+    and layer) are trained on a checkpoint that is there already and stays as it is; they write
+    METHOD.safetensors and train-METHOD.jsonl.
     """
     from mue_cli.experiment.resolve import starting_from
     from mue_cli.experiment.train_method import train_method

@@ -177,6 +177,9 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
             kept=lambda best: f"kept {file} ({best}); --force trains it anew" if best else NOTHING,
         )
         rate = second.learning_rate or recipe.training.learning_rate
+        if second.learning_rate:
+            note = f"note: the learning rate is {rate:g}; training.learning_rate has no effect here"
+            experiment.progress("heads", 0, 0, note)
         training = replace(recipe.training, learning_rate=rate)
         own = replace(experiment, recipe=replace(recipe, training=training))
         best = _train(own, second.stage, job, stream, processes=processes)
