@@ -239,7 +239,7 @@ def test_a_chooser_finds_settings_for_every_target(here: Experiment) -> None:
     best = chooser.best_of([0.1, 0.3], 3)
     assert set(best) <= {0.1, 0.3}
     assert all(set(setting) == set(trials.streams) for setting in best.values())
-    assert (chooser.full_searched.spent == chooser.full_searched.whole).all()
+    assert (chooser.measured.full_searched.spent == chooser.measured.full_searched.whole).all()
 
 
 def test_a_calibration_explains_itself(here: Experiment) -> None:

@@ -128,7 +128,7 @@ def test_unknown_key_far_from_all_lists_the_known_ones(write) -> None:
 
 def test_wrong_choice_names_the_choices(write) -> None:
     path = write(HEAD + "exits: {method: mu}")
-    choices = "full, static, mue, deebert, pabee, deecap, calm, oracle"
+    choices = "full, static, mue, deebert, pabee, deecap, calm, gate, oracle"
     assert refusal(path) == (
         f'`exits.method` in `{path}` is "mu", expected one of {choices}',
         "did you mean `mue`?",
