@@ -69,12 +69,13 @@ def test_encodings_that_do_not_fit_are_made_again(captions: Experiment) -> None:
     trials = Trials(captions, MUE, samples=4)
     setting = settings_of(trials)[2]
     kept = trials.answers(setting, range(4))
-    trials._encoded = EncodedSamples(
-        captions.predictor, trials._never, trials._make, range(4), 2, most_bytes=0
+    again = Trials(captions, MUE, samples=4)  # trials remember answers that they gave
+    again._encoded = EncodedSamples(
+        captions.predictor, again._never, again._make, range(4), 2, most_bytes=0
     )
-    trials._encoded.full()
-    assert trials.answers(setting, range(4)) == kept
-    assert trials.passes == (4 + 4, 4 + 4)
+    again._encoded.full()
+    assert again.answers(setting, range(4)) == kept
+    assert again.passes == (4 + 4, 4 + 4)
 
 
 def test_card_says_on_what_grounds(captions: Experiment) -> None:
