@@ -16,8 +16,8 @@ from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.heads import ImitationHead, LayerHeads
 from mue_cli.experiment import run_folder as runs
-from mue_cli.experiment.finetune import train_heads
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.second_stage import train_heads
 from mue_cli.model import checkpoint
 from mue_cli.model.tensor_file import open_tensors
 from mue_cli.recipe import recipe as recipes

@@ -20,8 +20,8 @@ from mue_cli.exits.methods import Method, build
 from mue_cli.exits.observation import Observation
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment.exit_heads import HeadSizes, load, make, save
-from mue_cli.experiment.finetune import train_heads
 from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.second_stage import train_heads
 from mue_cli.inference.answer import answer
 from mue_cli.inference.encode import encode
 from mue_cli.inference.positions import PositionTables

@@ -178,9 +178,9 @@ def test_page_looks_the_same_with_scripts_and_without(studied: Run, tmp_path: Pa
         words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900"]
         words += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=3000"]
         words += [f"--screenshot={shot}", frame.as_uri()]
-        found = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-        if found.returncode or not shot.exists():
-            pytest.skip(f"chromium does not run here: {found.stderr[-200:]}")
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode or not shot.exists():
+            pytest.skip(f"chromium does not run here: {done.stderr[-200:]}")
         shots.append(Image.open(shot).convert("RGB"))
     # Scrollbars and the foot of the window come and go from one headless start to the next.
     first, second = (shot.crop((0, 0, 480, 300)) for shot in shots)

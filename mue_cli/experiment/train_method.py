@@ -10,7 +10,7 @@ from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.experiment.experiment import Experiment
 
 if TYPE_CHECKING:
-    from mue_cli.experiment.finetune import Finetuned
+    from mue_cli.experiment.training_job import Finetuned
 
 Open = Callable[[Sequence[str], bool], Experiment]
 """Opens an experiment with settings, for the trained model (True) or a training from nothing."""
@@ -28,7 +28,8 @@ def train_method(
     method: None for the recipe's exits.method. See `finetune` and `train_heads` for the rest.
     """
     here = open_with(settings, resume)  # before torch is imported: a typo is told at once
-    from mue_cli.experiment.finetune import finetune, train_heads
+    from mue_cli.experiment.finetune import finetune
+    from mue_cli.experiment.second_stage import train_heads
 
     spec = CATALOGUE.get(method or here.recipe.exits.method)
     if spec is not None and spec.is_trained_alone:

@@ -67,7 +67,7 @@ def heads(study: Study, here: Run, seed: int, name: str, force: bool) -> Step:
     words += [*_sets(settings), *(["--force"] if force else [])]
 
     def do(progress: Progress) -> str:
-        from mue_cli.experiment.finetune import train_heads
+        from mue_cli.experiment.second_stage import train_heads
 
         experiment = Experiment.open(
             study.recipe, here.folder, overrides=settings, seed=seed, progress=progress

@@ -27,7 +27,7 @@ DAMAGE = (
     EOFError,
     OSError,
     ValueError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile: a compression that Python does not know
 )
 """What the readers of archives raise when one is damaged."""
 
