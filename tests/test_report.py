@@ -177,6 +177,9 @@ def test_page_looks_the_same_with_scripts_and_without(studied: Run, tmp_path: Pa
         frame.write_text(f'<iframe src="{path.name}" sandbox="{allowed}" style="{style}"></iframe>')
         words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900"]
         words += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=3000"]
+        words += [
+            "--disable-features=IsolateSandboxedIframes"
+        ]  # else a frame of its own process is drawn too late
         words += [f"--screenshot={shot}", frame.as_uri()]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode or not shot.exists():
