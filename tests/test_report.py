@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 from small_study import evaluated, of_row, record, write_study
 
 from mue_cli.experiment.run_folder import Run, read_traces, records
@@ -168,24 +168,21 @@ def test_page_looks_the_same_with_scripts_and_without(studied: Run, tmp_path: Pa
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium here")
-    path = tmp_path / "report.html"
-    path.write_text(page(report(studied, "test")), encoding="utf-8")
+    whole = page(report(studied, "test"))
+    refused = "<head>\n<meta http-equiv='Content-Security-Policy' content=\"script-src 'none'\">"
     shots = []
-    for name, allowed in (("with", "allow-scripts"), ("without", "")):
-        shot, frame = tmp_path / f"{name}.png", tmp_path / f"{name}.html"
-        style = "border:0;position:fixed;inset:0;width:100%;height:100%"
-        frame.write_text(f'<iframe src="{path.name}" sandbox="{allowed}" style="{style}"></iframe>')
+    for name, text in (("with", whole), ("without", whole.replace("<head>", refused, 1))):
+        shot, path = tmp_path / f"{name}.png", tmp_path / f"{name}.html"
+        path.write_text(text, encoding="utf-8")
         words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900"]
-        words += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=3000"]
-        words += [
-            "--disable-features=IsolateSandboxedIframes"
-        ]  # else a frame of its own process is drawn too late
-        words += [f"--screenshot={shot}", frame.as_uri()]
+        words += [f"--user-data-dir={tmp_path / name}", f"--screenshot={shot}", path.as_uri()]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode or not shot.exists():
             pytest.skip(f"chromium does not run here: {done.stderr[-200:]}")
         shots.append(Image.open(shot).convert("RGB"))
     # Scrollbars and the foot of the window come and go from one headless start to the next.
     first, second = (shot.crop((0, 0, 480, 300)) for shot in shots)
+    assert refused in path.read_text(encoding="utf-8")
     assert all(len(shot.getcolors(maxcolors=1 << 20)) > 20 for shot in shots)  # none is blank
-    assert first.tobytes() == second.tobytes()
+    # A shade of anti-aliasing differs now and then; a script's work would be words or lines.
+    assert all(most <= 8 for _, most in ImageChops.difference(first, second).getextrema())
