@@ -25,7 +25,7 @@ BY_LAYERS = (
 
 
 @dataclass(frozen=True)
-class BenchmarkSubject:
+class BenchmarkSetup:
     """A model under a method, with samples.
 
     weights, data: where they come from, in words. thresholds: by stream; for static, exit layers.
@@ -53,9 +53,7 @@ class BenchmarkSubject:
         return batches, 1000.0 * (time.perf_counter() - start) / count
 
 
-def open_subject(
-    experiment: Experiment, method: str | None, random: str | None
-) -> BenchmarkSubject:
+def open_setup(experiment: Experiment, method: str | None, random: str | None) -> BenchmarkSetup:
     """Return what is benchmarked.
 
     method: None for the recipe's, with random weights static. random: a preset, whose weights are
@@ -91,7 +89,7 @@ def open_subject(
     weights = f"random weights of {random}" if random else run.weights or str(run.checkpoint)
     head = None if random else experiment.exit_head(spec.name)
     chosen = make_method(experiment.recipe, experiment.task, spec, thresholds, head)
-    return BenchmarkSubject(experiment, predictor, weights, chosen, thresholds, data, examples)
+    return BenchmarkSetup(experiment, predictor, weights, chosen, thresholds, data, examples)
 
 
 def _random(experiment: Experiment, preset: str) -> Predictor:
