@@ -55,7 +55,7 @@ def bench(
     as_json: options.Json = False,
 ) -> None:
     """Time a method against full, and every part of the model beside what this machine can do at
-    best; say whether exiting pays here.
+    best; say whether exiting pays here, and whether exits or bfloat16 come first.
 
     Takes samples of test where data is prepared, made-up pictures otherwise: their captions all run
     to the recipe's longest. Reads checkpoint.safetensors or what --weights names, and what `mue

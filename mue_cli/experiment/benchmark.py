@@ -3,12 +3,10 @@ this machine, and the document that `mue bench` makes of them.
 """
 
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +19,11 @@ from mue_cli.evaluation.costs import time_against_full
 from mue_cli.evaluation.predict import predict_batch
 from mue_cli.exits.methods import Method, full
 from mue_cli.exits.trace import Trace
+from mue_cli.experiment.benchmark_precision import compare_precisions
 from mue_cli.experiment.benchmark_setup import BenchmarkSetup, open_setup
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.timing import processor
 from mue_cli.files import write_text
 from mue_cli.inference.walk import Probe
 from mue_cli.profiling.ceilings import Ceilings, measure_ceilings
@@ -62,6 +62,7 @@ class _Measurements:
     other: Profile
     expected: float
     latencies: dict[int, LatencyPair]
+    precisions: dict[str, Any]
 
 
 def benchmark(
@@ -103,8 +104,11 @@ def _measure(setup: BenchmarkSetup, batch_size: int | None, repeats: int) -> _Me
     first, second = (
         _profile(setup, runs, each) for runs, each in zip(watched, methods, strict=True)
     )
+    precisions = compare_precisions(setup, batches, repeats, synchronize)
     expected = _expected(setup, watched[1])
-    return _Measurements(len(batches), picture_ms, ceilings, first, second, expected, latencies)
+    return _Measurements(
+        len(batches), picture_ms, ceilings, first, second, expected, latencies, precisions
+    )
 
 
 def _run(predictor: Any, batch: Batch, method: Method, probes: Mapping[str, Probe]) -> Trace:
@@ -167,29 +171,19 @@ def _document(setup: BenchmarkSetup, measured: _Measurements) -> dict[str, Any]:
             "parts": parts_reduction(measured.full, measured.other),
             "measured": median,
         },
+        "precisions": measured.precisions,
         "notes": _notes([measured.full, measured.other], measured.ceilings),
         "verdict": verdict(name, Measured(median, low, high), flops, measured.full),
     }
 
 
 def _machine(setup: BenchmarkSetup) -> dict[str, object]:
-    on_gpu = setup.predictor.device.type == "cuda"
     return {
-        "processor": torch.cuda.get_device_name() if on_gpu else _processor(),
+        "processor": processor(setup.predictor.device),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "precision": setup.experiment.precision,
     }
-
-
-def _processor() -> str:
-    """Return the processor's name; Linux alone tells it in a file."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _notes(profiles: list[Profile], ceilings: Ceilings) -> list[str]:
