@@ -40,7 +40,7 @@ def bench(
     as_json: options.Json = False,
 ) -> None:
     """Time a method against full, and every part of the model beside what this machine can do at
-    best; say whether exiting pays here.
+    best; say whether exiting pays here, and whether exits or bfloat16 come first.
 
     --random needs nothing but a size: it has OFA's number of tokens, captions mean nothing, and the
     method is static at half depth. Takes samples of test where data is prepared, made-up pictures

@@ -13,7 +13,7 @@ from mue_cli.experiment.choices import MethodName
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
-    from mue_cli.experiment.training_job import Finetuned
+    from mue_cli.experiment.training_run import Finetuned
 
 EXAMPLES = (
     "mue finetune",
