@@ -90,11 +90,19 @@ def test_examples_stand_before_details_and_options(mue, words: str) -> None:
 
 def test_lists_of_commands_have_a_line_each(mue) -> None:
     for words in ([], ["prepare"], ["plot"], ["recipes"]):
-        screen = mue(*words, "--help").stdout.split("Commands ")[1]
+        screen = mue(*words, "--help").stdout.split("Commands:")[1]
         for command in ABOUT:
             group, _, name = command.rpartition(" ")
             if group == " ".join(words):
                 assert f"{name} " in screen and ABOUT[command] in screen
+
+
+@pytest.mark.parametrize("words", ABOUT)
+def test_an_option_is_a_line(mue, words: str) -> None:
+    """At 80 columns, the runner's; where methods or a range are listed, one goes on below."""
+    options = mue(*words.split(), "--help").stdout.split("Options:")[1].splitlines()
+    assert sum(line.startswith("      ") for line in options) <= 1, options
+    assert all(len(line) <= 80 for line in options)
 
 
 def completed(typed: str) -> list[str]:
