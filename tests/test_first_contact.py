@@ -49,6 +49,13 @@ def test_run_folder_is_offered_the_step_that_it_lacks(
     assert lines(tmp_path)[0] == following.format(run=run)
 
 
+def test_after_the_quick_demo_comes_the_real_one(tmp_path: Path) -> None:
+    make(tmp_path, run="shapes-caption-quick")
+    assert lines(tmp_path)[-1] == "mue demo"
+    make(tmp_path, run="mine")
+    assert "mue demo" not in lines(tmp_path)
+
+
 def test_run_that_was_used_last_comes_first(tmp_path: Path) -> None:
     old, new = make(tmp_path, run="old"), make(tmp_path, run="new")
     os.utime(old, (1, 1))

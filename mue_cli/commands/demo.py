@@ -44,7 +44,7 @@ def demo(
     scenes: ScenesOption = None,
     overrides: options.Set = None,
 ) -> None:
-    """Run the whole pipeline on drawn scenes: prepare, finetune, calibrate, evaluate, plot, report.
+    """Run all on drawn scenes: prepare, finetune, calibrate, evaluate, plot, predict, report.
 
     Every command line is printed before it runs and can be copied. Reads nothing; writes
     `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
@@ -55,11 +55,12 @@ def demo(
 
     recipe = f"{DEMO_RECIPES[task]}{QUICK * quick}"
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
-    options.opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
+    here = options.opened(recipe, overrides, run.folder)  # a mistake is told before data are made
+    generates = here.task.generates
     if quick:
         answer(NO_RESULT)
     started = time.monotonic()
-    for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
+    for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or [], generates):
         if code := run_line(line):
             raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}
