@@ -36,6 +36,8 @@ from mue_cli.experiment.training_start import check_vocabulary
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.training.processes import Processes
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 
 @pytest.fixture
 def here(copied_run: Run) -> Experiment:
