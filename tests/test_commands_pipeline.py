@@ -111,8 +111,14 @@ def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> N
 
 def test_every_evaluation_runs_the_full_model_anew(mue, copied_run: Run) -> None:
     """A record of other weights or other data must never stand in for it."""
+    predictions, traces = copied_run.predictions.read_bytes(), copied_run.traces.read_bytes()
     mue("evaluate", "--run", copied_run.folder)
-    assert [record.method for record in runs.records(copied_run)] == ["mue", "full", "mue", "full"]
+    lines = copied_run.records.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["mue", "full", "mue", "full"]
+    # The same command gives the same bytes, and what it evaluated counts once.
+    assert predictions == copied_run.predictions.read_bytes()
+    assert traces == copied_run.traces.read_bytes()
+    assert [record.method for record in runs.records(copied_run)] == ["mue", "full"]
 
 
 @pytest.mark.parametrize(
