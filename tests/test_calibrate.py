@@ -24,6 +24,8 @@ from mue_cli.experiment.thresholds import earlier, read_thresholds
 from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 MUE = CATALOGUE["mue"]
 TINY = ("calibration.samples=6", "evaluation.timed_samples=0", "evaluation.samples=3")
 

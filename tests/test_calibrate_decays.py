@@ -16,6 +16,8 @@ from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.stated import settled
 from mue_cli.experiment.thresholds import read_thresholds
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 TINY = ("calibration.samples=6", "evaluation.timed_samples=0", "evaluation.samples=3")
 SEARCHED = (*TINY, "calibration.search_decay=true")
 

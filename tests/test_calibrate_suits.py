@@ -10,6 +10,8 @@ from mue_cli.experiment.methods import make_method
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.trials import Trials
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 TINY = ("calibration.samples=4", "evaluation.timed_samples=0", "search.beam=1")
 
 

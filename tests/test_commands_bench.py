@@ -10,10 +10,11 @@ from conftest import TINY
 
 from mue_cli.data.made_up import WORDS, MadeUpExamples
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
-from mue_cli.experiment import benchmark
+from mue_cli.experiment import benchmark, benchmark_precision
 from mue_cli.experiment.run_folder import Run
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.profiling.ceilings import Ceilings
+from mue_cli.reports.benchmark import precision_savings, what_first
 
 BY_LAYERS = (
     "--method",
@@ -159,7 +160,7 @@ def test_random_weights_need_nothing_and_leave_at_half_depth(mue, nothing_prepar
         "At best it does " in answer.stdout
         and "reduction: 50.0 % of the layers (Eq. 14), " in answer.stdout
     )
-    assert "full's time goes to" in lines[-1] and lines[-1].startswith(
+    assert "full's time goes to" in lines[-2] and lines[-2].startswith(
         ("exiting ", "whether exiting pays here")
     )
     assert f"all figures: {Path('runs/shapes-caption/bench.json')}" in answer.stderr
@@ -306,3 +307,53 @@ def test_words_of_the_made_up_questions_are_one_token_each() -> None:
         len(tokenizer.encode(MadeUpExamples(CAPTION, 1)[0].source)) == 6
     )  # as in OFA's own vocabulary
     assert all(len(tokenizer.encode(f" {answer}")) == 1 for answer in ENTAILMENT.answers)
+
+
+def faster_in(precision: str, *about: object) -> Ceilings:
+    """Return ceilings of a machine whose bfloat16 products are the faster ones."""
+    return Ceilings(*[2.0 if precision == "bfloat16" else 1.0] * 3)
+
+
+def test_both_precisions_are_timed_where_bfloat16_products_are_faster(
+    mue, own_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_precision, "measure_ceilings", faster_in)
+    document = measured(mue("bench", "--run", own_run.folder, "--repeats", 1, "--json"))
+    times = document["precisions"]["ms"]
+    assert {name: set(each) for name, each in times.items()} == {
+        "float32": {"full", "mue"},
+        "bfloat16": {"full", "mue"},
+    }
+    assert all(ms > 0.0 for each in times.values() for ms in each.values())
+    assert document["precisions"]["gflops_per_s"] == {"float32": 1.0, "bfloat16": 2.0}
+
+
+def test_a_processor_without_bfloat16_products_keeps_float32(mue, own_run: Run) -> None:
+    answer = mue("bench", "--run", own_run.folder, "--repeats", 1)
+    last = "keep float32: bfloat16 products run at 1 GFLOP/s here, float32's at 1, so bfloat16 was"
+    assert answer.stdout.strip().splitlines()[-1] == f"{last} not timed."
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [
+        ((70.0, 50.0, 40.0), "take bfloat16 first: bfloat16 alone saves 50.0 %, mue alone 30.0 %"),
+        ((40.0, 90.0, 30.0), "take mue first: mue alone saves 60.0 %, bfloat16 alone 10.0 %, both"),
+        ((120.0, 50.0, 60.0), "take bfloat16 and leave mue: bfloat16 alone saves 50.0 %, both 40"),
+        ((101.0, 100.0, 90.0), "neither mue nor bfloat16 saves time here."),
+    ],
+)
+def test_the_larger_saving_is_taken_first(
+    milliseconds: tuple[float, float, float], words: str
+) -> None:
+    mue_alone, rounded, both = milliseconds
+    times = {
+        "float32": {"full": 100.0, "mue": mue_alone},
+        "bfloat16": {"full": rounded, "mue": both},
+    }
+    document = {
+        "method": "mue",
+        "precisions": {"gflops_per_s": {"float32": 1.0, "bfloat16": 2.0}, "ms": times},
+    }
+    assert what_first(document).startswith(words)
+    assert precision_savings(document)["bfloat16", "mue"] == pytest.approx(1.0 - both / 100.0)

@@ -111,8 +111,14 @@ def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> N
 
 def test_every_evaluation_runs_the_full_model_anew(mue, copied_run: Run) -> None:
     """A record of other weights or other data must never stand in for it."""
+    predictions, traces = copied_run.predictions.read_bytes(), copied_run.traces.read_bytes()
     mue("evaluate", "--run", copied_run.folder)
-    assert [record.method for record in runs.records(copied_run)] == ["mue", "full", "mue", "full"]
+    lines = copied_run.records.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["mue", "full", "mue", "full"]
+    # The same command gives the same bytes, and what it evaluated counts once.
+    assert predictions == copied_run.predictions.read_bytes()
+    assert traces == copied_run.traces.read_bytes()
+    assert [record.method for record in runs.records(copied_run)] == ["mue", "full"]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +369,7 @@ def test_evaluate_says_which_metrics_are_left_out_and_why(mue, copied_run: Run) 
 
 
 def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
-    answer, _ = tiny_demo
+    answer, folder = tiny_demo
     assert answer.code == 0, answer.stderr
     shown = [
         line.removeprefix("$ ").split(" --")[0]
@@ -377,9 +383,18 @@ def test_demo_prints_every_command_as_it_runs_it(tiny_demo) -> None:
         "evaluate",
         "plot saturation",
         "plot tradeoff",
+        f"predict {folder / 'data' / 'shapes' / 'examples'}",
         "report",
     ]
     assert shown == [f"mue {command}" for command in commands]
+
+
+def test_demo_answers_a_question_about_pictures_of_test(tiny_demo) -> None:
+    answer, folder = tiny_demo
+    pictures = sorted((folder / "data" / "shapes" / "examples").glob("test-*.png"))
+    said = [line.split() for line in answer.stdout.splitlines() if "examples/test-" in line]
+    assert [words[0] for words in said] == [str(path) for path in pictures] and len(said) == 4
+    assert {words[1] for words in said} <= {"yes", "no", "maybe"}
 
 
 def test_demo_ends_with_the_table_and_the_paths_of_the_figures(tiny_demo) -> None:
@@ -408,9 +423,9 @@ def test_demo_can_be_run_again(mue, tiny_demo, tmp_path: Path) -> None:
     from mue_cli.experiment.demo import lines
 
     _, folder = tiny_demo
-    assert ["--resume" in words for words in lines("shapes-entailment", folder, True, None, [])][
-        :2
-    ] == [False, True]
+    assert [
+        "--resume" in words for words in lines("shapes-entailment", folder, True, None, [], False)
+    ][:2] == [False, True]
     answer = mue("finetune", "--run", folder / "runs" / "shapes-entailment", "--resume")
     assert answer.code == 0 and "going on after step 4 of 4" in answer.stderr
 
@@ -425,9 +440,11 @@ def test_demo_on_its_own_needs_no_options(mue) -> None:
         "evaluate --method mue",
         "plot saturation",
         "plot tradeoff",
+        "predict data/shapes/examples",
         "report",
     ]
-    assert [" ".join(words) for words in lines("shapes-caption", None, False, None, [])] == commands
+    shown = lines("shapes-caption", None, False, None, [], True)
+    assert [" ".join(words) for words in shown] == commands
 
 
 @pytest.mark.parametrize("task", ["caption", "entailment"])
@@ -435,7 +452,10 @@ def test_quick_demo_shares_no_folder_with_the_real_one(task: str) -> None:
     from mue_cli.experiment.demo import QUICK, lines
 
     real, quick = (
-        [" ".join(words) for words in lines(f"shapes-{task}{end}", None, False, None, [])]
+        [
+            " ".join(words)
+            for words in lines(f"shapes-{task}{end}", None, False, None, [], task == "caption")
+        ]
         for end in ("", QUICK)
     )
     assert quick[0] == "prepare shapes --out data/shapes-quick --train 600 --val 60 --test 60"

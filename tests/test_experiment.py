@@ -49,7 +49,8 @@ def test_evaluation_returns_what_it_records(opened: Experiment) -> None:
     assert len(evaluated.predictions) == evaluated.record.num_samples
     again = opened.evaluate("mue", split="val")
     assert again.record.scores == evaluated.record.scores
-    assert again.record.id != evaluated.record.id
+    assert again.record.id == evaluated.record.id
+    assert opened.evaluate("full", split="val").record.id != evaluated.record.id
 
 
 def test_calibration_returns_what_it_stores(opened: Experiment) -> None:

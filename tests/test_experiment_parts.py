@@ -17,7 +17,7 @@ from mue_cli.errors import CheckpointError, MissingStepError, MueError, RecipeEr
 from mue_cli.evaluation.spending import by_layers
 from mue_cli.exits.catalogue import CATALOGUE, MUE
 from mue_cli.experiment import run_folder, training_data, training_files
-from mue_cli.experiment.benchmark_subject import MADE_UP, open_subject
+from mue_cli.experiment.benchmark_setup import MADE_UP, open_setup
 from mue_cli.experiment.calibrate import data_fingerprint, open_trials
 from mue_cli.experiment.choices import Question
 from mue_cli.experiment.choosing import Chooser
@@ -35,6 +35,8 @@ from mue_cli.experiment.training_files import BESIDE, READY, TrainingFiles
 from mue_cli.experiment.training_start import check_vocabulary
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.training.processes import Processes
+
+pytestmark = pytest.mark.usefixtures("without_java")
 
 
 @pytest.fixture
@@ -259,16 +261,16 @@ def test_a_method_is_timed_against_the_full_model(here: Experiment) -> None:
 
 
 def test_a_benchmark_takes_samples_or_makes_them_up(here: Experiment, tmp_path: Path) -> None:
-    subject = open_subject(here, "mue", None)
-    assert subject.data == "pictures of shapes test" and subject.weights.endswith("safetensors")
-    batches, milliseconds = subject.timed_batches(3)
+    setup = open_setup(here, "mue", None)
+    assert setup.data == "pictures of shapes test" and setup.weights.endswith("safetensors")
+    batches, milliseconds = setup.timed_batches(3)
     assert len(batches) == 3 and milliseconds > 0
-    assert subject.batch([0, 1]).images.shape[0] == 2
+    assert setup.batch([0, 1]).images.shape[0] == 2
     settings = ("data.image_size=32", "model.config.resnet_width=4")
     drawn = Experiment.open("shapes-caption", tmp_path / "none", "cpu", overrides=settings)
-    assert open_subject(drawn, None, "nano").data == MADE_UP
+    assert open_setup(drawn, None, "nano").data == MADE_UP
     with pytest.raises(MueError, match=r"exits\.method is full"):
-        open_subject(here, "full", None)
+        open_setup(here, "full", None)
 
 
 # Prediction.

@@ -11,6 +11,8 @@ from mue_cli.experiment.precision import choose_precision, precision_of, with_pr
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.thresholds import read_thresholds
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 
 def opened(run: Run, notes: list[str] | None = None, *more: str) -> Experiment:
     def tell(label: str, done: int, total: int, note: str = "") -> None:

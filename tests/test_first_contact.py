@@ -49,6 +49,13 @@ def test_run_folder_is_offered_the_step_that_it_lacks(
     assert lines(tmp_path)[0] == following.format(run=run)
 
 
+def test_after_the_quick_demo_comes_the_real_one(tmp_path: Path) -> None:
+    make(tmp_path, run="shapes-caption-quick")
+    assert lines(tmp_path)[-1] == "mue demo"
+    make(tmp_path, run="mine")
+    assert "mue demo" not in lines(tmp_path)
+
+
 def test_run_that_was_used_last_comes_first(tmp_path: Path) -> None:
     old, new = make(tmp_path, run="old"), make(tmp_path, run="new")
     os.utime(old, (1, 1))
@@ -90,11 +97,19 @@ def test_examples_stand_before_details_and_options(mue, words: str) -> None:
 
 def test_lists_of_commands_have_a_line_each(mue) -> None:
     for words in ([], ["prepare"], ["plot"], ["recipes"]):
-        screen = mue(*words, "--help").stdout.split("Commands ")[1]
+        screen = mue(*words, "--help").stdout.split("Commands:")[1]
         for command in ABOUT:
             group, _, name = command.rpartition(" ")
             if group == " ".join(words):
                 assert f"{name} " in screen and ABOUT[command] in screen
+
+
+@pytest.mark.parametrize("words", ABOUT)
+def test_an_option_is_a_line(mue, words: str) -> None:
+    """At 80 columns, the runner's; where methods or a range are listed, one goes on below."""
+    options = mue(*words.split(), "--help").stdout.split("Options:")[1].splitlines()
+    assert sum(line.startswith("      ") for line in options) <= 1, options
+    assert all(len(line) <= 80 for line in options)
 
 
 def completed(typed: str) -> list[str]:

@@ -5,63 +5,35 @@ once; and the end of one is the end of all.
 import json
 import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Answer
+from forked import launched
 
+from mue_cli.__main__ import main
+from mue_cli.errors import DataError
+from mue_cli.experiment import evaluate, finetune
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.run_folder import Run, read_traces, records
 
-TESTS = Path(__file__).parent
 SETTINGS = ("evaluation.samples=5", "calibration.samples=5", "evaluation.timed_samples=1")
 
-WORK = """
-import sys
-from mue_cli.experiment.experiment import Experiment
-for folder in sys.argv[2:]:
-    experiment = Experiment.open(run=folder, overrides=sys.argv[1].split())
-    card = experiment.calibrate(0.2)
-    experiment.evaluate(split="val")
-    experiment.processes.first(lambda: print(card.passes))
-"""
-COMMAND = """
-import os, sys
-import mue_cli.experiment.evaluate, mue_cli.experiment.finetune
-from mue_cli.errors import DataError
-mishap = sys.argv.pop()
-def spoiled(*_, **__):
-    exec(mishap)
-if os.environ["RANK"] == "1":
-    mue_cli.experiment.evaluate.predict = mue_cli.experiment.finetune.predict = spoiled
-from mue_cli.__main__ import main
-main()
-"""
 
+def command(*words: object, mishap: Callable[[], object] | None = None) -> Callable[[], None]:
+    """Return the work of a process that is given a command line. mishap: what becomes of the second
+    process when it predicts.
+    """
 
-def launch(script: str, *words: object, count: int = 2) -> list[tuple[int, str, str]]:
-    """Run a script in so many processes, as torchrun does; return code, answer and talk of each."""
-    around = {
-        **os.environ,
-        "PATH": "",  # without Java: METEOR takes seconds to start
-        "PYTHONPATH": f"{TESTS.parent}:{TESTS}",
-        "WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(30100 + os.getpid() % 500),
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, *map(str, words)],
-            env={**around, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    said = [process.communicate(timeout=300) for process in started]
-    return [(process.returncode, *each) for process, each in zip(started, said, strict=True)]
+    def work() -> None:
+        if mishap is not None and os.environ["RANK"] == "1":
+            evaluate.predict = finetune.predict = lambda *_, **__: mishap()  # type: ignore[assignment]
+        sys.argv[1:] = map(str, words)
+        main()
+
+    return work
 
 
 def result(folder: Path) -> tuple:
@@ -92,9 +64,19 @@ def test_two_processes_find_what_one_does(tiny_run, tiny_demo, tmp_path, monkeyp
         passes.append(experiment.calibrate(0.2).passes)
         experiment.evaluate(split="val")
     folders = [tmp_path / "two" / name for name in sources]
-    first, second = launch(WORK, " ".join(SETTINGS), *folders)
-    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
-    assert first[1].split("\n")[:2] == [str(each) for each in passes], "no sample twice, none lost"
+
+    def work() -> None:
+        for folder in folders:
+            experiment = Experiment.open(run=folder, overrides=SETTINGS)
+            card = experiment.calibrate(0.2)
+            experiment.evaluate(split="val")
+            experiment.processes.first(lambda card=card: print(card.passes))
+
+    first, second = launched(work, 2)
+    assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
+    assert first.stdout.split("\n")[:2] == [str(each) for each in passes], (
+        "no sample twice, none lost"
+    )
     for name in sources:
         one, two = tmp_path / "one" / name, tmp_path / "two" / name
         assert result(one) == result(two)
@@ -103,28 +85,31 @@ def test_two_processes_find_what_one_does(tiny_run, tiny_demo, tmp_path, monkeyp
         assert len(Run(two).promises.read_text().splitlines()) == 1, "one process writes"
 
 
+def damaged() -> None:
+    raise DataError("picture 3 is damaged", "fetch it anew")
+
+
+def killed() -> None:
+    os.kill(os.getpid(), 9)
+
+
 def test_a_mistake_of_any_process_is_said_once_by_the_first(copied_run: Run) -> None:
-    mistake = "raise DataError('picture 3 is damaged', 'fetch it anew')"
-    first, second = launch(
-        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", mistake
-    )
-    assert (first[0], second[0]) == (2, 2)
-    assert first[2].splitlines()[-2:] == ["error: picture 3 is damaged", "hint: fetch it anew"]
-    assert second[1:] == ("", "")
-    assert first[1] == ""
-
-
-DEATH = "os.kill(os.getpid(), 9)"
+    words = ["evaluate", "--run", copied_run.folder, "--method", "full"]
+    first, second = launched(command(*words, mishap=damaged), 2)
+    assert (first.code, second.code) == (2, 2)
+    said = first.stderr.splitlines()
+    assert said[-2:] == ["error: picture 3 is damaged", "hint: fetch it anew"]
+    assert (second.stdout, second.stderr) == ("", "")
+    assert first.stdout == ""
 
 
 def test_a_process_that_is_killed_ends_all_with_one_line(copied_run: Run) -> None:
     before = copied_run.records.read_text()
-    first, second = launch(
-        COMMAND, "evaluate", "--run", copied_run.folder, "--method", "full", DEATH
-    )
-    assert (first[0], second[0]) == (2, -9)
-    assert "error: another of the processes ended, and this one with it" in first[2]
-    assert "Traceback" not in first[2]
+    words = ["evaluate", "--run", copied_run.folder, "--method", "full"]
+    first, second = launched(command(*words, mishap=killed), 2)
+    assert (first.code, second.code) == (2, -9)
+    assert "error: another of the processes ended, and this one with it" in first.stderr
+    assert "Traceback" not in first.stderr
     assert copied_run.records.read_text() == before
 
 
@@ -132,11 +117,12 @@ def test_a_training_whose_process_is_killed_says_how_to_go_on(tiny_settings, tmp
     """Killed in the validation after step 2; the state of step 1 is kept."""
     run = tmp_path / "run"
     every = ["--set", "training.checkpoint_every=1"]
-    first, second = launch(COMMAND, "finetune", *tiny_settings, *every, "--run", run, DEATH)
-    assert (first[0], second[0]) == (2, -9)
-    assert "Traceback" not in first[2]
-    assert first[2].splitlines()[-2].startswith("error: another of the processes ended")
-    assert first[2].splitlines()[-1].endswith("--resume")
+    words = ["finetune", *tiny_settings, *every, "--run", run]
+    first, second = launched(command(*words, mishap=killed), 2)
+    assert (first.code, second.code) == (2, -9)
+    assert "Traceback" not in first.stderr
+    assert first.stderr.splitlines()[-2].startswith("error: another of the processes ended")
+    assert first.stderr.splitlines()[-1].endswith("--resume")
     assert (run / "last.pt").exists()
 
 
@@ -156,9 +142,9 @@ def test_a_study_is_carried_out_once_by_all(mue, tiny_settings, tmp_path: Path) 
     """A training, heads on it, a calibration and evaluations, one after the other."""
     (tmp_path / "little.yaml").write_text(STUDY)
     words = ["study", tmp_path / "little.yaml", *tiny_settings, "--run", tmp_path / "run"]
-    first, second = launch("from mue_cli.__main__ import main; main()", *words)
-    assert (first[0], second) == (0, (0, "", "")), first[2]
-    assert first[1].count("$ mue finetune") == 2
+    first, second = launched(command(*words), 2)
+    assert (first.code, second) == (0, Answer(0, "", "")), first.stderr
+    assert first.stdout.count("$ mue finetune") == 2
     assert "all is done" in mue(*words, "--dry-run").stderr
     folder = Run(tmp_path / "run" / "study" / "seed-0" / "full")
     found = [(each.row, each.point) for each in records(folder)]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = [
-    "search.beam=1",
+    "search.beam=2",  # as the thresholds of `tiny_run` were searched
     "search.max_tokens=4",
     "calibration.max_evaluations=4",
     "evaluation.timed_samples=1",
@@ -123,7 +123,10 @@ def test_python_runs_and_prints_only_its_results(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(tiny_run.folder, tmp_path / "runs" / "shapes-caption")
-    Image.new("RGB", (40, 30), (200, 60, 40)).save(tmp_path / "photo.jpg")
+    examples = tmp_path / "data" / "shapes" / "examples"
+    examples.mkdir(parents=True)
+    for path in (tmp_path / "photo.jpg", examples / "test-000000.png"):
+        Image.new("RGB", (40, 30), (200, 60, 40)).save(path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")  # without Java, whose start takes seconds
     small = code.replace('open("shapes-caption")', f'open("shapes-caption", overrides={SMALL})')
@@ -166,4 +169,5 @@ def test_every_page_is_in_the_sites_table_of_contents() -> None:
     site = (ROOT / ".github" / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"^  - .+: ([\w-]+\.md)$", site, flags=re.MULTILINE))
     assert listed == {path.name for path in PAGES} - {"README.md"}
-    assert all(f"docs/{page}" in README for page in listed)
+    for page in listed - {"index.md"}:
+        assert f"](docs/{page})" in README and f"]({page})" in TEXTS["index.md"]

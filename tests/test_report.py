@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageChops
 from small_study import evaluated, of_row, record, write_study
 
+from mue_cli.experiment.demo import NO_RESULT
 from mue_cli.experiment.run_folder import Run, read_traces, records
 from mue_cli.reports.record import append_record
 from mue_cli.reports.report_page import Report, Sample, page
@@ -154,6 +155,14 @@ def test_interval_stands_beside_the_score_of_a_single_seed(tmp_path: Path) -> No
     (_, table), *_ = report(run, "test").tables
     place = [column.name for column in table.columns].index("CIDEr, 95 %")
     assert [row[place] for row in table.rows] == ["60.0 to 80.0"]
+
+
+def test_page_of_a_quick_demo_says_first_that_it_is_no_result(copied_run: Run) -> None:
+    text = copied_run.records.read_text(encoding="utf-8")
+    named = text.replace('"recipe": "shapes-caption"', '"recipe": "shapes-caption-quick"')
+    assert NO_RESULT not in page(report(copied_run, "test")) and named != text
+    copied_run.records.write_text(named, encoding="utf-8")
+    assert f"</h1>\n<p><strong>{NO_RESULT}" in page(report(copied_run, "test"))
 
 
 def test_style_has_a_dark_page_a_narrow_one_and_paper(studied: Run) -> None:

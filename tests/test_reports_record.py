@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.reports.record import Record, append_record, read_records
+from mue_cli.reports.record import Record, append_record, evaluation_id, read_records
 
 
 def record(method="mue", score=128.7):
@@ -36,6 +36,21 @@ def test_records_come_back_as_they_were_written_and_in_order(tmp_path):
     assert read_records(path) == [record("full"), record("mue")]
     assert path.read_bytes().count(b"\n") == 2
     assert read_records(path)[1].score == 128.7
+
+
+def test_an_evaluation_made_again_counts_once_and_last(tmp_path):
+    path = tmp_path / "records.jsonl"
+    append_record(path, record("mue", 1.0), record("full"))
+    append_record(path, record("mue", 2.0))
+    assert read_records(path) == [record("full"), record("mue", 2.0)]
+    assert path.read_bytes().count(b"\n") == 3
+
+
+def test_an_id_is_of_what_is_evaluated():
+    first = evaluation_id({"method": "mue", "thresholds": {"image": 0.9, "text": 0.8}})
+    assert first == evaluation_id({"thresholds": {"text": 0.8, "image": 0.9}, "method": "mue"})
+    assert first != evaluation_id({"method": "mue", "thresholds": {"image": 0.9, "text": 0.81}})
+    assert len(first) == 8 and int(first, 16) >= 0
 
 
 def test_a_line_cut_short_is_named_and_does_not_swallow_the_next_record(tmp_path):

@@ -53,10 +53,11 @@ def scores(run: Run, split: str = "test") -> list[tuple[str, float]]:
 def test_run_without_a_study_has_rows_named_after_methods(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for each in (
-        record("mue", 99.0),
-        record("full", 120.0),
-        record("mue", 98.0),
-        record("mue", 90.0, point=0.4),
+        record("mue", 99.0, id="a"),
+        record("full", 120.0, id="b"),
+        record("full", 120.0, id="c"),
+        record("mue", 98.0, id="c"),
+        record("mue", 90.0, id="c", point=0.4),
     ):
         append_record(run.records, each)
     assert points(run) == [
@@ -193,9 +194,9 @@ def test_model_as_deep_as_the_full_one_keeps_its_costs(run: Run) -> None:
 def test_setting_that_was_evaluated_again_is_the_newest(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for each in (
-        record("mue", 1.0, tau=1.0),
-        record("mue", 2.0, tau=2.0),
-        record("mue", 3.0, tau=1.0),
+        record("mue", 1.0, id="a", tau=1.0),
+        record("mue", 2.0, id="b", tau=2.0),
+        record("mue", 3.0, id="c", tau=1.0),
     ):
         append_record(run.records, each)
     assert scores(run) == [("mue", 2.0), ("mue", 3.0)]

@@ -1,6 +1,7 @@
 """The command lines of a study, and which of them are still to be run."""
 
 import json
+import secrets
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from small_study import STUDY, evaluated, of_row, record, write_study
 from mue_cli.data.store.manifest import Manifest, write_manifest
 from mue_cli.errors import DataError, RecipeError
 from mue_cli.experiment.run_folder import Run
-from mue_cli.reports.record import new_id
 from mue_cli.study.file import load, seed_folder, trained_run
 from mue_cli.study.fingerprint import fingerprint
 from mue_cli.study.plan import RowPlan, plan
@@ -67,11 +67,11 @@ def pretend(words: tuple[str, ...]) -> None:
     if words[0] == "finetune" and method == "deebert":
         (here.folder / "deebert.safetensors").touch()
     elif words[0] == "finetune":
-        here.checkpoint.write_text(new_id(), encoding="utf-8")
+        here.checkpoint.write_text(secrets.token_hex(4), encoding="utf-8")
         here.last_state.touch()
     elif words[0] == "evaluate":
         study = Run(here.folder.parent.parent.parent)
-        row = of_row(option(words, "--row"), method=method, id=new_id())
+        row = of_row(option(words, "--row"), method=method, id=secrets.token_hex(4))
         evaluated(study, 0, here.folder.name, row, record("full", id=row.id))
 
 

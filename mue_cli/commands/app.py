@@ -1,7 +1,7 @@
 """The command line's table of contents."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -27,15 +27,29 @@ from mue_cli.commands import (
 from mue_cli.commands.boundary import friendly
 from mue_cli.commands.display import answer, say
 
-SETTINGS = {"help_option_names": ["-h", "--help"]}
+# typer shows help at 80 columns unless told: a line an option is worth more
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 WHAT = "Dynamic early exiting in unified vision-language models: MuE on OFA."
 
+WAY = (
+    "mue demo --quick",
+    "mue prepare shapes; mue finetune; mue calibrate; mue evaluate; mue report",
+    "mue predict photo.jpg",
+)
+"""The way through the commands."""
+
+
+def _shown(examples: Sequence[str]) -> str:
+    """Return examples as a paragraph whose lines stay as they are, which \\b says."""
+    return "\n  ".join(("\b\nExamples:", *examples))
+
+
 app = typer.Typer(
-    help=WHAT,
-    epilog="What to do next here: mue. Completion of words: mue --install-completion",
+    help=f"{WHAT}\n\n{_shown(WAY)}",
+    epilog="What to do next here: mue. More of a command: mue COMMAND --help",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     context_settings=SETTINGS,
 )
 
@@ -80,14 +94,12 @@ _groups = {
 }
 
 
-def _add(words: str, command: Callable[..., None], examples: str) -> None:
+def _add(words: str, command: Callable[..., None], examples: Sequence[str]) -> None:
     """Add a command whose help has the examples before the details. words: as it is typed."""
-    first, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-    lines = (line if "\n" in line else f"`{line}`" for line in examples.split("\n\n")[1:])
-    shown = "  \n".join(["Examples", *lines])
-    text = f"{first}\n\n{shown}\n\n{details}"
+    first, _, details = inspect.cleandoc(command.__doc__ or "").replace("`", "").partition("\n\n")
     group, _, name = words.rpartition(" ")
     place = _groups[group] if group else app
+    text = "\n\n".join((first, _shown(examples), details))
     place.command(name, help=text, short_help=ABOUT[words])(friendly(command, words))
 
 

@@ -9,37 +9,22 @@ from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.experiment.choices import ExitingName
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue bench",
     "mue bench --recipe coco-base --random base",
-    "mue bench --weights OFA-Sys/ofa-base --method static "
-    "--set exits.image=3 --set exits.text=3 --set exits.decoder=3",
+    "mue bench --weights OFA-Sys/ofa-base",
     "mue bench --batch-size 8 --repeats 5 --json",
 )
 
 RandomOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="PRESET",
-        show_default=False,
-        help="Random weights of a size (tiny, base, ...) with OFA's number of tokens: nothing to "
-        "download, and captions mean nothing.",
-    ),
+    typer.Option(metavar="PRESET", help="Random weights of a size, as tiny or base."),
 ]
-MethodOption = Annotated[
-    ExitingName | None,
-    typer.Option(
-        help="Who may stop early.",
-        show_default="the recipe's exits.method; with --random static, at half depth",
-    ),
-]
+MethodOption = Annotated[ExitingName | None, options.method(ExitingName)]
 BatchSizeOption = Annotated[
-    int | None,
-    typer.Option(
-        min=2, max=4096, show_default=False, help="Also measure latency in batches of this size."
-    ),
+    int | None, typer.Option(min=2, max=4096, metavar="N", help="Time such batches, too.")
 ]
-RepeatsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Timings of each sample.")]
+RepeatsOption = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Timings each.")]
 
 
 def bench(
@@ -55,12 +40,13 @@ def bench(
     as_json: options.Json = False,
 ) -> None:
     """Time a method against full, and every part of the model beside what this machine can do at
-    best; say whether exiting pays here.
+    best; say whether exiting pays here, and whether exits or bfloat16 come first.
 
-    Takes samples of test where data is prepared, made-up pictures otherwise: their captions all run
-    to the recipe's longest. Reads checkpoint.safetensors or what --weights names, and what `mue
-    calibrate` found. Writes bench.json, plots/bench.png and plots/bench.svg. Takes about a minute
-    for OFA-base on one core.
+    --random needs nothing but a size: it has OFA's number of tokens, captions mean nothing, and the
+    method is static at half depth. Takes samples of test where data is prepared, made-up pictures
+    otherwise: their captions all run to the recipe's longest. Reads checkpoint.safetensors or what
+    --weights names, and what `mue calibrate` found. Writes bench.json, plots/bench.png and
+    plots/bench.svg. Takes about a minute for OFA-base on one core.
     """
     with bars() as tell:
         here = options.opened(recipe, overrides, run, device, weights, progress=tell)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue calibrate",
     "mue calibrate --target-reduction 0.4 --by flops",
     "mue calibrate --max-drop 0.02",
@@ -22,58 +22,33 @@ EXAMPLES = options.examples(
     "mue calibrate --method deebert --target-reduction 0.15",
 )
 
-MethodOption = Annotated[
-    CalibratedName | None,
-    typer.Option(help="Whose thresholds to search.", show_default="the recipe's exits.method"),
-]
-
+MethodOption = Annotated[CalibratedName | None, options.method(CalibratedName)]
 TargetOption = Annotated[
     float | None,
-    typer.Option(
-        "--target-reduction",
-        metavar="FRACTION",
-        show_default="the recipe's, unless there is --max-drop",
-        help="Reduction to reach.",
-    ),
+    typer.Option("--target-reduction", metavar="X", help="Reduction to reach, else the recipe's."),
 ]
-
 ByOption = Annotated[
     Literal["expected", "flops", "latency"],
     typer.Option(
-        help="How reductions are counted: by Eq. 14, by FLOPs, or by milliseconds, predicted from "
-        "parts timed on this machine and then verified.",
+        metavar="NAME", show_default=False, help="expected (Eq. 14; default), flops or latency."
     ),
 ]
-
 DropOption = Annotated[
     float | None,
-    typer.Option(
-        "--max-drop",
-        metavar="FRACTION",
-        show_default=False,
-        help="Largest relative fall of the score; the largest reduction within it is chosen.",
-    ),
+    typer.Option("--max-drop", metavar="X", help="Largest relative fall of the score."),
 ]
-
 ConfidenceOption = Annotated[
     float | None,
-    typer.Option(
-        "--confidence",
-        metavar="FRACTION",
-        show_default=False,
-        help="Certify --max-drop: the expected loss of a sample exceeds it with no more than the "
-        "rest of probability.",
-    ),
+    typer.Option("--confidence", metavar="X", help="Certify --max-drop with this probability."),
 ]
-
 TestOption = Annotated[
     Literal["betting", "hoeffding-bentkus"],
-    typer.Option("--test", help="Of the certificate: the sharp one, or the conservative one."),
+    typer.Option(
+        "--test", metavar="NAME", show_default=False, help="betting (default) or hoeffding-bentkus."
+    ),
 ]
-
 ExplainOption = Annotated[
-    bool,
-    typer.Option("--explain", help="Print and draw the frontier that the choice was made from."),
+    bool, typer.Option("--explain", help="Print and draw what was chosen from.")
 ]
 
 
@@ -96,13 +71,16 @@ def calibrate(
     """Choose the thresholds with the best score among those that reach a reduction on `val`, or
     with the largest reduction among those that keep the score.
 
-    Half of calibration.samples is searched; settings near the best are judged on the other half,
-    beside the full model. Reads checkpoint.safetensors, or what --weights names, and the prepared
-    data. Writes thresholds.yaml (thresholds, what they promise, and on what grounds),
-    calibration.jsonl (settings that were searched), trials.jsonl (their answers: a calibration that
-    was interrupted goes on from there), promises.jsonl and saturation.npz to the run folder; for
-    another method than mue thresholds-METHOD.yaml and so on. A reduction out of reach is an error
-    that states the largest reachable one.
+    0.4 is 40 %. With --max-drop the largest reduction is chosen whose score falls by no more; with
+    --confidence that is certified: the expected loss of a sample exceeds it with the rest of
+    probability at most, by a sharp test (betting) or a conservative one. --by latency predicts
+    milliseconds from parts timed here, and verifies them. Half of calibration.samples is searched,
+    the other half judges. A reduction out of reach is an error that states the largest in reach.
+
+    Reads checkpoint.safetensors, or what --weights names, and the prepared data. Writes
+    thresholds.yaml, with what it promises and why, calibration.jsonl (what was searched),
+    trials.jsonl (answers: from there an interrupted calibration goes on), promises.jsonl and
+    saturation.npz to the run folder; for another method than mue thresholds-METHOD.yaml and so on.
     """
     settings = options.with_decompose(overrides, decompose)
     with bars() as tell:

@@ -11,7 +11,7 @@ from mue_cli.commands.display import answer
 from mue_cli.commands.lines import run_line
 from mue_cli.experiment.choices import DEFAULT_TASK, DEMO_RECIPES, TaskName
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue demo",
     "mue demo --quick",
     "mue demo --task entailment",
@@ -20,33 +20,20 @@ EXAMPLES = options.examples(
 
 TaskOption = Annotated[
     TaskName,
-    typer.Option(help="Describe pictures, or judge sentences about them."),
+    typer.Option(metavar="NAME", help="caption or entailment."),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FOLDER", show_default="this folder", help="Where data/ and runs/ go."
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="SECTION.KEY=VALUE",
-        help="Replace one value of the recipe in every step.",
-    ),
+    typer.Option("--out", metavar="FOLDER", help="Where data/ and runs/ go, else here."),
 ]
 ScenesOption = Annotated[
     int | None,
-    typer.Option(
-        "--scenes", min=1, show_default="as mue prepare shapes", help="Scenes to train on."
-    ),
+    typer.Option("--scenes", min=1, metavar="N", help="Scenes to train on."),
 ]
 
 
 QuickOption = Annotated[
-    bool, typer.Option("--quick", help="Every step in a minute or two; its numbers are no result.")
+    bool, typer.Option("--quick", help="In a minute or two; its numbers are no result.")
 ]
 
 
@@ -55,9 +42,9 @@ def demo(
     quick: QuickOption = False,
     out: OutOption = None,
     scenes: ScenesOption = None,
-    overrides: SetOption = None,
+    overrides: options.Set = None,
 ) -> None:
-    """Run the whole pipeline on drawn scenes: prepare, finetune, calibrate, evaluate, plot, report.
+    """Run all on drawn scenes: prepare, finetune, calibrate, evaluate, plot, predict, report.
 
     Every command line is printed before it runs and can be copied. Reads nothing; writes
     `data/shapes` and `runs/<recipe>`. Run again, it goes on where it stopped.
@@ -68,11 +55,12 @@ def demo(
 
     recipe = f"{DEMO_RECIPES[task]}{QUICK * quick}"
     run = Run((out or Path()) / "runs" / recipe, f"--recipe {recipe}")
-    options.opened(recipe, overrides, run.folder)  # a mistake is told before the data is made
+    here = options.opened(recipe, overrides, run.folder)  # a mistake is told before data are made
+    generates = here.task.generates
     if quick:
         answer(NO_RESULT)
     started = time.monotonic()
-    for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or []):
+    for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or [], generates):
         if code := run_line(line):
             raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}

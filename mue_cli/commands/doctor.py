@@ -11,7 +11,7 @@ from mue_cli.commands.display import answer, answer_json, say
 if TYPE_CHECKING:
     from mue_cli.experiment.environment import Finding
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue doctor",
     "mue doctor --json",
     "mue doctor --spice-dir downloads/corenlp",

@@ -10,7 +10,7 @@ from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.experiment.choices import MethodName
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue evaluate",
     "mue evaluate --method full --split val",
     "mue evaluate --metrics SPICE,CIDEr --spice-dir downloads/corenlp",
@@ -19,30 +19,16 @@ EXAMPLES = options.examples(
 )
 
 
-MethodOption = Annotated[
-    MethodName | None,
-    typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
-]
+MethodOption = Annotated[MethodName | None, options.method(MethodName)]
 RowOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", show_default=False, help="Row of a study that this evaluates."),
+    str | None, typer.Option(metavar="NAME", help="Row of a study that this evaluates.")
 ]
 SweepOption = Annotated[
-    bool,
-    typer.Option(
-        "--sweep",
-        help="Also evaluate the method's trade-off curve: settings from "
-        "little to much saving, chosen on val.",
-    ),
+    bool, typer.Option("--sweep", help="The curve too, from little to much saving.")
 ]
 MetricsOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME,...",
-        show_default="the recipe's evaluation.metrics, else all that can be had",
-        help="Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE. One that cannot "
-        "be had is an error.",
-    ),
+    typer.Option(metavar="NAME,...", help="Of BLEU, METEOR, ROUGE-L, CIDEr, SPICE."),
 ]
 
 
@@ -64,9 +50,11 @@ def evaluate(
     """Score a method and say what it costs: expected reduction (Eq. 14), FLOPs, and time measured
     against the full model.
 
-    The full model runs on the same samples. Reads checkpoint.safetensors or what --weights names,
-    what `mue calibrate` found for the method, and the prepared data. Adds to records.jsonl; writes
-    traces.jsonl and predictions.json (COCO's result form) of this evaluation.
+    The full model runs on the same samples. Metrics are the recipe's, else all that can be had
+    here; one that --metrics names and that cannot be had is an error. --sweep evaluates settings
+    chosen on val. Reads checkpoint.safetensors or what --weights names, what `mue calibrate` found
+    for the method, and the prepared data. Adds to records.jsonl; writes traces.jsonl and
+    predictions.json (COCO's result form) of this evaluation.
     """
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
     with bars() as tell:

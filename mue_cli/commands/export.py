@@ -10,21 +10,17 @@ from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.errors import MueError
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue export --out exported",
     "mue export --run runs/shapes-entailment --out exported",
     "mue export --weights caption_base_best.pt --out exported",
 )
 
 FormatOption = Annotated[
-    Literal["hf"], typer.Option("--format", help="hf: Hugging Face's layout of OFA.")
+    Literal["hf"], typer.Option("--format", metavar="NAME", help="hf: Hugging Face's layout.")
 ]
-OutOption = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="Folder to write; new or empty, unless --force.")
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Replace the files of an earlier export.")
-]
+OutOption = Annotated[Path, typer.Option(metavar="FOLDER", help="A new or empty folder.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier export.")]
 
 
 def export(

@@ -13,36 +13,25 @@ from mue_cli.experiment.choices import MethodName
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
-    from mue_cli.experiment.training_job import Finetuned
+    from mue_cli.experiment.training_run import Finetuned
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue finetune",
     "mue finetune --recipe shapes-entailment --device cuda",
     "mue finetune --recipe coco-base --weights OFA-Sys/ofa-base",
     "mue finetune --set training.steps=2000 --run runs/longer",
     "mue finetune --run runs/longer --resume",
     "mue finetune --method pabee --run runs/pabee",
-    "mue finetune --method deebert --set training.steps=300",
     "mue finetune --no-decompose --run runs/joint",
-    "mue finetune --set training.layer_loss=last --run runs/last-layer-loss",
     "torchrun --nproc-per-node 2 -m -- mue_cli finetune --recipe coco-base",
 )
 
-MethodOption = Annotated[
-    MethodName | None,
-    typer.Option(
-        "--method", help="Whose training: see above.", show_default="the recipe's exits.method"
-    ),
-]
-
+MethodOption = Annotated[MethodName | None, options.method(MethodName)]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on where the last training of this run stopped.")
+    bool, typer.Option("--resume", help="Go on where the last training stopped.")
 ]
 ForceOption = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Train anew although the run has a checkpoint, which stays until then."
-    ),
+    bool, typer.Option("--force", help="Train anew although there is a checkpoint.")
 ]
 
 

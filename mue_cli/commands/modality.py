@@ -8,7 +8,7 @@ from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer_figures
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue plot modality",
     "mue plot modality --split val --samples 100",
     "mue plot modality --recipe shapes-entailment --json",
@@ -16,11 +16,7 @@ EXAMPLES = options.examples(
 
 SamplesOption = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        show_default="those measured before, else the recipe's calibration.samples",
-        help="How many samples of the split.",
-    ),
+    typer.Option(min=1, metavar="N", help="How many, else calibration.samples."),
 ]
 
 

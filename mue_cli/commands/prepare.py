@@ -14,100 +14,72 @@ from mue_cli.commands.display import Report, answer, answer_json, keeping, progr
 if TYPE_CHECKING:
     from mue_cli.data.store.manifest import Manifest
 
-SHAPES_EXAMPLES = options.examples(
-    "mue prepare shapes", "mue prepare shapes --train 20000 --seed 1 --out data/more-shapes"
+SHAPES_EXAMPLES = (
+    "mue prepare shapes",
+    "mue prepare shapes --train 20000 --seed 1 --out data/more-shapes",
 )
 
-COCO_EXAMPLES = options.examples(
-    "mue prepare coco --download", "mue prepare coco --source ~/coco --out data/coco"
+COCO_EXAMPLES = (
+    "mue prepare coco --download",
+    "mue prepare coco --source ~/coco --out data/coco",
 )
 
-FLICKR8K_EXAMPLES = options.examples(
-    "mue prepare flickr8k --download", "mue prepare flickr8k --source ~/flickr8k --vocab-size 4000"
+FLICKR8K_EXAMPLES = (
+    "mue prepare flickr8k --download",
+    "mue prepare flickr8k --source ~/flickr8k --vocab-size 4000",
 )
 
-SNLI_VE_EXAMPLES = options.examples(
+SNLI_VE_EXAMPLES = (
     "mue prepare snli-ve --download --images ~/flickr30k-images.tar",
     "mue prepare snli-ve --source ~/snli_ve",
 )
 
-OutOption = Annotated[
-    Path,
-    typer.Option(
-        "--out", metavar="FOLDER", help="Folder to write; earlier prepared data there is replaced."
-    ),
-]
-SourceOption = Annotated[
-    Path, typer.Option("--source", metavar="FOLDER", help="Folder with the downloaded files.")
-]
+OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write.")]
+SourceOption = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="Files to read.")]
 VocabularyOption = Annotated[
     int,
-    typer.Option(
-        "--vocab-size",
-        min=300,
-        max=1_000_000,
-        help="Tokens to learn from the training texts, at most.",
-    ),
+    typer.Option("--vocab-size", min=300, max=1_000_000, metavar="N", help="Tokens to learn."),
 ]
 DownloadOption = Annotated[
-    bool,
-    typer.Option(
-        "--download",
-        help="First fetch what the source folder lacks; goes on where an earlier download stopped.",
-    ),
+    bool, typer.Option("--download", help="First fetch what the source lacks.")
 ]
 MirrorOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="MUE_MIRROR",
-        show_default="the official addresses",
-        help="Folder on the web to download from; it has the files under the same names.",
-    ),
+    typer.Option(metavar="URL", envvar="MUE_MIRROR", help="Fetch from here instead."),
 ]
 ImagesOption = Annotated[
     Path | None,
     typer.Option(
-        "--images",
-        metavar="FOLDER|ARCHIVE",
-        show_default="looked for in the source",
-        help="The photographs.",
+        "--images", metavar="FOLDER|ARCHIVE", help="The photographs, where not in the source."
     ),
 ]
-
 WorkersOption = Annotated[
     int,
-    typer.Option(
-        "--num-workers",
-        min=0,
-        max=64,
-        help="Threads that check the pictures while others are read; 0: one after the other.",
-    ),
+    typer.Option("--num-workers", min=0, max=64, metavar="N", help="Threads that check."),
 ]
-
 StrictOption = Annotated[
-    bool,
-    typer.Option(
-        "--strict",
-        help="Stop with an error when more than a tenth of a split, or all of it, cannot be used.",
-    ),
+    bool, typer.Option("--strict", help="Stop where over a tenth of a split is no good.")
 ]
-
 MOST_SCENES = 1_000_000
 
 
 def shapes(
     out: OutOption = Path("data/shapes"),
-    train: Annotated[int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to train on.")] = 6000,
+    train: Annotated[
+        int, typer.Option(min=1, max=MOST_SCENES, metavar="N", help="Scenes to train on.")
+    ] = 6000,
     val: Annotated[
-        int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to validate and calibrate on.")
+        int,
+        typer.Option(min=1, max=MOST_SCENES, metavar="N", help="Scenes to validate on."),
     ] = 400,
-    test: Annotated[int, typer.Option(min=1, max=MOST_SCENES, help="Scenes to test on.")] = 400,
+    test: Annotated[
+        int, typer.Option(min=1, max=MOST_SCENES, metavar="N", help="Scenes to test on.")
+    ] = 400,
     image_size: Annotated[
-        int, typer.Option(min=16, max=2048, help="Side of the pictures in pixels.")
+        int, typer.Option(min=16, max=2048, metavar="N", help="Side of the pictures in pixels.")
     ] = 64,
     vocab_size: VocabularyOption = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and texts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of scenes and texts.")] = 0,
     as_json: options.Json = False,
 ) -> None:
     """Draw scenes of coloured shapes, with captions and with sentences that are true, false or

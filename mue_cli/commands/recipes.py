@@ -8,20 +8,18 @@ import typer
 from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
 
-LIST_EXAMPLES = options.examples("mue recipes list")
-SHOW_EXAMPLES = options.examples(
-    "mue recipes show shapes-caption > mine.yaml", "mue recipes show mine.yaml --explain"
+LIST_EXAMPLES = ("mue recipes list",)
+SHOW_EXAMPLES = (
+    "mue recipes show shapes-caption > mine.yaml",
+    "mue recipes show mine.yaml --explain",
 )
-SCHEMA_EXAMPLES = options.examples(
-    "mue recipes schema > recipe.schema.json",
-    "An editor completes and checks a recipe whose first line is "
-    "`# yaml-language-server: $schema=recipe.schema.json`.",
-)
-CHECK_EXAMPLES = options.examples(
-    "mue recipes check mine.yaml", "mue recipes check mine.yaml --set training.steps=100"
+SCHEMA_EXAMPLES = ("mue recipes schema > recipe.schema.json",)
+CHECK_EXAMPLES = (
+    "mue recipes check mine.yaml",
+    "mue recipes check mine.yaml --set training.steps=100",
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name or a YAML file.")]
 
 
 def list_recipes(as_json: options.Json = False) -> None:
@@ -43,7 +41,7 @@ def list_recipes(as_json: options.Json = False) -> None:
 def show(
     recipe: NameArgument,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say of every field what it does and may be.")
+        bool, typer.Option("--explain", help="What every field does and may be.")
     ] = False,
     overrides: options.Set = None,
     as_json: options.Json = False,
@@ -64,7 +62,8 @@ def show(
 def schema() -> None:
     """Print the JSON Schema of recipe files.
 
-    Reads and writes nothing.
+    An editor completes and checks a recipe whose first line is
+    `# yaml-language-server: $schema=recipe.schema.json`. Reads and writes nothing.
     """
     from mue_cli.experiment.recipes import recipe_schema
 

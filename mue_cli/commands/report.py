@@ -8,13 +8,14 @@ import typer
 from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json
 
-EXAMPLES = options.examples("mue report", "mue report --run runs/longer --out report.html")
+EXAMPLES = (
+    "mue report",
+    "mue report --run runs/longer --out report.html",
+)
 
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FILE", show_default="report.html in the run folder", help="Where it goes."
-    ),
+    typer.Option("--out", metavar="FILE", help="The page, else report.html in the run folder."),
 ]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mue_cli.study.plan import RowPlan
     from mue_cli.study.steps import Step
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue study --dry-run",
     "mue study",
     "mue study shapes-entailment --seeds 1",
@@ -37,34 +37,19 @@ SeedsOption = Annotated[
     str | None,
     typer.Option(
         metavar="K,K,...|N",
-        show_default="the study's",
-        help="Seeds, as 0,1,2, or how many from 0 on, as 3. One seed alone: 2,",
+        help="As 0,1,2, or how many, as 3; one alone: 2,",
     ),
 ]
 OnlyOption = Annotated[
     str | None,
-    typer.Option(metavar="ROW,...", show_default="all rows", help="Rows to train and evaluate."),
+    typer.Option(metavar="ROW,...", help="Rows to train and evaluate, else all."),
 ]
 StudyRunOption = Annotated[
     Path | None,
-    typer.Option(
-        "--run",
-        metavar="FOLDER",
-        show_default="runs/<recipe name>",
-        help="Folder that study/ is written to.",
-    ),
-]
-StudySetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="SECTION.KEY=VALUE",
-        help="Replace one value of the recipe in every line. May be repeated.",
-    ),
+    typer.Option("--run", metavar="FOLDER", help="Folder of study/, else runs/<recipe name>."),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the command lines that would run, and run none.")
+    bool, typer.Option("--dry-run", help="Print the command lines, and run none.")
 ]
 
 
@@ -73,7 +58,7 @@ def study(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
     run: StudyRunOption = None,
-    overrides: StudySetOption = None,
+    overrides: options.Set = None,
     dry_run: DryRunOption = False,
     as_json: options.Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from mue_cli.commands import options
 from mue_cli.commands.display import answer, answer_json, say
 from mue_cli.errors import MueError
 
-EXAMPLES = options.examples(
+EXAMPLES = (
     "mue table 1",
     "mue table 3 --recipe shapes-entailment --split val",
     "mue table 4 --format latex > ablation.tex",
@@ -17,20 +17,15 @@ EXAMPLES = options.examples(
 
 NumberArgument = Annotated[
     int,
-    typer.Argument(metavar="1|2|3|4", show_default=False, help="Number of the table in the paper."),
+    typer.Argument(metavar="1|2|3|4", help="Number of the table in the paper."),
 ]
 TableSplitOption = Annotated[
     str | None,
-    typer.Option(
-        "--split",
-        metavar="NAME",
-        show_default="test, for 2 what was measured",
-        help="Part of the data: train, val or test.",
-    ),
+    typer.Option("--split", metavar="NAME", help="train, val or test, else test."),
 ]
 FormatOption = Annotated[
     Literal["text", "markdown", "csv", "latex"],
-    typer.Option("--format", help="How the table is written."),
+    typer.Option("--format", metavar="NAME", help="text, markdown, csv or latex."),
 ]
 
 

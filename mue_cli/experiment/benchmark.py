@@ -3,12 +3,10 @@ this machine, and the document that `mue bench` makes of them.
 """
 
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +19,11 @@ from mue_cli.evaluation.costs import time_against_full
 from mue_cli.evaluation.predict import predict_batch
 from mue_cli.exits.methods import Method, full
 from mue_cli.exits.trace import Trace
-from mue_cli.experiment.benchmark_subject import BenchmarkSubject, open_subject
+from mue_cli.experiment.benchmark_precision import compare_precisions
+from mue_cli.experiment.benchmark_setup import BenchmarkSetup, open_setup
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.timing import processor
 from mue_cli.files import write_text
 from mue_cli.inference.walk import Probe
 from mue_cli.profiling.ceilings import Ceilings, measure_ceilings
@@ -62,6 +62,7 @@ class _Measurements:
     other: Profile
     expected: float
     latencies: dict[int, LatencyPair]
+    precisions: dict[str, Any]
 
 
 def benchmark(
@@ -75,83 +76,86 @@ def benchmark(
     best; write bench.json.
 
     random: a preset whose weights are drawn. batch_size: also measure in batches of this size.
-    repeats: timings of each sample. Raises what `open_subject` raises.
+    repeats: timings of each sample. Raises what `open_setup` raises.
     """
-    subject = open_subject(experiment, method, random)
-    document = _document(subject, _measure(subject, batch_size, repeats))
+    setup = open_setup(experiment, method, random)
+    document = _document(setup, _measure(setup, batch_size, repeats))
     write_text(experiment.run.bench, json.dumps(document, indent=2) + "\n")
     return Benchmark(document)
 
 
-def _measure(subject: BenchmarkSubject, batch_size: int | None, repeats: int) -> _Measurements:
-    experiment, predictor, method = subject.experiment, subject.predictor, subject.method
+def _measure(setup: BenchmarkSetup, batch_size: int | None, repeats: int) -> _Measurements:
+    experiment, predictor, method = setup.experiment, setup.predictor, setup.method
     tell, precision = experiment.progress, experiment.precision
     synchronize = torch.cuda.synchronize if predictor.device.type == "cuda" else None
     tell("bench", 0, 0, "measuring what this machine can do at best")
     before = measure_ceilings(precision, predictor.device, synchronize)
-    batches, picture_ms = subject.timed_batches(_fitting(subject, repeats))
+    batches, picture_ms = setup.timed_batches(_fitting(setup, repeats))
     report = counting(tell, "latency", 0)
     latencies = {1: time_against_full(predictor, method, batches, repeats, report)}
     if batch_size is not None:
         report = counting(tell, f"latency of {batch_size} at a time", 0)
-        together = [subject.batch(range(batch_size))]
+        together = [setup.batch(range(batch_size))]
         latencies[batch_size] = time_against_full(predictor, method, together, repeats, report)
     methods = (full(method.decompose), method)
     run, report = partial(_run, predictor), counting(tell, "parts", 0)
     watched = watch_in_turn(predictor.model, methods, batches, run, repeats, synchronize, report)
     ceilings = before.best(measure_ceilings(precision, predictor.device, synchronize))
     first, second = (
-        _profile(subject, runs, each) for runs, each in zip(watched, methods, strict=True)
+        _profile(setup, runs, each) for runs, each in zip(watched, methods, strict=True)
     )
-    expected = _expected(subject, watched[1])
-    return _Measurements(len(batches), picture_ms, ceilings, first, second, expected, latencies)
+    precisions = compare_precisions(setup, batches, repeats, synchronize)
+    expected = _expected(setup, watched[1])
+    return _Measurements(
+        len(batches), picture_ms, ceilings, first, second, expected, latencies, precisions
+    )
 
 
 def _run(predictor: Any, batch: Batch, method: Method, probes: Mapping[str, Probe]) -> Trace:
     return predict_batch(predictor, method, batch, probes)[0].trace
 
 
-def _fitting(subject: BenchmarkSubject, repeats: int) -> int:
+def _fitting(setup: BenchmarkSetup, repeats: int) -> int:
     """Return how many samples to time, after a first turn that also builds what is built once."""
-    batch, methods = subject.batch([0]), (full(subject.method.decompose), subject.method)
+    batch, methods = setup.batch([0]), (full(setup.method.decompose), setup.method)
     start = 0.0
     for _ in ("warm-up", "timed"):
         start = time.perf_counter()
         for method in methods:
-            predict_batch(subject.predictor, method, batch)
+            predict_batch(setup.predictor, method, batch)
     turns = 2 * repeats + 1  # latency with its own warm-up, then parts
     fitting = int(SECONDS / (time.perf_counter() - start) / turns)
-    return min(max(fitting, LEAST_SAMPLES), len(subject.examples))
+    return min(max(fitting, LEAST_SAMPLES), len(setup.examples))
 
 
-def _profile(subject: BenchmarkSubject, watched: list[Watched], method: Method) -> Profile:
-    recipe, predictor = subject.experiment.recipe, subject.predictor
-    sizes = VALUE_SIZES[subject.experiment.precision]
+def _profile(setup: BenchmarkSetup, watched: list[Watched], method: Method) -> Profile:
+    recipe, predictor = setup.experiment.recipe, setup.predictor
+    sizes = VALUE_SIZES[setup.experiment.precision]
     config, classes = predictor.model.config, predictor.num_classes
     return profile(watched, method, config, recipe.data.image_size, sizes, classes)
 
 
-def _expected(subject: BenchmarkSubject, watched: list[Watched]) -> float:
-    config = subject.predictor.model.config
+def _expected(setup: BenchmarkSetup, watched: list[Watched]) -> float:
+    config = setup.predictor.model.config
     layers = (config.num_encoder_layers, config.num_decoder_layers)
     return expected_time_reduction([each.trace for each in watched], *layers).expected
 
 
-def _document(subject: BenchmarkSubject, measured: _Measurements) -> dict[str, Any]:
-    recipe, pair = subject.experiment.recipe, measured.latencies[1]
-    name, flops = subject.method.name, flops_reduction(measured.full, measured.other)
+def _document(setup: BenchmarkSetup, measured: _Measurements) -> dict[str, Any]:
+    recipe, pair = setup.experiment.recipe, measured.latencies[1]
+    name, flops = setup.method.name, flops_reduction(measured.full, measured.other)
     low, median, high = pair.turns
     both = (("full", measured.full), (name, measured.other))
     return {
         "recipe": recipe.name,
         "method": name,
-        "thresholds": subject.thresholds,
-        "skipped_layers": subject.method.skipped_layers,
-        "weights": subject.weights,
-        "data": subject.data,
+        "thresholds": setup.thresholds,
+        "skipped_layers": setup.method.skipped_layers,
+        "weights": setup.weights,
+        "data": setup.data,
         "samples": measured.num_samples,
         "image_size": recipe.data.image_size,
-        "machine": _machine(subject),
+        "machine": _machine(setup),
         "ceilings": asdict(measured.ceilings),
         "steps": {which: each.num_steps for which, each in both},
         "picture_ms": measured.picture_ms,
@@ -167,29 +171,19 @@ def _document(subject: BenchmarkSubject, measured: _Measurements) -> dict[str, A
             "parts": parts_reduction(measured.full, measured.other),
             "measured": median,
         },
+        "precisions": measured.precisions,
         "notes": _notes([measured.full, measured.other], measured.ceilings),
         "verdict": verdict(name, Measured(median, low, high), flops, measured.full),
     }
 
 
-def _machine(subject: BenchmarkSubject) -> dict[str, object]:
-    on_gpu = subject.predictor.device.type == "cuda"
+def _machine(setup: BenchmarkSetup) -> dict[str, object]:
     return {
-        "processor": torch.cuda.get_device_name() if on_gpu else _processor(),
+        "processor": processor(setup.predictor.device),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
-        "precision": subject.experiment.precision,
+        "precision": setup.experiment.precision,
     }
-
-
-def _processor() -> str:
-    """Return the processor's name; Linux alone tells it in a file."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _notes(profiles: list[Profile], ceilings: Ceilings) -> list[str]:

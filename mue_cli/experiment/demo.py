@@ -10,13 +10,22 @@ QUICK_SCENES = {"--train": 600, "--val": 60, "--test": 60}
 NO_RESULT = "quick: few scenes and few steps, to see that all runs; the numbers are no result"
 
 
+QUESTION = ("--hypothesis", "a circle is in the picture")
+
+
 def lines(
-    recipe: str, out: Path | None, begun: bool, scenes: int | None, overrides: list[str]
+    recipe: str,
+    out: Path | None,
+    begun: bool,
+    scenes: int | None,
+    overrides: list[str],
+    generates: bool,
 ) -> list[list[str]]:
     """Return the words of every command line, without the leading `mue`.
 
     recipe: a quick demo's ends in QUICK. out: where data/ and runs/ go, None for this folder.
     begun: the training is, and is gone on with. scenes: to train on, None for as many as usual.
+    generates: pictures are described; else they are asked about.
     """
     is_quick = recipe.endswith(QUICK)
     data = (out or Path()) / "data" / f"shapes{QUICK * is_quick}"
@@ -36,6 +45,7 @@ def lines(
         ["evaluate", "--method", "mue", *shared],
         ["plot", "saturation", *shared],
         ["plot", "tradeoff", *shared],
+        ["predict", str(data / "examples"), *(() if generates else QUESTION), *shared],
         ["report", *shared],
     ]
 

@@ -20,11 +20,11 @@ from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.predict import token_texts
 from mue_cli.experiment.progress import counting
-from mue_cli.experiment.stated import settled
+from mue_cli.experiment.stated import fingerprint_of, settled
 from mue_cli.experiment.thresholds import earlier
 from mue_cli.files import staged
 from mue_cli.metrics.captioning import check_metrics
-from mue_cli.reports.record import Record, append_record, new_id
+from mue_cli.reports.record import Record, append_record, evaluation_id
 from mue_cli.reports.traces import write_traces
 
 QUICK_METRICS = ("BLEU", "CIDEr")
@@ -69,10 +69,9 @@ def evaluate(
     experiment.need_trained()
     earlier(experiment.run)  # a damaged log is met before the work
     experiment = settled(experiment, name)
-    points = _Points(
-        experiment, split, wanted, spice_dir, experiment.processes.first(new_id), name, row
-    )
     thresholds = experiment.thresholds(name)
+    own_id = _identity(experiment, name, (split, wanted, row, sweep, thresholds))
+    points = _Points(experiment, split, wanted, spice_dir, own_id, name, row)
     record, predictions = points.record(name, thresholds)
     whole, full_predictions = (
         (record, predictions) if name == FULL.name else points.record(FULL.name, {})
@@ -207,6 +206,23 @@ class _Points:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= decay_settings(recipe, experiment.task, CATALOGUE[method.name])
         return settings
+
+
+def _identity(experiment: Experiment, name: str, call: tuple[object, ...]) -> str:
+    """Return the id of an evaluation: of the weights, the data, the recipe without its training,
+    and what the call says besides.
+    """
+    weights = fingerprint_of(experiment, name if name in CATALOGUE else FULL.name)
+    data, precision = experiment.data.fingerprint, experiment.precision
+    recipe = {
+        section: values
+        for section, values in asdict(experiment.recipe).items()
+        if section not in ("training", "calibration")
+    }
+    place = str(experiment.device)
+    return evaluation_id(
+        {"recipe": recipe, "method": name, "of": [weights, data, precision, place], "call": call}
+    )
 
 
 def _keep(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mue_cli.experiment.exit_heads import TrainedHead
     from mue_cli.experiment.predict import PicturePrediction
     from mue_cli.experiment.thresholds import Conditions
-    from mue_cli.experiment.training_job import Finetuned
+    from mue_cli.experiment.training_run import Finetuned
     from mue_cli.model.ofa import OFA
     from mue_cli.model.pretrained import Pretrained
     from mue_cli.model.tokenizer import Tokenizer

@@ -25,7 +25,7 @@ from mue_cli.experiment.training_data import (
     validation_batches,
 )
 from mue_cli.experiment.training_files import TrainingFiles, finish_move
-from mue_cli.experiment.training_job import Finetuned, Job, run_job
+from mue_cli.experiment.training_run import Finetuned, TrainingRun, run_training
 from mue_cli.experiment.training_start import check_vocabulary, place
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA, recomputed
@@ -76,12 +76,14 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
         stage = self_critical_stage(experiment, model, tokenizer)
     else:
         stage = _stage(recipe, model, head, answers)
-    job = _model_job(experiment, files, model, (head, sizes), tokenizer, features, processes)
+    training = _model_training(
+        experiment, files, model, (head, sizes), tokenizer, features, processes
+    )
 
     def batches(first: int) -> Iterator[Batch]:
         return batches_from(experiment, first, tokenizer, features, processes)
 
-    best = run_job(experiment, stage, job, batches, state, processes)
+    best = run_training(experiment, stage, training, batches, state, processes)
     own = run.exit_head(recipe.exits.method)
     cut = _share_cut(experiment) if processes.writes else 0.0
     return Finetuned(
@@ -100,7 +102,7 @@ def _stage(recipe: Recipe, model: OFA, head: TrainedHead | None, answers: Sequen
     return stages.imitation(model, head, *how)
 
 
-def _model_job(
+def _model_training(
     experiment: Experiment,
     files: TrainingFiles,
     model: OFA,
@@ -108,7 +110,7 @@ def _model_job(
     tokenizer: Tokenizer,
     features: Features | None,
     processes: Processes,
-) -> Job:
+) -> TrainingRun:
     recipe, run, (head, sizes) = experiment.recipe, experiment.run, own_head
     batches = validation_batches(experiment, tokenizer, features)
     score, own = quick_score(experiment.task, batches), batches.share(processes)
@@ -133,7 +135,7 @@ def _model_job(
             files_kept = f"{files.run.last_state} (not validated yet)"
         return f"kept {files_kept}; to go on: {run.command('finetune')} --resume"
 
-    return Job(
+    return TrainingRun(
         "finetune",
         experiment.task.metric,
         validate,

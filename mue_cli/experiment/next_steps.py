@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mue_cli.errors import MueError
+from mue_cli.experiment.demo import QUICK
 from mue_cli.experiment.run_folder import Run
 from mue_cli.files import is_file
 from mue_cli.recipe.names import find, names
@@ -23,6 +24,9 @@ class Step:
     reason: str
 
 
+DEMO = Step("mue demo", "the same for real, in about ten minutes: it trains a small captioner")
+
+
 def next_steps(folder: Path = Path()) -> list[Step]:
     """Return what to do next, the most likely first."""
     runs = _runs(folder / "runs")
@@ -30,9 +34,11 @@ def next_steps(folder: Path = Path()) -> list[Step]:
     prepared = [path.parent.name for path in sorted((folder / "data").glob("*/manifest.json"))]
     if not runs:
         steps += [step for data in prepared for step in _of_data(data)]
+    elif all(run.folder.name.endswith(QUICK) for run in runs):
+        steps.append(DEMO)
     return steps or [
         Step("mue demo --quick", "every step on drawn scenes in a minute or two"),
-        Step("mue demo", "the same for real, in about five minutes: it trains a small captioner"),
+        DEMO,
         Step("mue prepare flickr8k --download", "photographs with captions, 1.2 GB"),
         Step("mue bench --recipe coco-base --random base", "would exiting pay on this machine?"),
     ]

@@ -20,7 +20,7 @@ from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
 )
-from mue_cli.experiment.training_job import NOTHING, Finetuned, Job, run_job
+from mue_cli.experiment.training_run import NOTHING, Finetuned, TrainingRun, run_training
 from mue_cli.files import is_first_process, staged
 from mue_cli.training import gates, stages
 from mue_cli.training.stages import Stage
@@ -61,7 +61,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         return batches_from(experiment, first, experiment.tokenizer, processes=processes)
 
     with _second_log(run, spec.name, lambda: changed) as log:
-        job = Job(
+        training = TrainingRun(
             "heads",
             second.metric,
             validate=second.validate,
@@ -74,9 +74,9 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         if second.learning_rate:
             note = f"note: the learning rate is {rate:g}; training.learning_rate has no effect here"
             experiment.progress("heads", 0, 0, note)
-        training = replace(recipe.training, learning_rate=rate)
-        own = replace(experiment, recipe=replace(recipe, training=training))
-        best = run_job(own, second.stage, job, stream, processes=processes)
+        section = replace(recipe.training, learning_rate=rate)
+        own = replace(experiment, recipe=replace(recipe, training=section))
+        best = run_training(own, second.stage, training, stream, processes=processes)
     return Finetuned(second.metric, best, run.checkpoint, file)
 
 

@@ -48,16 +48,22 @@ def verified(experiment: "Experiment", method: Method) -> float:
 
 
 def machine(experiment: "Experiment") -> str:
-    """The processor in words, with its threads; Linux alone tells its name in a file."""
-    if experiment.device.type == "cuda":
+    """The processor in words, with its threads."""
+    name = processor(experiment.device)
+    on_gpu = experiment.device.type == "cuda"
+    return name if on_gpu else f"{name}, {torch.get_num_threads()} threads"
+
+
+def processor(device: torch.device) -> str:
+    """The name of what computes; Linux alone tells a processor's in a file."""
+    if device.type == "cuda":
         return torch.cuda.get_device_name()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    name = next(named, platform.processor() or platform.machine())
-    return f"{name}, {torch.get_num_threads()} threads"
+    return next(named, platform.processor() or platform.machine())
 
 
 def _methods(experiment: "Experiment") -> list[Method]:

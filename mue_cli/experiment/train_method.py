@@ -10,7 +10,7 @@ from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.experiment.experiment import Experiment
 
 if TYPE_CHECKING:
-    from mue_cli.experiment.training_job import Finetuned
+    from mue_cli.experiment.training_run import Finetuned
 
 Open = Callable[[Sequence[str], bool], Experiment]
 """Opens an experiment with settings, for the trained model (True) or a training from nothing."""

@@ -6,10 +6,48 @@ from mue_cli.reports.tables import Cell, Column, Table, to_text
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """Return all of a benchmark as `mue bench` prints it, the verdict last."""
+    """Return all of a benchmark as `mue bench` prints it; last what it says of this machine."""
     lines = [*about(document), f"\n{to_text(_parts(document))}", to_text(_latencies(document))]
+    if document["precisions"]["ms"]:
+        lines.append(to_text(_precisions(document)))
     notes = [f"note: {note}" for note in document["notes"]]
-    return "\n".join([*lines, _reductions(document), *notes, f"\n{document['verdict']}"])
+    last = f"\n{document['verdict']}\n{what_first(document)}"
+    return "\n".join([*lines, _reductions(document), *notes, last])
+
+
+def what_first(document: dict[str, Any]) -> str:
+    """Return which of exits and bfloat16 to take first here, in a sentence."""
+    rates, method = document["precisions"]["gflops_per_s"], document["method"]
+    if not document["precisions"]["ms"]:
+        slow, plain = rates["bfloat16"], rates["float32"]
+        return (
+            f"keep float32: bfloat16 products run at {slow:.0f} GFLOP/s here, float32's at "
+            f"{plain:.0f}, so bfloat16 was not timed."
+        )
+    saved = precision_savings(document)
+    alone = {method: saved["float32", method], "bfloat16": saved["bfloat16", "full"]}
+    first, second = sorted(alone, key=lambda name: -alone[name])
+    if alone[first] <= 0.0:
+        return f"neither {method} nor bfloat16 saves time here."
+    both, more = saved["bfloat16", method], f"{first} alone saves {_percent(alone[first])}"
+    if both <= alone[first]:
+        return f"take {first} and leave {second}: {more}, both {_percent(both)}."
+    return (
+        f"take {first} first: {more}, {second} alone {_percent(alone[second])}, both "
+        f"{_percent(both)}; what bfloat16 costs in score, calibration measures "
+        "(inference.precision: auto)."
+    )
+
+
+def precision_savings(document: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Return the share of the time of full in float32 that each precision and method saves."""
+    times = document["precisions"]["ms"]
+    whole = times["float32"]["full"]
+    return {
+        (precision, name): 1.0 - ms / whole
+        for precision, each in times.items()
+        for name, ms in each.items()
+    }
 
 
 def _percent(fraction: float) -> str:
@@ -107,6 +145,19 @@ def _latencies(document: dict[str, Any]) -> Table:
             )
         )
     return Table((*columns, Column("reduction", ".1%"), Column("its quartiles")), tuple(rows))
+
+
+def _precisions(document: dict[str, Any]) -> Table:
+    """Return one row per precision and method: ms a sample, and what it saves of full's in
+    float32.
+    """
+    columns = Column("precision"), Column("method"), Column("ms", ".1f"), Column("saves", ".1%")
+    times, saved = document["precisions"]["ms"], precision_savings(document)
+    rows = [
+        (precision, name, times[precision][name], share)
+        for (precision, name), share in saved.items()
+    ]
+    return Table(columns, tuple(rows))
 
 
 def _reductions(document: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A record: one evaluated point, scores and costs side by side. One line of `records.jsonl`."""
 
+import hashlib
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,8 +17,9 @@ from mue_cli.schema.schema import Count, Range, show
 class Record:
     """One evaluated point: the scores of a method on one split, and their cost.
 
-    id: of the evaluation. One call evaluates a method, `full` beside it and maybe the method's
-        curve: they share the id, and with it their samples and conditions.
+    id: of the evaluation; the same command on the same weights has the same. One call evaluates a
+        method, `full` beside it and maybe the method's curve: they share the id, and with it their
+        samples and conditions.
     row: of the study that asked for the evaluation, None outside one and for the `full` beside it.
     point: number of a point of the method's curve; None for a setting of its own.
     scores: metric name -> value as papers print it: CIDEr 1.287 as 128.7, accuracy as per cent.
@@ -66,9 +67,14 @@ class Record:
         return int(numbers[0]), int(numbers[1])
 
 
-def new_id() -> str:
-    """Return an id for an evaluation: eight hexadecimal digits, drawn at random."""
-    return secrets.token_hex(4)
+def evaluation_id(about: Mapping[str, object]) -> str:
+    """Return the id of an evaluation, eight hexadecimal digits: one that is made again has the same
+    id, and so the same files.
+
+    about: all that decides what it gives, plain values.
+    """
+    text = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def append_record(path: Path, *records: Record) -> None:
@@ -83,7 +89,8 @@ def append_record(path: Path, *records: Record) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Return the records of a file in the order they were written.
+    """Return the records of a file in the order they were written; of a point that was evaluated
+    again, the last.
 
     Raises MissingStepError without the file or with an empty one, DataError naming file and line
     for a line that is no record.
@@ -97,7 +104,10 @@ def read_records(path: Path) -> list[Record]:
         raise MissingStepError(
             f"there are no records: {path} is empty", "`mue evaluate` adds to it"
         )
-    return records
+    last: dict[tuple[object, ...], Record] = {}
+    for each in reversed(records):
+        last.setdefault((each.id, each.method, each.row, each.point), each)
+    return list(reversed(last.values()))
 
 
 _HINT = "remove that line and run that `mue evaluate` again"

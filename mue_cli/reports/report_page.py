@@ -52,7 +52,7 @@ class Sample:
 class Report:
     """All that the page shows. facts: what was run, name and value. promises: what was calibrated,
     a heading and its sentences. savings: sentences. missing: what the page could show, and the
-    command that makes it.
+    command that makes it. note: what is to be known before anything else.
     """
 
     title: str
@@ -63,6 +63,7 @@ class Report:
     savings: Sequence[str] = ()
     samples: Sequence[Sample] = ()
     missing: Sequence[str] = ()
+    note: str = ""
 
 
 def page(report: Report) -> str:

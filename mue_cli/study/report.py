@@ -7,6 +7,7 @@ from typing import Any
 from mue_cli.data.tasks import TASKS
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.exits.catalogue import FULL, names
+from mue_cli.experiment.demo import NO_RESULT, QUICK
 from mue_cli.experiment.run_folder import Run, read_traces, records
 from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.reports.entries import Entry, row_title
@@ -40,6 +41,7 @@ def report(run: Run, split: str) -> Report:
     evaluated = _traced(run, missing)
     return Report(
         title=f"{entries[0].record.recipe}: early exits",
+        note=NO_RESULT if entries[0].record.recipe.endswith(QUICK) else "",
         facts=_facts(entries),
         tables=[("Results", _table(entries))],
         drawings=list(_drawings(run, entries, evaluated, missing)),
@@ -192,7 +194,8 @@ def _promises(run: Run) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what was calibrated, method by method."""
     for method in names(lambda spec: spec.is_calibrated):
         if run.of_method(run.thresholds, method).exists():
-            yield row_title(method), read_thresholds(run, method).in_words()
+            streams, *rest = read_thresholds(run, method).in_words()
+            yield row_title(method), [f"thresholds: {streams}", *rest]
 
 
 def _savings(entries: Sequence[Entry]) -> Iterator[str]:

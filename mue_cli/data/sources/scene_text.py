@@ -11,7 +11,7 @@ there is a circle       the same kind     there is a red circle   the same
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mue_cli.data.sources.scenes import SHAPES, SIDES, Kind, Scene, Thing, draw_kind
@@ -54,13 +54,13 @@ class Hypothesis:
         }
         return f"there is {what[self.form]}"
 
-    def is_among(self, kinds: Iterable[Kind]) -> bool:
+    def is_among(self, kinds: Collection[Kind]) -> bool:
         """Whether one of the kinds is what it speaks of."""
-        return any(
-            (self.form == "shape" or colour == self.colour)
-            and (self.form == "colour" or shape == self.shape)
-            for colour, shape in kinds
-        )
+        if self.form == "colour":
+            return any(colour == self.colour for colour, _ in kinds)
+        if self.form == "shape":
+            return any(shape == self.shape for _, shape in kinds)
+        return (self.colour, self.shape) in kinds
 
 
 def captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def fits(kinds: tuple[Kind, ...], slots: tuple[Slot, ...], drawn: tuple[Hypothes
     """Whether every hypothesis has its slot's label in a scene of these kinds, under the slots'
     curtain.
     """
-    return all(
-        each.is_among(kinds) == (slot.label == ENTAILED)
-        for slot, each in zip(slots, drawn, strict=True)
-    )
+    for slot, each in zip(slots, drawn, strict=True):
+        if each.is_among(kinds) != (slot.label == ENTAILED):
+            return False
+    return True

@@ -19,6 +19,8 @@ from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.errors import DataError
 
 MAX_PAIRS_PER_SCENE = 6
+NUM_EXAMPLES = 4
+"""Pictures of test that are also written as files, to be given to `mue predict`."""
 MAX_SCENES_TRIED = {"train": 300, "val": 2400, "test": 2400}  # a tenth of all scenes is for val
 
 
@@ -37,10 +39,13 @@ class _Drawn:
 
     def read(self, done: Container[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (key, PNG) of what is not in `done`."""
-        for key, scene in self.scenes.items():
+        for key in self.scenes:
             if key not in done:
-                rng = random.Random(f"{self.seed} {key}")
-                yield key, encode_png(draw_scene(scene, rng, self.image_size))
+                yield key, self.png(key)
+
+    def png(self, key: str) -> bytes:
+        rng = random.Random(f"{self.seed} {key}")
+        return encode_png(draw_scene(self.scenes[key], rng, self.image_size))
 
 
 def prepare_shapes(
@@ -55,8 +60,8 @@ def prepare_shapes(
     pairs: int = 3,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Draw the scenes of all splits and write them to `root`: five captions a scene, and entailment
-    pairs.
+    """Draw the scenes of all splits and write them to `root`: five captions a scene, entailment
+    pairs, and a few pictures of test as files of `examples/`.
 
     train_pairs: pairs per training scene; pairs: per scene of val and test. No scene of val or test
     is in another split; the same numbers give the same bytes. Raises DataError, before anything is
@@ -91,10 +96,11 @@ def prepare_shapes(
                 pair_rows[split].append(
                     EntailmentRow(image_id, f"{image_id}#{index}", None, text, slot.label)
                 )
-    return write_prepared(
+    drawn = _Drawn(scenes, seed, image_size)
+    manifest = write_prepared(
         root,
         "shapes",
-        _Drawn(scenes, seed, image_size),
+        drawn,
         train_tokenizer,
         captions=caption_rows,
         entailment=pair_rows,
@@ -107,6 +113,14 @@ def prepare_shapes(
         },
         progress=progress,
     )
+    _write_examples(root / "examples", drawn)
+    return manifest
+
+
+def _write_examples(folder: Path, drawn: _Drawn) -> None:
+    folder.mkdir()
+    for key in [key for key in drawn.scenes if key.startswith("test-")][:NUM_EXAMPLES]:
+        (folder / f"{key}.png").write_bytes(drawn.png(key))
 
 
 def _fitting_scene(

@@ -33,7 +33,7 @@ class Finetuned:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingRun:
     """One training, and what is kept of it.
 
     label: what progress is called. metric, validate: what decides which weights are best. keep:
@@ -51,10 +51,10 @@ class Job:
     kept: Callable[[str], str]
 
 
-def run_job(
+def run_training(
     experiment: Experiment,
     stage: Stage,
-    job: Job,
+    training: TrainingRun,
     batches: Callable[[int], Iterator[Batch]],
     state: Mapping[str, Any] | None = None,
     processes: Processes = ALONE,
@@ -63,25 +63,25 @@ def run_job(
     settings = experiment.recipe.training
     first = 1 + (state["step"] if state else 0)
     scored = state is not None and math.isfinite(state["best"])
-    best = f"best {job.metric} {state['best']:.1f}" if state and scored else ""
+    best = f"best {training.metric} {state['best']:.1f}" if state and scored else ""
 
     def keep_best(step: int, value: float) -> None:
         nonlocal best
         if processes.writes:
-            job.keep()
-        best = f"best {job.metric} {value:.1f} at step {step}"
+            training.keep()
+        best = f"best {training.metric} {value:.1f} at step {step}"
 
     def keep_state(values: dict[str, object]) -> None:
         if processes.writes:
-            job.keep_state(values)
+            training.keep_state(values)
 
     def report(step: StepReport) -> None:
         if processes.writes:
-            run_folder.append_line(job.log(), asdict(step))
+            run_folder.append_line(training.log(), asdict(step))
             show(step)
-            experiment.progress(job.label, step.step, step.num_steps, _note(step, best))
+            experiment.progress(training.label, step.step, step.num_steps, _note(step, best))
 
-    hooks = Hooks(job.validate, report, keep_best, keep_state)
+    hooks = Hooks(training.validate, report, keep_best, keep_state)
     events: AbstractContextManager[event_files.Report] = nullcontext(lambda step: None)
     if settings.tensorboard and processes.writes:
         events = event_files.event_files(experiment.run.folder, first)
@@ -89,11 +89,11 @@ def run_job(
         with events as show, StopRequest().listening() as stop:
             return loop.finetune(stage, batches, settings, hooks, state, stop, processes)
     except StoppedTraining as stopped:
-        raise StoppedTraining(stopped.number, job.kept(best)) from None
+        raise StoppedTraining(stopped.number, training.kept(best)) from None
     except LostProcessError as lost:
-        raise LostProcessError(lost.message, job.kept(best)) from None
+        raise LostProcessError(lost.message, training.kept(best)) from None
     except KeyboardInterrupt:
-        kept = job.kept(best) if best else NOTHING
+        kept = training.kept(best) if best else NOTHING
         raise KeyboardInterrupt(kept) from None
 
 

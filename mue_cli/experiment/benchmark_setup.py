@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mue_cli.calibration.precision import Precision
 from mue_cli.data.batches import Batch, Example
 from mue_cli.data.made_up import WORDS, MadeUpExamples
 from mue_cli.errors import MissingStepError, MueError
@@ -14,8 +15,10 @@ from mue_cli.exits.methods import Method
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import fixed_thresholds, make_method, spec_of
 from mue_cli.experiment.models import new_model, settle_threads
+from mue_cli.experiment.precision import with_precision
 from mue_cli.experiment.stated import settled, thresholds_of
 from mue_cli.model.config import RELEASED_VOCAB_SIZE
+from mue_cli.model.ofa import OFA
 from mue_cli.model.tokenizer import Tokenizer
 
 MADE_UP = "made-up pictures"
@@ -26,10 +29,11 @@ BY_LAYERS = (
 
 
 @dataclass(frozen=True)
-class BenchmarkSubject:
+class BenchmarkSetup:
     """A model under a method, with samples.
 
     weights, data: where they come from, in words. thresholds: by stream; for static, exit layers.
+    model: in float32, as it was read or drawn. tokenizer: its own.
     """
 
     experiment: Experiment
@@ -39,11 +43,22 @@ class BenchmarkSubject:
     thresholds: dict[str, float]
     data: str
     examples: Sequence[Example]
+    model: OFA
+    tokenizer: Tokenizer
+
+    def at(self, precision: Precision) -> tuple[Predictor, Method]:
+        """Return the same model and method at a precision."""
+        if precision == self.experiment.precision:
+            return self.predictor, self.method
+        other, spec = with_precision(self.experiment, precision), spec_of(self.method.name)
+        predictor = other.predictor_of(self.model, self.tokenizer, self.predictor.search)
+        head = other.exit_head(spec.name)
+        return predictor, make_method(other.recipe, other.task, spec, self.thresholds, head)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Make a batch of some examples; numbers beyond the last start again at the first."""
         examples = [self.examples[number % len(self.examples)] for number in numbers]
-        return self.experiment.collate(examples, self.predictor.tokenizer)  # type: ignore[arg-type]
+        return self.experiment.collate(examples, self.tokenizer)
 
     def timed_batches(self, count: int) -> tuple[list[Batch], float]:
         """Return the first `count` examples as batches of one, and the mean time in ms of decoding,
@@ -54,9 +69,7 @@ class BenchmarkSubject:
         return batches, 1000.0 * (time.perf_counter() - start) / count
 
 
-def open_subject(
-    experiment: Experiment, method: str | None, random: str | None
-) -> BenchmarkSubject:
+def open_setup(experiment: Experiment, method: str | None, random: str | None) -> BenchmarkSetup:
     """Return what is benchmarked.
 
     method: None for the recipe's, with random weights static. random: a preset, whose weights are
@@ -81,7 +94,12 @@ def open_subject(
         raise MueError(
             "random weights have no thresholds", "leave out --method, or use --method static"
         )
-    predictor = _random(experiment, random) if random else experiment.predictor
+    if random:
+        model, tokenizer = _random(experiment, random)
+        predictor = experiment.predictor_of(model, tokenizer)
+    else:
+        model, tokenizer = experiment.model, experiment.tokenizer
+        predictor = experiment.predictor
     experiment = experiment if random else settled(experiment, spec.name)
     thresholds = _thresholds(experiment, spec.name, predictor, halve=random is not None)
     examples, data = _examples(experiment, made_up=random is not None)
@@ -92,10 +110,12 @@ def open_subject(
     weights = f"random weights of {random}" if random else run.weights or str(run.checkpoint)
     head = None if random else experiment.exit_head(spec.name)
     chosen = make_method(experiment.recipe, experiment.task, spec, thresholds, head)
-    return BenchmarkSubject(experiment, predictor, weights, chosen, thresholds, data, examples)
+    return BenchmarkSetup(
+        experiment, predictor, weights, chosen, thresholds, data, examples, model, tokenizer
+    )
 
 
-def _random(experiment: Experiment, preset: str) -> Predictor:
+def _random(experiment: Experiment, preset: str) -> tuple[OFA, Tokenizer]:
     """Return a model of a size with weights that were drawn, and a vocabulary that knows little
     more than the questions' words.
     """
@@ -103,7 +123,7 @@ def _random(experiment: Experiment, preset: str) -> Predictor:
     chosen = replace(recipe, model=replace(recipe.model, preset=preset, weights=None))
     model = new_model(chosen, RELEASED_VOCAB_SIZE).eval().to(experiment.device)
     settle_threads(model)
-    return experiment.predictor_of(model, Tokenizer.train([], 512, WORDS))
+    return model, Tokenizer.train([], 512, WORDS)
 
 
 def _thresholds(
