@@ -52,13 +52,16 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
 
     Makes the folder when it is absent. The temporary name keeps the suffix of `path`. sync: wait
     until the disk holds it, where losing it to a power cut would be dear. Raises OSError, naming
-    `path`, also for a full disk that a library reports in its own words.
+    `path`, also for a full disk that a library reports in its own words; FileError for a pipe or a
+    device.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():  # found out now, not when the work is done
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if path.exists() and not path.is_file():  # a pipe or a device is not ours to replace
+            raise FileError(f"cannot write `{path}`: it is {_kind(path)}", "name a plain file")
         temporary = _make_beside(path)
         yield temporary
         temporary.chmod(_plain_mode())
@@ -177,8 +180,7 @@ def plain_file(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise _cannot_read(path, error) from None
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no plain file")
-        raise FileError(f"cannot read `{path}`: it is {kind}", "name a plain file")
+        raise FileError(f"cannot read `{path}`: it is {_kind(path)}", "name a plain file")
     return path
 
 
@@ -234,6 +236,10 @@ def open_text(path: Path) -> Iterator[TextIO]:
 def encoding_of(head: bytes) -> str:
     """Return the encoding that the first bytes of a text ask for: by its mark, else UTF-8."""
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
+
+
+def _kind(path: Path) -> str:
+    return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "no plain file")
 
 
 def _make_beside(path: Path) -> Path:

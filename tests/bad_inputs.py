@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from mue_cli.commands.app import app
@@ -184,6 +185,32 @@ HEAD = "name: mine\ntask: caption\n"
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
 )
+
+
+def linked(path: Path, to: str) -> Damage:
+    return instead(path, lambda each: each.symlink_to(to))
+
+
+def in_state(change: Callable[[dict], object]) -> Damage:
+    """Change what a training keeps for --resume."""
+
+    def damage() -> None:
+        state = torch.load(RUN / "last.pt", weights_only=True)
+        change(state)
+        torch.save(state, RUN / "last.pt")
+
+    return damage
+
+
+def sources(text: str | bytes, *names: str) -> Damage:
+    """Make a folder `source` with files of one content, and a picture."""
+
+    def damage() -> None:
+        for name in names:
+            write(Path("source", name), text)()
+        shutil.copytree("pictures", "source/images")
+
+    return damage
 
 
 # The inputs.
@@ -358,6 +385,7 @@ def overrides() -> Iterator[Bad]:
         "search.min_tokens=30",
         "search.max_tokens=100000",
         f"seed={2**64}",
+        "data.root=",
         "seed=",
         "name=../up",
         "calibration.target_reduction=40",
@@ -575,6 +603,111 @@ def missing_files() -> Iterator[Bad]:
     yield Bad("Missing files", "prepared data", f"evaluate {AT}", removed(DATA))
 
 
+ODD = {
+    "a named pipe": pipe,
+    "a device": device,
+    "a folder": directory,
+    "a link to itself": loop,
+}
+
+
+def odd_places() -> Iterator[Bad]:
+    kind = "Pipes, devices, folders and loops"
+    odd = Path("odd")
+    for what, words in {
+        "/": f"evaluate {AT} --set data.root=/",
+        "/proc": f"evaluate {AT} --set data.root=/proc",
+        "/dev/null for prepared data": "prepare shapes --train 4 --val 2 --test 2 --out /dev/null",
+        "/dev/zero for a source": "prepare snli-ve --source /dev/zero --out out",
+    }.items():
+        yield Bad(kind, what, words)
+    for what, make in ODD.items():
+        is_folder = what == "a folder"
+        for words in (
+            *(() if is_folder else (f"bench {AT} --set data.root=odd", "finetune --run odd")),
+            f"evaluate {AT} --set data.root=odd",
+            "prepare coco --source odd --out out",
+            "evaluate --weights odd",
+            "study odd.yaml",
+            f"predict pictures {AT} --out odd.jsonl",
+        ):
+            name = next(word for word in words.split() if "odd" in word).partition("=")[2] or odd
+            place = Path(
+                "odd.yaml" if "study" in words else "odd.jsonl" if ".jsonl" in words else name
+            )
+            yield Bad(kind, what, words, make(place))
+        for path in (RUN / "train.jsonl", RUN / "promises.jsonl", RUN / "last.pt"):
+            if (path.name, what) in (("train.jsonl", "a named pipe"), ("last.pt", "a named pipe")):
+                continue  # stored files, below
+            if path.name != "last.pt" and what == "a link to itself":
+                continue  # as if there were none
+            words = f"finetune {AT} --resume --set training.steps=6"
+            words = f"evaluate {AT}" if "promises" in path.name else words
+            yield Bad(kind, f"{what} for {path.name}", words, make(path))
+        if what != "a link to itself":
+            page = f"predict pictures {AT} --html odd.html"
+            yield Bad(kind, f"{what} for a page", page, make(Path("odd.html")))
+    for name in ("manifest.json", "caption/test/data.arrow"):
+        yield Bad(kind, f"a device for {name}", f"evaluate {AT}", linked(DATA / name, "/dev/zero"))
+
+
+PAIR = '{"Flickr30K_ID": "1", "pairID": "1#0", "sentence1": "A.", "sentence2": "B.", "gold_label": "neutral"}'
+
+
+def sources_to_prepare() -> Iterator[Bad]:
+    kind = "Sources to prepare"
+    coco, karpathy = "captions_val2017.json", "dataset_flickr8k.json"
+    for what, text in {
+        "empty": "",
+        "a list": "[]",
+        "cut": '{"images": [{"id": 1, "file_name": "good',
+        "nested 100,000 deep": DEEP,
+        "not UTF-8": '{"info": "caf\xe9"}'.encode("latin-1"),
+        "UTF-16 without its mark": '{"images": []}'.encode("utf-16-le"),
+    }.items():
+        yield Bad(kind, f"COCO captions: {what}", PREPARE.format("coco"), sources(text, coco))
+        yield Bad(
+            kind, f"Karpathy's file: {what}", PREPARE.format("flickr8k"), sources(text, karpathy)
+        )
+    yield Bad(
+        kind, "COCO boxes alone", PREPARE.format("coco"), sources("{}", "instances_val2017.json")
+    )
+    for what, text in {
+        "empty": "",
+        "words": "hello\n",
+        "not UTF-8": f"{PAIR}\n{PAIR}caf\xe9\n".encode("latin-1"),
+    }.items():
+        parts = [f"snli_ve_{part}.jsonl" for part in ("train", "dev", "test")]
+        yield Bad(kind, f"SNLI-VE: {what}", PREPARE.format("snli-ve"), sources(text, *parts))
+
+
+PREPARE = "prepare {} --source source --out out"
+
+
+def kept_states() -> Iterator[Bad]:
+    for what, change in {
+        "no step": lambda state: state.pop("step"),
+        "step is text": lambda state: state.update(step="four"),
+        "more steps than asked for": lambda state: state.update(step=10**15),
+        "best is NaN": lambda state: state.update(best=float("nan")),
+        "optimizer is a list": lambda state: state.update(optimizer=[1]),
+        "optimizer is empty": lambda state: state.update(optimizer={}),
+        "random is text": lambda state: state.update(random="x"),
+        "random is nothing": lambda state: state.update(random=None),
+        "pending is text": lambda state: state.update(pending="x"),
+    }.items():
+        words = f"finetune {AT} --resume --set training.steps=6"
+        yield Bad("Stored values: last.pt", what, words, in_state(change))
+    for name in ("records.jsonl", "traces.jsonl", "calibration.jsonl"):
+        path = RUN / name
+        damage = appended(path, b'{"caf\xe9": 1}\n')
+        yield Bad(f"Stored files: {name}", "a line that is not UTF-8", READERS[path], damage)
+
+
+def appended(path: Path, content: bytes) -> Damage:
+    return lambda: path.write_bytes(path.read_bytes() + content)
+
+
 def all_bad() -> list[Bad]:
     """Return every bad input, in the order of the docs."""
     makers = (
@@ -586,5 +719,8 @@ def all_bad() -> list[Bad]:
         missing_files,
         stored_files,
         stored_values,
+        kept_states,
+        odd_places,
+        sources_to_prepare,
     )
     return [bad for make in makers for bad in make()]

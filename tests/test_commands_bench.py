@@ -1,6 +1,7 @@
 """`mue bench` on tiny models: what it measures, what it says, and what it refuses."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,21 @@ def own_run(tiny_run: Run, tmp_path: Path) -> Run:
 def measured(answer) -> dict:
     assert answer.code == 0, answer.stderr
     return json.loads(answer.stdout)
+
+
+def test_a_place_without_prepared_data_is_said_and_one_with_something_else_is_refused(
+    mue, own_run: Run, tmp_path: Path
+) -> None:
+    root = tmp_path / "elsewhere"
+    words = ("bench", "--run", own_run.folder, "--repeats", 1, "--set", f"data.root={root}")
+    answer = mue(*words)
+    assert answer.code == 0
+    assert f"note: no prepared data at {root}: made-up pictures are timed" in answer.stderr
+    before = own_run.bench.read_bytes()
+    os.mkfifo(root)
+    answer = mue(*words)
+    assert answer.code == 2 and f"error: no prepared data at {root}\n" in answer.stderr
+    assert own_run.bench.read_bytes() == before
 
 
 def test_a_calibrated_run_is_measured_on_its_test_pictures(mue, own_run: Run) -> None:

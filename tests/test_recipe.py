@@ -150,7 +150,7 @@ def test_wrong_choice_names_the_choices(write) -> None:
         ("model.preset=7", "7", "text or null"),
         ("data.root=''", '""', "text, not empty or null"),
         ("training=3", "3", "a mapping of keys to values"),
-        ("seed=", "null", "a whole number, at least 0"),
+        ("seed=null", "null", "a whole number, at least 0"),
         ("name=../up", '"../up"', "letters, digits, dots and dashes"),
         ("search.min_tokens=30", "30", "at most `search.max_tokens`, which is 16"),
     ],
@@ -163,6 +163,14 @@ def test_wrong_value_says_what_was_found_and_what_was_expected(
         refusal(write(HEAD), override)[0]
         == f"`{key}` in `--set {override}` is {found}, expected {wanted}"
     )
+
+
+@pytest.mark.parametrize("override", ["data.root=", "seed= ", "calibration.max_drop= \n"])
+def test_override_of_no_value_is_refused_and_null_is_one(write, override: str) -> None:
+    message, hint = refusal(write(HEAD), override)
+    key = override.partition("=")[0]
+    assert message.startswith(f"`--set {key}=") and message.endswith("` has no value")
+    assert hint == f"where none is meant: {key}=null"
 
 
 def test_number_in_quotes_gets_a_hint(write) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mue_cli.errors import RecipeError
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.overrides import Override
+from mue_cli.recipe.yaml_text import parse
 
 HEAD = "name: mine\ntask: caption\n"
 
@@ -60,6 +61,13 @@ def bomb(levels: int = 9) -> str:
 )
 def test_hostile_yaml_is_one_line(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in refusal(text, tmp_path)
+
+
+def test_brackets_are_counted_before_they_are_read_and_quoted_ones_are_text() -> None:
+    assert parse("[" * 50 + "]" * 50, "here") and parse("'" + "[" * 99 + "'", "here") == "[" * 99
+    for text, column in (("[" * 100_000, 51), ("- 1\n- " + "[ {" * 30_000, 78)):
+        with pytest.raises(RecipeError, match=f"column {column}: nested more than 50 deep"):
+            parse(text, "here")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from mue_cli.data.pictures import Unreadable
 from mue_cli.errors import MueError
-from mue_cli.files import append, open_text, write_text
+from mue_cli.files import append, open_text, plain_file, write_text
 from mue_cli.schema.json_files import parse_json, read_json
 
 MARK = "\ufeff"
@@ -163,6 +163,8 @@ def _held(lock: FileLock, path: Path) -> Iterator[None]:
 def _check_settings(path: Path, now: Mapping[str, object]) -> None:
     """Keep the settings of a new file. Raises MueError where those of an old one were others."""
     kept = settings_path(path)
+    if os.path.lexists(path):
+        plain_file(path)
     if not path.exists() or not path.stat().st_size:
         write_text(kept, json.dumps({"settings": now}, indent=1, ensure_ascii=False) + "\n")
         return

@@ -1,5 +1,6 @@
 """What a benchmark runs: a model, trained or random, a method, and samples."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -148,14 +149,21 @@ def _thresholds(
 def _examples(experiment: Experiment, made_up: bool) -> tuple[Sequence[Example], str]:
     """Return samples, and where they come from: `test` of the prepared data, made-up pictures where
     there is none.
+
+    Raises MissingStepError where the recipe names a place and something else lies there.
     """
     recipe, task = experiment.recipe, experiment.task
     bare, most = recipe.data.prompt == "bare", max(recipe.evaluation.timed_samples, 1)
     if not made_up:
         try:
             data = experiment.data
-        except MissingStepError:
+        except MissingStepError as error:
             made_up = True
+            if recipe.data.root is not None:
+                if os.path.lexists(recipe.data.root):
+                    raise
+                note = f"note: {error.message}: {MADE_UP} are timed"
+                experiment.progress("bench", 0, 0, note)
     if made_up:
         return MadeUpExamples(task, most, bare), MADE_UP
     return data.examples(task, "test", bare=bare)[:most], f"pictures of {data.manifest.name} test"

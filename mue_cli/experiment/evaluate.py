@@ -21,6 +21,7 @@ from mue_cli.experiment.methods import decay_settings, refuse_fixed_thresholds
 from mue_cli.experiment.predict import token_texts
 from mue_cli.experiment.progress import counting
 from mue_cli.experiment.stated import fingerprint_of, settled
+from mue_cli.experiment.thresholds import earlier
 from mue_cli.files import staged
 from mue_cli.metrics.captioning import check_metrics
 from mue_cli.reports.record import Record, append_record, evaluation_id
@@ -66,6 +67,7 @@ def evaluate(
         check_metrics(wanted or (), spice_dir)
     _check_sweep(experiment, name, sweep)
     experiment.need_trained()
+    earlier(experiment.run)  # a damaged log is met before the work
     experiment = settled(experiment, name)
     thresholds = experiment.thresholds(name)
     own_id = _identity(experiment, name, (split, wanted, row, sweep, thresholds))

@@ -115,13 +115,14 @@ def read_state(path: Path) -> dict[str, Any]:
     """Return what a training kept for resuming. Raises CheckpointError when it cannot be read."""
     try:
         state = torch.load(plain_file(path), map_location="cpu", weights_only=True)
+    except MueError as error:
+        raise CheckpointError(error.message, "train anew with --force") from None
     except Exception as error:  # damaged bytes raise whatever they happen to lead to
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"cannot read `{path}`: {reason}", "train anew with --force"
         ) from None
-    needed = {"step", "best", "pending", "optimizer", "random"}
-    if not isinstance(state, dict) or not needed <= state.keys() or not _is_place(state):
+    if not isinstance(state, dict) or not _is_place(state):
         raise CheckpointError(
             f"`{path}` is not what a training keeps for --resume", "train anew with --force"
         )
@@ -129,9 +130,15 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def _is_place(state: Mapping[str, Any]) -> bool:
-    """Return whether a state says how far a training is."""
-    step, best = state["step"], state["best"]
-    return type(step) is int and step >= 0 and isinstance(best, float) and not math.isnan(best)
+    """Return whether a state says how far a training is, and holds what goes on from there."""
+    step, best, random = (state.get(name) for name in ("step", "best", "random"))
+    is_step = type(step) is int and step >= 0
+    is_score = isinstance(best, float) and not math.isnan(best)
+    is_random = isinstance(random, list) and all(isinstance(each, dict) for each in random)
+    optimizer = state.get("optimizer")
+    is_optimizer = isinstance(optimizer, dict) and {"state", "param_groups"} <= optimizer.keys()
+    whole = isinstance(state.get("pending"), bool) and is_random and bool(random) and is_optimizer
+    return is_step and is_score and whole
 
 
 def cut_log(path: Path, last_step: int) -> None:

@@ -1,5 +1,6 @@
 """How a training begins: where it writes, from what it goes on, and what forbids that."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -44,7 +45,7 @@ def place(
         refuse_strangers(run)
         return TrainingFiles(run, beside=run.checkpoint.exists()), None
     files = files_to_resume(run)
-    if not files.run.last_state.exists():
+    if not os.path.lexists(files.run.last_state):  # a link to nowhere is an error, not a beginning
         note = f"nothing to resume in `{run.folder}`: starting from the first step"
         experiment.progress("finetune", 0, 0, note)
         refuse_strangers(run)
@@ -57,6 +58,12 @@ def place(
             f"the training in `{run.folder}` is done, {state['step']} steps with {changes[0][0]}; "
             f"now it is {changes[0][1]}",
             f"{run.command('finetune')} --force trains anew",
+        )
+    if state["step"] > recipe.training.steps:
+        raise RecipeError(
+            f"the training in `{run.folder}` has done {state['step']} steps, "
+            f"and training.steps is {recipe.training.steps}",
+            f"training.steps={state['step']} takes it as it is; --force trains anew",
         )
     notes = [f"note: {before} up to here, {now} from here on" for before, now in changes]
     for note in (*notes, f"going on after step {state['step']} of {recipe.training.steps}"):

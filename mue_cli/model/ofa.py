@@ -71,7 +71,8 @@ class OFA(nn.Module):
         embed_tokens = nn.Embedding(config.vocab_size, config.embed_dim)
         self.encoder = Encoder(config, embed_tokens)
         self.decoder = Decoder(config, embed_tokens)
-        self.apply(lambda module: _initialise(module, config.init_std))
+        if not embed_tokens.weight.is_meta:  # values that a file replaces are not drawn
+            self.apply(lambda module: _initialise(module, config.init_std))
         if config.init_active_layers is not None:
             for layer in (
                 *self.encoder.layers[config.init_active_layers :],

@@ -28,6 +28,8 @@ class Override:
                 f"cannot read {place}",
                 "write it as section.key=value, e.g. --set training.steps=100",
             )
+        if not value.strip():  # of a shell's variable that is not set, say
+            raise RecipeError(f"{place} has no value", f"where none is meant: {key.strip()}=null")
         return cls(key.strip(), parse(value, place), place)
 
     def put_into(self, raw: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ DEEPEST = 50
 LARGEST = 100_000
 """Values that are read, those behind an alias counted each time it stands."""
 
+_OPENED = re.compile(rf"(?:[\[{{]\s*){{{DEEPEST}}}[\[{{]")
+_TOO_DEEP = f"nested more than {DEEPEST} deep"
 _HINT = "a line looks like `key: value`, indented with spaces"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
@@ -59,6 +61,12 @@ def parse(text: str, place: str) -> Any:
 @functools.lru_cache(maxsize=64)
 def _value(text: str) -> Any:
     """Return what a text says, read once: a study reads its recipe for each of its lines."""
+    opened = _OPENED.search(text)
+    if opened and not {"'", '"'} & set(text):  # PyYAML's time grows with the square of the depth
+        before = text[: opened.end() - 1]
+        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+        mark = yaml.Mark("", opened.end() - 1, line, column, None, 0)
+        raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
     return yaml.load(text, Loader=_Loader)
 
 
@@ -106,7 +114,7 @@ class _Loader(yaml.SafeLoader):
 
     def _check_depth(self) -> None:
         if self._depth > DEEPEST:
-            _refuse(f"nested more than {DEEPEST} deep", self._next())
+            _refuse(_TOO_DEEP, self._next())
 
     def _next(self) -> yaml.Event:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # yaml's stubs
