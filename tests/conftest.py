@@ -1,10 +1,12 @@
 """A tiny experiment that went through every command, made once for all tests that look at commands."""
 
+import fcntl
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import hypothesis
@@ -43,6 +45,39 @@ TINY = (
 )
 
 
+DEAREST = (
+    "test_processes_commands.py",
+    "test_inference.py",
+    "test_commands_predict.py",
+    "test_metrics_captioning.py",
+    "test_commands_pipeline.py",
+    "test_bad_inputs.py",
+    "test_model_released.py",
+    "test_commands_boundary.py",
+    "test_commands_methods.py",
+    "test_modality.py",
+    "test_commands_weights.py",
+    "test_commands_finetune.py",
+    "test_training_survival.py",
+    "test_data_resume.py",
+    "test_inference_methods.py",
+    "test_commands_bench.py",
+)
+"""The files that take longest, tens of seconds each. They come first: one that starts last would
+leave all cores but one idle. The second makes nothing that the first makes, nor waits for it.
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out files in our order instead of by their number of tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command line gave back."""
@@ -68,28 +103,41 @@ def mue() -> Callable[..., Answer]:
     return run_mue
 
 
+def made_once(name: str, make: Callable[[Path], Answer], factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the first worker of a test run makes and the others only wait for; what
+    was said while it was made stands beside it.
+    """
+    root = factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, said = shared / "once" / name, shared / "once" / f"{name}.json"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(asdict(make(folder))), encoding="utf-8")
+    return folder
+
+
+def own_copy(folder: Path, factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+    """Return what was said when a folder was made, and a copy of it for this worker: commands lock
+    the folders that they read.
+    """
+    copy = factory.mktemp(folder.name) / folder.name
+    shutil.copytree(folder, copy)
+    said = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    code, *texts = said.values()
+    return Answer(code, *(text.replace(str(folder), str(copy)) for text in texts)), copy
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of a few prepared scenes."""
-    folder = tmp_path_factory.mktemp("data") / "shapes"
-    answer = run_mue(
-        "prepare",
-        "shapes",
-        "--out",
-        folder,
-        "--train",
-        24,
-        "--val",
-        6,
-        "--test",
-        6,
-        "--image-size",
-        32,
-        "--vocab-size",
-        320,
-    )
-    assert answer.code == 0, answer.stderr
-    return folder
+    """Return a folder of a few prepared scenes. Tests must not change it."""
+    sizes = ("--train", 24, "--val", 6, "--test", 6, "--image-size", 32, "--vocab-size", 320)
+
+    def make(folder: Path) -> Answer:
+        return run_mue("prepare", "shapes", "--out", folder, *sizes)
+
+    return made_once("shapes", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -101,12 +149,14 @@ def tiny_settings(tiny_data: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """Return what a demo of the entailment task said, and its folder. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("demo")
     changes = (*TINY, "calibration.target_reduction=0.2", "evaluation.samples=12")
     options = [word for setting in changes for word in ("--set", setting)]
-    return run_mue(
-        "demo", "--task", "entailment", "--out", folder, "--scenes", 24, *options
-    ), folder
+
+    def make(folder: Path) -> Answer:
+        words = ("--task", "entailment", "--out", folder, "--scenes", 24)
+        return run_mue("demo", *words, *options)
+
+    return own_copy(made_once("demo", make, tmp_path_factory), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -114,15 +164,18 @@ def tiny_run(tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory)
     """Return the run folder of a model that was trained, calibrated and evaluated. Tests must not
     change it.
     """
-    run = Run(tmp_path_factory.mktemp("runs") / "tiny")
-    for words in (
-        ["finetune", *tiny_settings],
-        ["calibrate", "--target-reduction", 0.2],
-        ["evaluate"],
-    ):
-        answer = run_mue(*words, "--run", run.folder)
-        assert answer.code == 0, answer.stderr
-    return run
+
+    def make(folder: Path) -> Answer:
+        for words in (
+            ["finetune", *tiny_settings],
+            ["calibrate", "--target-reduction", 0.2],
+            ["evaluate"],
+        ):
+            answer = run_mue(*words, "--run", folder)
+            assert answer.code == 0, answer.stderr
+        return answer
+
+    return Run(own_copy(made_once("tiny", make, tmp_path_factory), tmp_path_factory)[1])
 
 
 @pytest.fixture

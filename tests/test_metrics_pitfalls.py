@@ -2,6 +2,7 @@
 coco-caption have reported.
 """
 
+import gzip
 import os
 import sys
 import time
@@ -89,17 +90,20 @@ def test_tokens_do_not_depend_on_the_locale_of_the_shell(monkeypatch):
 
 
 @needs_java
-def test_meteor_of_hostile_captions_under_options_that_beat_the_command_line(monkeypatch):
+def test_meteor_of_hostile_captions_under_options_that_beat_the_command_line(monkeypatch, tmp_path):
     """One start of METEOR for: decimal comma, line breaks, `|||`, empty captions, letters that
-    ASCII lacks.
+    ASCII lacks. Its table of paraphrases, which takes seconds to read, has no part in them.
     """
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "paraphrase-en.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "meteor-1.5.jar").symlink_to(METEOR / "meteor-1.5.jar")
     monkeypatch.setenv(
         "_JAVA_OPTIONS",
         "-Duser.language=it -Duser.country=IT -Duser.language.format=it -Dfile.encoding=ASCII",
     )
     references = [["a dog runs"], ["a dog runs"], ["a dog runs"], ["a cat"], ["été à zürich"]]
     total, each = meteor.meteor(
-        METEOR,
+        tmp_path,
         java.need_java(),
         references,
         ["a dog runs", "a dog\nruns\r\n", "a ||| dog runs", "", "été à zürich"],

@@ -1,16 +1,16 @@
 """What `--weights` may name: files, folders, and the hub through a server on this machine."""
 
-import os
-import subprocess
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from hub_server import Hub, serve
 from released_files import golden_config, golden_state, write_hf
 from test_model_vocabulary import write_fairseq
 
-from mue_cli.errors import CheckpointError
+from mue_cli.errors import CheckpointError, MueError
 from mue_cli.model.pretrained import find_pretrained
 from mue_cli.model.vocabulary import load_vocabulary
 
@@ -63,24 +63,21 @@ def test_a_path_that_cannot_be_looked_at_is_an_error():
 
 def on_the_hub(hub, folder, name, **variables):
     """Find weights in a process of its own: the hub library reads its address when it is imported."""
-    code = "import sys; from mue_cli.model.pretrained import find_pretrained; print(find_pretrained(sys.argv[1]).weights)"
-    code = f"from mue_cli.errors import MueError\ntry:\n    {code}\nexcept MueError as error:\n    print('error', error.message)"
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(folder),
-        "HF_HUB_DISABLE_XET": "1",
-        **variables,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code, name],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return done.stdout.strip()
+
+    def find():
+        for module in [*sys.modules]:
+            if module.startswith("huggingface_hub") or module == "mue_cli.model.pretrained":
+                del sys.modules[module]
+        anew = importlib.import_module("mue_cli.model.pretrained")
+        try:
+            print(anew.find_pretrained(name).weights)
+        except MueError as error:
+            print("error", error.message)
+
+    home = {"HF_HOME": str(folder), "HF_HUB_DISABLE_XET": "1"}
+    answer = Forked(find, HF_ENDPOINT=hub.url, **home, **variables).ended()
+    assert answer.code == 0, answer.stderr
+    return answer.stdout.strip()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ Recipe = Annotated[
         "--recipe",
         "-r",
         metavar="NAME|FILE",
-        help=f"Recipe, else the run's own or {DEFAULT_RECIPE}.",
+        help=f"Recipe, else --run's own or {DEFAULT_RECIPE}.",
     ),
 ]
 Set = Annotated[
