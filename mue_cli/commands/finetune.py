@@ -82,7 +82,7 @@ def _show(here: "Experiment", result: "Finetuned", as_json: bool) -> None:
         return
     of_head = result.exit_head is not None and result.metric != here.task.metric
     path = result.exit_head if of_head else result.checkpoint
-    samples = here.recipe.training.validation_samples
+    samples = len(here.batches("val", here.recipe.training.validation_samples).examples)
     answer(f"{path}: best {result.metric} {result.score:.1f} on {samples} validation samples")
     method = f" --method {result.exit_head.stem}" if of_head and result.exit_head else ""
     say(f"next: {here.run.command('calibrate')}{method}")
