@@ -110,6 +110,12 @@ def test_wrong_words_are_a_line_and_a_hint_too(words: list[str], error: str, hin
     assert result.returncode == 2
 
 
+def test_group_without_a_command_prints_its_help_and_no_error() -> None:
+    result = mue("recipes")
+    assert result.stdout.strip() == mue("recipes", "--help").stdout.strip()
+    assert result.returncode == 2 and result.stderr == ""
+
+
 def test_no_words_at_all_say_what_comes_next() -> None:
     result = mue()
     assert result.returncode == 0 and "next here:" in result.stdout

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import typer
 
-from mue_cli.commands.display import AnswerUnread, say, show_error
+from mue_cli.commands.display import AnswerUnread, answer, say, show_error
 from mue_cli.errors import MueError, os_error
 
 P = ParamSpec("P")
@@ -103,9 +103,11 @@ def _refused(error: Exception) -> int | None:
     """Show an error outside of any command, and return its exit code; None for a bug of ours."""
     known = explained(error)
     if known is None and hasattr(error, "format_message"):  # typer's errors of usage
-        text = str(error.format_message()).strip().rstrip(".")
-        if not text:  # the help was printed: nothing was asked for
+        text = str(error.format_message()).strip()
+        if text.startswith("Usage:"):  # nothing was asked for
+            answer(text)
             return 2
+        text = text.rstrip(".")
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "mue"
         known = MueError(text[:1].lower() + text[1:], f"see: {path} --help")
