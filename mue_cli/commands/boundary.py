@@ -17,7 +17,10 @@ from mue_cli.errors import MueError, os_error
 
 P = ParamSpec("P")
 
-_MEMORY_HINT = "use a smaller training.batch_size, evaluation.batch_size or data.image_size"
+_MEMORY_HINT = (
+    "use a smaller training.batch_size, with as much more training.accumulation, a smaller "
+    "evaluation.batch_size or data.image_size"
+)
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate")
 
 

@@ -24,6 +24,7 @@
 | study/ | study | study.yaml, and a run folder for each seed and training of a study |
 """
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -250,7 +251,7 @@ def clear_method(run: Run, method: str) -> None:
     if run.records.exists():  # first, since only writing can fail
         others = [
             line
-            for line in read_text(run.records).splitlines(keepends=True)
+            for line in io.StringIO(read_text(run.records))  # splitlines knows other ends
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))
