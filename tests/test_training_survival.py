@@ -176,7 +176,13 @@ def test_a_state_that_does_not_fit_is_one_line(damage: dict[str, object]) -> Non
     "damage", [{"step": "x"}, {"step": -5}, {"step": True}, {"best": float("nan")}, {"best": None}]
 )
 def test_a_state_that_says_nothing_of_its_place_is_refused(damage, tmp_path: Path) -> None:
-    whole = {"step": 3, "best": float("-inf"), "pending": False, "optimizer": {}, "random": []}
+    whole = {
+        "step": 3,
+        "best": float("-inf"),
+        "pending": False,
+        "optimizer": {"state": {}, "param_groups": []},
+        "random": [{}],
+    }
     torch.save({**whole, **damage}, tmp_path / "last.pt")
     with pytest.raises(MueError, match="is not what a training keeps for --resume"):
         read_state(tmp_path / "last.pt")
