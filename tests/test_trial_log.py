@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mue_cli.calibration.measured import Setting
+from mue_cli.errors import FileError
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment.trial_log import TrialLog
 
@@ -40,10 +41,11 @@ def test_a_line_that_is_none_is_dropped(path: Path, tail: str) -> None:
     assert known(path) == {0, 1, 2}
 
 
-def test_a_pipe_or_bytes_in_its_place_are_replaced(path: Path) -> None:
+def test_bytes_in_its_place_are_replaced_and_a_pipe_is_refused(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     assert known(path) == set()
     path.unlink()
     os.mkfifo(path)
-    assert known(path) == set()
-    assert path.is_file()
+    with pytest.raises(FileError, match=r"trials.jsonl`: it is a named pipe"):
+        known(path)
+    assert path.is_fifo()
