@@ -13,6 +13,7 @@ from mue_cli.data.tasks import (
     caption_target,
     clean_generated,
     entailment_source,
+    has_words,
 )
 from mue_cli.data.tasks.task import Question
 from mue_cli.errors import MueError
@@ -73,6 +74,13 @@ def test_only_entailment_has_a_closed_set_of_answers():
 
 def test_caption_target_loses_punctuation_and_case():
     assert caption_target(" A man's dog, running (fast) . ") == "a mans dog running fast"
+
+
+@pytest.mark.parametrize(
+    "caption", ["", " ", "...", " - . \u3000 ", "a", " Ä! ", "\u2014", ". x ."]
+)
+def test_words_are_what_the_target_keeps(caption: str):
+    assert has_words(caption) == bool(caption_target(caption))
 
 
 def test_caption_target_keeps_every_word():

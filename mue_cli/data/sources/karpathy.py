@@ -21,7 +21,7 @@ from mue_cli.data.sources.fields import MalformedError, id_of, object_of, option
 from mue_cli.data.sources.json_list import read_list
 from mue_cli.data.sources.names import split_of, stem_of
 from mue_cli.data.sources.resolver import IdsOf, Requests
-from mue_cli.data.tasks import caption_target
+from mue_cli.data.tasks import has_words
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def usable_captions(
     for caption in captions:
         if not is_text(caption):
             problems.add(source, item, MALFORMED, f"caption: {shown(caption)}", split)
-        elif not caption_target(caption):
+        elif not has_words(caption):
             problems.add(source, item, EMPTY_TEXT, caption, split)
         else:
             usable.append(" ".join(caption.split()))

@@ -10,6 +10,7 @@ from mue_cli.data.tasks.captioning import (
     CAPTION_PROMPT,
     caption_target,
     clean_generated,
+    has_words,
 )
 from mue_cli.data.tasks.task import Task, TextRow, TextRows
 from mue_cli.data.tasks.visual_entailment import (
@@ -41,5 +42,6 @@ __all__ = [
     "caption_target",
     "clean_generated",
     "entailment_source",
+    "has_words",
     "is_cut",
 ]

@@ -25,6 +25,11 @@ def caption_target(caption: str) -> str:
     return " ".join(caption.lower().translate(_NO_PUNCTUATION).split())
 
 
+def has_words(caption: str) -> bool:
+    """Tell whether `caption_target` leaves anything of a caption."""
+    return bool(caption.translate(_NO_PUNCTUATION).strip())
+
+
 def clean_generated(text: str) -> str:
     """Return a generated caption as it is scored: ASCII punctuation deleted, white space
     collapsed.
