@@ -9,11 +9,12 @@ import torch
 from small_ofa import Letters, small_batch, small_model
 
 from mue_cli.calibration.candidates import levels
-from mue_cli.data.tasks import ENTAILMENT
+from mue_cli.data.tasks import CAPTION, ENTAILMENT, Task
+from mue_cli.errors import MueError
 from mue_cli.evaluation.exit_scores import ScoreRows
 from mue_cli.evaluation.predict import Predictor, predict_batch
 from mue_cli.exits.heads import ImitationHead, LayerHeads
-from mue_cli.exits.methods import Method
+from mue_cli.exits.methods import Method, full
 from mue_cli.inference.positions import PositionTables
 from mue_cli.recipe.recipe import SearchSection
 
@@ -32,6 +33,16 @@ def method_at(name: str, threshold: float) -> Method:
         "deecap": lambda: methods.deecap(threshold, imitation, True),
         "calm": lambda: methods.calm(threshold, True, None),
     }[name]()
+
+
+@pytest.mark.parametrize("task", [ENTAILMENT, CAPTION], ids=["answer", "caption"])
+def test_scores_that_are_no_numbers_are_an_error_and_never_an_answer(task: Task) -> None:
+    batch, model = small_batch(0, 2), small_model(0)
+    with torch.no_grad():
+        model.decoder.layer_norm.weight.fill_(torch.nan)
+    predictor = Predictor(model, Letters(), task, SearchSection(), PositionTables(model))
+    with pytest.raises(MueError, match="the model's scores are not finite"):
+        predict_batch(predictor, full(decompose=True), batch)
 
 
 @pytest.mark.parametrize("name", ["mue", "deebert", "pabee", "deecap", "calm"])

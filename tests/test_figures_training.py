@@ -61,5 +61,10 @@ def test_log_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not JSON"):
         (tmp_path / "b").write_text('{"step": 1', encoding="utf-8")
         read_training_log(tmp_path / "b")
+    steps = [{"step": 1, "loss": 2.0, "losses": [2.0, 3.0]}, {"step": 2, "loss": 2.0}]
+    for other in ([1.0], [1.0, "x"], 3):
+        with pytest.raises(DataError, match="has steps that do not fit together"):
+            read_training_log(log(tmp_path / "d", steps[0], {**steps[1], "losses": other}))
+        (tmp_path / "d").unlink()
     with pytest.raises(MissingStepError, match="has no step yet"):
         read_training_log(log(tmp_path / "c"))

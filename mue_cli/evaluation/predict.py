@@ -3,6 +3,7 @@
 Shape letters: B rows, N layers.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import torch
 
 from mue_cli.data.batches import Batch, Tokenizer
 from mue_cli.data.tasks import Task, clean_generated
+from mue_cli.errors import MueError
 from mue_cli.exits.methods import Method
 from mue_cli.exits.trace import Trace
 from mue_cli.inference.answer import answer
@@ -92,7 +94,9 @@ def decode_batch(
     encoded: Encoded,
     probes: Mapping[str, Probe] | None = None,
 ) -> list[Prediction]:
-    """Caption or answer every row of a batch that was encoded."""
+    """Caption or answer every row of a batch that was encoded. Raises MueError where the model's
+    scores are not finite.
+    """
     decode = _answer if predictor.task.answers else _caption
     return [
         Prediction(
@@ -151,6 +155,8 @@ def _caption(
     for result in generate(
         predictor.model, predictor.tables, method, encoded, predictor.search, probes
     ):
+        if not result.hypotheses:
+            raise _no_numbers()
         words = result.best.tokens
         decoded = _Decoded(tuple(result.exit_layers), words, tuple(result.num_hypotheses), 1)
         yield clean_generated(predictor.tokenizer.decode(list(words[:-1]))), decoded
@@ -168,10 +174,19 @@ def _answer(
     for result in answer(
         predictor.model, predictor.tables, method, encoded, prompt, answer_ids, probes
     ):
+        if any(map(math.isnan, result.log_probs)):
+            raise _no_numbers()
         decoded = _Decoded(
             (result.exit_layer,), (answer_ids[result.choice],), (1,), result.num_positions
         )
         yield predictor.task.answers[result.choice], decoded
+
+
+def _no_numbers() -> MueError:
+    return MueError(
+        "the model's scores are not finite: its weights are damaged, or its training diverged",
+        "train it anew; a lower training.learning_rate diverges later",
+    )
 
 
 def _trace(sample_id: str, row: int, encoded: Encoded, decoder: _Decoded) -> Trace:

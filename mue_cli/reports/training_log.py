@@ -35,6 +35,13 @@ def read_training_log(path: Path) -> TrainingLog:
     lines = [_step(text, place) for place, text in json_lines(path, _AGAIN)]
     if not lines:
         raise MissingStepError(f"`{path}` has no step yet", "wait for the first step")
+    try:
+        return _log(lines)
+    except (TypeError, ValueError) as error:  # values of other types, layers of other numbers
+        raise DataError(f"`{path}` has steps that do not fit together: {error}", _AGAIN) from None
+
+
+def _log(lines: Sequence[dict[str, Any]]) -> TrainingLog:
     num_layers = max(len(line.get("losses") or ()) for line in lines)
     nothing = [None] * num_layers
     rates = [_rate(line.get("samples"), line.get("seconds")) for line in lines]
