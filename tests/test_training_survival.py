@@ -15,7 +15,7 @@ from mue_cli.errors import MueError
 from mue_cli.experiment.training_files import read_state
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
-from mue_cli.training.loop import Hooks, finetune
+from mue_cli.training.loop import Hooks, check_fits, finetune
 from mue_cli.training.stages import shared_head
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 
@@ -170,6 +170,17 @@ def test_a_state_that_does_not_fit_is_one_line(damage: dict[str, object]) -> Non
     with pytest.raises(MueError, match="cannot go on from the state that was kept") as caught:
         start(state={**states[-1], **damage})
     assert "\n" not in caught.value.message
+
+
+def test_a_state_of_another_model_is_refused_before_anything_changes() -> None:
+    model, states = start(steps=3)
+    stage = shared_head(model, TrainingSection(), True)
+    check_fits(stage, states[-1])
+    kept = states[-1]["model"]
+    some = next(iter(kept))
+    for other in ({}, 3, {**kept, some: kept[some][:1]}, {**kept, "more": kept[some]}):
+        with pytest.raises(MueError, match="cannot go on from the state that was kept: model's "):
+            check_fits(stage, {**states[-1], "model": other})
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import stages
 from mue_cli.training.features import Features
+from mue_cli.training.loop import check_fits
 from mue_cli.training.processes import Processes
 from mue_cli.training.stages import Stage
 
@@ -63,11 +64,6 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     head = exit_heads.make(sizes).to(processes.device) if sizes else None
     if processes.rank:
         torch.manual_seed(recipe.seed + processes.rank)  # dropout of its own
-    if processes.writes:
-        if state is None:
-            files.begin(recipe, tokenizer.to_json())
-        else:
-            files.go_on(recipe, state["step"])
     settle_threads(model)
     model.to(processes.device)
     if recipe.training.activation_checkpointing:
@@ -76,6 +72,13 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
         stage = self_critical_stage(experiment, model, tokenizer)
     else:
         stage = _stage(recipe, model, head, answers)
+    if state is not None:
+        check_fits(stage, state)
+    if processes.writes:
+        if state is None:
+            files.begin(recipe, tokenizer.to_json())
+        else:
+            files.go_on(recipe, state["step"])
     training = _model_training(
         experiment, files, model, (head, sizes), tokenizer, features, processes
     )

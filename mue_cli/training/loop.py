@@ -280,6 +280,32 @@ class _Training:
         _set_random_state(random[self.processes.rank % len(random)])
 
 
+def check_fits(stage: Stage, state: Mapping[str, Any]) -> None:
+    """Raise MueError where what is trained has tensors of other names or shapes than a state that
+    was kept; nothing is changed.
+    """
+    for name, module in stage.modules.items():
+        own, kept = _shapes(module.state_dict()), _shapes(state.get(name))
+        others = {key for key in own.keys() | kept.keys() if own.get(key) != kept.get(key)}
+        if others:
+            odd = min(others)
+            message = (
+                f"cannot go on from the state that was kept: {name}'s {odd} has shape "
+                f"{own.get(odd)} in the model, {kept.get(odd)} there"
+            )
+            raise MueError(message, "train anew with --force")
+
+
+def _shapes(tensors: object) -> dict[str, object]:
+    """Return the shapes of tensors by name; None for what is no tensor, nothing where none are."""
+    if not isinstance(tensors, Mapping):
+        return {}
+    return {
+        str(name): tuple(value.shape) if isinstance(value, Tensor) else None
+        for name, value in tensors.items()
+    }
+
+
 def _restore(training: "_Training", state: Mapping[str, Any]) -> None:
     """Go on where a state was kept. Raises MueError for one that does not fit."""
     try:
