@@ -34,7 +34,9 @@ SNLI_VE_EXAMPLES = (
     "mue prepare snli-ve --source ~/snli_ve",
 )
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Folder to write or replace.")
+]
 SourceOption = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="Files to read.")]
 VocabularyOption = Annotated[
     int,
