@@ -156,7 +156,7 @@ def _caption(
         predictor.model, predictor.tables, method, encoded, predictor.search, probes
     ):
         if not result.hypotheses:
-            raise _no_numbers()
+            raise _not_finite()
         words = result.best.tokens
         decoded = _Decoded(tuple(result.exit_layers), words, tuple(result.num_hypotheses), 1)
         yield clean_generated(predictor.tokenizer.decode(list(words[:-1]))), decoded
@@ -175,14 +175,14 @@ def _answer(
         predictor.model, predictor.tables, method, encoded, prompt, answer_ids, probes
     ):
         if any(map(math.isnan, result.log_probs)):
-            raise _no_numbers()
+            raise _not_finite()
         decoded = _Decoded(
             (result.exit_layer,), (answer_ids[result.choice],), (1,), result.num_positions
         )
         yield predictor.task.answers[result.choice], decoded
 
 
-def _no_numbers() -> MueError:
+def _not_finite() -> MueError:
     return MueError(
         "the model's scores are not finite: its weights are damaged, or its training diverged",
         "train it anew; a lower training.learning_rate diverges later",

@@ -104,7 +104,7 @@ def _measure(setup: BenchmarkSetup, batch_size: int | None, repeats: int) -> _Me
     first, second = (
         _profile(setup, runs, each) for runs, each in zip(watched, methods, strict=True)
     )
-    precisions = compare_precisions(setup, batches, repeats, synchronize)
+    precisions = compare_precisions(setup, batches, repeats, synchronize, ceilings)
     expected = _expected(setup, watched[1])
     return _Measurements(
         len(batches), picture_ms, ceilings, first, second, expected, latencies, precisions

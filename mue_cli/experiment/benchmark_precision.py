@@ -10,7 +10,7 @@ from mue_cli.evaluation.latency_model import time_runs
 from mue_cli.evaluation.predict import Predictor, predict_batch
 from mue_cli.exits.methods import Method, full
 from mue_cli.experiment.progress import counting
-from mue_cli.profiling.ceilings import measure_ceilings
+from mue_cli.profiling.ceilings import Ceilings, measure_ceilings
 
 if TYPE_CHECKING:
     from mue_cli.exits.trace import Trace
@@ -25,15 +25,20 @@ def compare_precisions(
     batches: Sequence[Batch],
     repeats: int,
     synchronize: Callable[[], object] | None,
+    ceilings: Ceilings,
 ) -> dict[str, Any]:
     """Time full and the method in every precision, turn by turn on a few batches of one.
 
+    ceilings: of this machine in the experiment's own precision.
     Returns "gflops_per_s", by precision the rate of large matrix products here; and "ms", by
     precision and method, milliseconds a sample: empty where bfloat16's products are no faster than
     float32's, since the model is then only slower.
     """
-    device = setup.predictor.device
-    rates = {name: measure_ceilings(name, device, synchronize).gflops for name in PRECISIONS}
+    own, device = setup.experiment.precision, setup.predictor.device
+    rates = {
+        name: (ceilings if name == own else measure_ceilings(name, device, synchronize)).gflops
+        for name in PRECISIONS
+    }
     if rates["bfloat16"] <= rates["float32"]:
         return {"gflops_per_s": rates, "ms": {}}
     few = batches[:SAMPLES]
