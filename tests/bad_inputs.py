@@ -20,6 +20,7 @@ from PIL import Image
 from mue_cli.commands.app import app
 from mue_cli.commands.boundary import answered
 from mue_cli.errors import one_line
+from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.exit_grid import ExitGrid
 
 Damage = Callable[[], object]
@@ -67,6 +68,8 @@ def make_world(folder: Path, data: Path, run: Path) -> None:
     recipe.write_text(re.sub(r"root: .*", f"root: {DATA}", text), encoding="utf-8")
     grid = ExitGrid(np.full((6, 6), 50.0), "CIDEr", 6, {"dataset": "shapes", "split": "test"})
     grid.save(folder / RUN / "modality.npz")
+    depth = DepthScores({"decoder": np.full((6, 6), 50.0)}, "CIDEr", dict(grid.about))
+    depth.save(folder / RUN / "depth.npz")
     (folder / "pictures").mkdir()
     Image.new("RGB", (40, 30), (200, 30, 30)).save(folder / "pictures" / "good.png")
 
@@ -506,6 +509,7 @@ BINARIES = {
     RUN / "last.pt": f"finetune {AT} --resume --set training.steps=6",
     RUN / "saturation.npz": f"plot saturation {AT}",
     RUN / "modality.npz": f"table 2 {AT}",
+    RUN / "depth.npz": f"plot depth {AT}",
     DATA / "caption" / "test" / "data.arrow": f"evaluate {AT}",
 }
 

@@ -29,6 +29,7 @@ COMMANDS += [
     "plot tradeoff",
     "plot exits",
     "plot modality",
+    "plot depth",
     "table",
     "predict",
     "export",

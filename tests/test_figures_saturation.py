@@ -24,10 +24,24 @@ def test_saturation_draws_the_mean_and_the_band_of_each_stream():
     band = image.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (pytest.approx(0.26), pytest.approx(0.74))
     assert (
-        image.get_title() == "image (11 samples)"
-        and decoder.get_title() == "decoder (2 decoding steps)"
+        image.get_title() == "image (11 samples)\nown share 69%"
+        and decoder.get_title() == "decoder (2 decoding steps)\nown share 60%"
     )
     assert "test, no exits." in texts(image.figure)
+
+
+def test_own_share_is_the_variance_between_rows_at_each_threshold():
+    scores = np.random.default_rng(0).uniform(size=(30, 4))
+    limits = np.percentile(scores, range(1, 100))
+    exits = np.array(
+        [[next((n for n in range(3) if row[n] > limit), 3) for row in scores] for limit in limits]
+    )
+    within = np.mean([np.var(row) for row in exits])
+    measured = Saturation({"image": scores, "text": np.tile([0.1, 0.5, 0.9], (5, 1))}, {})
+    assert measured.own_share("image") == pytest.approx(within / np.var(exits))
+    assert 0.3 < measured.own_share("image") < 1.0
+    assert measured.own_share("text") == 0.0, "all rows are alike"
+    assert Saturation({"image": np.full((3, 2), np.nan)}, {}).own_share("image") == 0.0
 
 
 def test_saturation_shows_thresholds_that_can_fire():

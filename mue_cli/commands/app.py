@@ -13,9 +13,9 @@ from mue_cli.commands import (
     demo,
     doctor,
     evaluate,
+    exit_layers,
     export,
     finetune,
-    modality,
     plot,
     predict,
     prepare,
@@ -76,6 +76,7 @@ ABOUT = {
     "plot training": "Loss, score, speed and memory of a training.",
     "plot exits": "After which layers samples and words left.",
     "plot modality": "Score by image and text exit layer.",
+    "plot depth": "Score read after each layer of each stream.",
     "table": "Print the paper's tables 1 to 4, your rows beside its numbers.",
     "report": "Write a run or a study on one page.",
     "export": "Write a model as Hugging Face's OFA has it.",
@@ -118,7 +119,8 @@ _add("plot reductions", plot.reductions, plot.REDUCTIONS_EXAMPLES)
 _add("plot calibration", plot.calibration, plot.CALIBRATION_EXAMPLES)
 _add("plot training", plot.training, plot.TRAINING_EXAMPLES)
 _add("plot exits", plot.exits, plot.EXITS_EXAMPLES)
-_add("plot modality", modality.modality, modality.EXAMPLES)
+_add("plot modality", exit_layers.modality, exit_layers.MODALITY_EXAMPLES)
+_add("plot depth", exit_layers.depth, exit_layers.DEPTH_EXAMPLES)
 _add("table", table.table, table.EXAMPLES)
 _add("report", report.report, report.EXAMPLES)
 _add("export", export.export, export.EXAMPLES)

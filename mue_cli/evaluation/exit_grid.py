@@ -1,10 +1,10 @@
-"""How deep each modality has to be encoded: the score for every pair of image and text exit layers,
-the decoder at full depth (Table 2).
+"""How deep each stream has to run: the score for every pair of image and text exit layers, the
+decoder at full depth (Table 2), and predictions of each stream read after each of its layers.
 
-Letters: N encoder layers.
+Letters: N layers of a stream.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mue_cli.data.batches import Batch
 from mue_cli.evaluation.predict import Prediction, Predictor, decode_batch, encode_batch
-from mue_cli.exits.methods import full
+from mue_cli.exits.catalogue import STATIC
+from mue_cli.exits.methods import build, full
 from mue_cli.inference.depths import CachedDepths
 
 Pair = tuple[int, int]
@@ -45,3 +46,60 @@ def score_pairs(
                 progress(done)
     layers = range(1, predictor.model.config.num_encoder_layers + 1)
     return np.array([[score(predicted[image, text]) for text in layers] for image in layers])
+
+
+@torch.inference_mode()
+def predict_depths(
+    predictor: Predictor,
+    decompose: bool,
+    batches: Iterable[Batch],
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, list[list[Prediction]]]:
+    """Return the predictions with one stream read after each of its layers and all others after
+    their last: by stream, layer by layer.
+
+    "encoder" is image and text together. Every batch is encoded once. progress: samples decoded,
+    each once for every setting.
+    """
+    method, found, done = full(decompose), dict[str, list[list[Prediction]]](), 0
+    last = predictor.model.config.num_decoder_layers
+    for batch in batches:
+        cached = CachedDepths(
+            predictor.model, method, partial(encode_batch, predictor, method, batch)
+        )
+        whole = decode_batch(predictor, method, batch, cached.full)
+        for stream, layers in _streams(cached.depths).items():
+            by_layer = found.setdefault(stream, [[] for _ in layers])
+            for depths, predictions in zip(layers, by_layer, strict=True):
+                predictions += (
+                    whole
+                    if depths == cached.depths
+                    else decode_batch(predictor, method, batch, cached.at(depths))
+                )
+                done += len(whole)
+                if progress is not None:
+                    progress(done)
+        by_layer = found.setdefault("decoder", [[] for _ in range(last)])
+        for layer, predictions in enumerate(by_layer, 1):
+            static = build(STATIC, {"decoder": layer}, decompose)
+            predictions += (
+                whole if layer == last else decode_batch(predictor, static, batch, cached.full)
+            )
+            done += len(whole)
+            if progress is not None:
+                progress(done)
+    return found
+
+
+def _streams(deepest: Mapping[str, int]) -> dict[str, list[Mapping[str, int]]]:
+    """Return the depths of all encoder streams for each stream's layers, from the first."""
+    streams = [(name, [name]) for name in deepest]
+    if len(deepest) > 1:
+        streams.append(("encoder", list(deepest)))
+    return {
+        name: [
+            {**deepest, **dict.fromkeys(moving, layer)}
+            for layer in range(1, max(deepest.values()) + 1)
+        ]
+        for name, moving in streams
+    }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mue_cli.model.pretrained import Pretrained
     from mue_cli.model.tokenizer import Tokenizer
     from mue_cli.recipe.recipe import SearchSection
+    from mue_cli.reports.depth_scores import DepthScores
     from mue_cli.reports.exit_grid import ExitGrid
     from mue_cli.training.processes import Processes
 
@@ -335,10 +336,16 @@ class Experiment:
         return benchmark(self, method, batch_size=batch_size)
 
     def exit_grid(self, split: str = "test", samples: int | None = None) -> "ExitGrid":
-        """Score every pair of image and text exit layers; see `experiment.exit_grid.exit_grid`."""
-        from mue_cli.experiment.exit_grid import exit_grid
+        """Score every pair of exit layers; see `experiment.exit_layers.exit_grid`."""
+        from mue_cli.experiment.exit_layers import exit_grid
 
         return exit_grid(self, split, samples)
+
+    def depth_scores(self, split: str = "test", samples: int | None = None) -> "DepthScores":
+        """Score each stream read after each layer; see `experiment.exit_layers.depth_scores`."""
+        from mue_cli.experiment.exit_layers import depth_scores
+
+        return depth_scores(self, split, samples)
 
     def with_exits(self, **settings: object) -> "Experiment":
         """Return the same experiment with other fields of the recipe's exits; what is open stays

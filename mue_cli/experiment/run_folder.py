@@ -16,6 +16,7 @@
 | promises.jsonl | calibrate | every thresholds.yaml that was written, for `mue plot calibration` |
 | saturation.npz | calibrate | similarity of neighbouring layers, for `mue plot saturation` |
 | modality.npz | plot | score by image and text exit layer, for `mue plot modality` |
+| depth.npz | plot | score read after each layer of each stream, for `mue plot depth` |
 | records.jsonl | evaluate | one evaluated point per line: scores and costs |
 | traces.jsonl, predictions.json | evaluate | exits and answers of the last evaluation |
 | bench.json | bench | times of the parts, ceilings, latencies: of the last bench |
@@ -108,6 +109,10 @@ class Run:
     @property
     def modality(self) -> Path:
         return self.folder / "modality.npz"
+
+    @property
+    def depth(self) -> Path:
+        return self.folder / "depth.npz"
 
     @property
     def records(self) -> Path:
@@ -236,6 +241,7 @@ def clear_results(run: Run) -> None:
         *run.folder.glob(f"{run.saturation.stem}*.npz"),
         run.promises,
         run.modality,
+        run.depth,
         run.records,
         run.traces,
         run.predictions,

@@ -1,4 +1,4 @@
-"""Arrays with a description, as .npz files: saturation.npz, modality.npz."""
+"""Arrays with a description, as .npz files: saturation.npz, modality.npz, depth.npz."""
 
 import json
 from collections.abc import Mapping

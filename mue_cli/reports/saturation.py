@@ -33,6 +33,21 @@ class Saturation:
                     f"exit scores of {name!r} must be rows by layers, not {scores.shape}"
                 )
 
+    def own_share(self, stream: str) -> float:
+        """Return how far rows decide for themselves where to leave: the share of the variance of
+        exit layers, over all rows and thresholds, that is between rows of one threshold.
+
+        Near 0 a threshold chooses one layer for all, as fixed layers do. Thresholds: the
+        percentiles of the stream's exit scores.
+        """
+        scores = np.asarray(self.exit_scores[stream], dtype=float)
+        thresholds = np.percentile(scores, np.arange(1, 100))
+        above = scores[None] > thresholds[:, None, None]  # (thresholds, rows, layers)
+        above[:, :, -1] = True
+        exits = above.argmax(axis=2)
+        total = exits.var()
+        return float(exits.var(axis=1).mean() / total) if total > 0.0 else 0.0
+
     def save(self, path: Path) -> None:
         """Write it as .npz."""
         arrays = {f"stream/{name}": scores for name, scores in self.exit_scores.items()}

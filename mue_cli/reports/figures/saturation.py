@@ -44,14 +44,15 @@ def saturation_figure(
     )
     text = (
         f"{where}, no exits. Line: mean; band: 10th to 90th percentile. Layer 1 is compared with "
-        "the embedding."
+        "the embedding. Own share: of the variance of exit layers, what is within one threshold."
     )
     figure, panels = figure_with_caption(
-        len(streams), text, width=2.0 * len(streams) + 1.2, height=2.9, share_y=True
+        len(streams), text, width=2.0 * len(streams) + 1.2, height=3.05, share_y=True
     )
+    figure.subplots_adjust(top=1 - 0.45 / figure.get_figheight())
     panels[0].set_ylabel("cosine similarity\nof a layer's output and input")
     for axes, name in zip(panels, streams, strict=True):
-        _draw_stream(axes, name, np.asarray(saturation.exit_scores[name], dtype=float))
+        _draw_stream(axes, name, saturation)
         threshold = (thresholds or {}).get(name, 2.0)
         if threshold <= 1:
             line = axes.axhline(threshold, color=BLACK, linestyle="--", linewidth=0.9)
@@ -59,8 +60,9 @@ def saturation_figure(
     return figure
 
 
-def _draw_stream(axes: Axes, name: str, values: np.ndarray) -> None:
+def _draw_stream(axes: Axes, name: str, saturation: Saturation) -> None:
     colour, marker, rows = STREAMS[name]
+    values = np.asarray(saturation.exit_scores[name], dtype=float)
     layers = np.arange(1, values.shape[1] + 1)
     low, high = np.percentile(values, _BAND, axis=0)
     axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -74,5 +76,6 @@ def _draw_stream(axes: Axes, name: str, values: np.ndarray) -> None:
         linewidth=1.6,
         label=name,
     )
-    axes.set_title(f"{name} ({len(values):,} {rows})", color=dark(colour))
+    own = f"own share {saturation.own_share(name):.0%}"
+    axes.set_title(f"{name} ({len(values):,} {rows})\n{own}", color=dark(colour))
     axes.set(xlabel="layer", xticks=layer_ticks(len(layers)), xlim=(0.7, len(layers) + 0.3))

@@ -1,0 +1,120 @@
+"""Scores by exit layer, measured once and kept in the run: for every pair of image and text layers
+(Table 2), and for each stream read after each of its layers.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from mue_cli.errors import RecipeError
+from mue_cli.evaluation.exit_grid import predict_depths, score_pairs
+from mue_cli.evaluation.sample_scores import SampleScores
+from mue_cli.evaluation.score import quick_score
+from mue_cli.experiment.batches import Batches
+from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.progress import counting
+from mue_cli.reports.depth_scores import DepthScores
+from mue_cli.reports.exit_grid import ExitGrid
+
+Kept = TypeVar("Kept", ExitGrid, DepthScores)
+
+
+def exit_grid(experiment: Experiment, split: str = "test", samples: int | None = None) -> ExitGrid:
+    """Return the grid that was measured on the same split in the same way, else measure and store
+    it.
+
+    samples: of the split; None for those measured before, else the recipe's calibration.samples.
+    Raises RecipeError where image and text are one stream.
+    """
+    if not experiment.recipe.model.decompose:
+        raise RecipeError(
+            "image and text are one joint stream without model.decompose: neither can leave alone",
+            "add --set model.decompose=true, or use a run that was trained with it",
+        )
+    path = experiment.run.modality
+    return _kept(ExitGrid.load, path, experiment, split, samples) or _grid(
+        experiment, _batches(experiment, split, samples), _about(experiment, split)
+    )
+
+
+def depth_scores(
+    experiment: Experiment, split: str = "test", samples: int | None = None
+) -> DepthScores:
+    """Return every sample's score with one stream read after each of its layers, measured on the
+    same split in the same way before or measured now and stored. samples: as in `exit_grid`.
+    """
+    path = experiment.run.depth
+    return _kept(DepthScores.load, path, experiment, split, samples) or _depths(
+        experiment, _batches(experiment, split, samples), _about(experiment, split)
+    )
+
+
+def _kept(
+    load: Callable[[Path], Kept],
+    path: Path,
+    experiment: Experiment,
+    split: str,
+    samples: int | None,
+) -> Kept | None:
+    """Return what was measured before, None when that was something else than is wanted."""
+    if not path.exists():
+        return None
+    kept = load(path)
+    alike = kept.about == _about(experiment, split) | {"recipe": kept.about.get("recipe")}
+    return kept if alike and samples in (None, kept.num_samples) else None
+
+
+def _batches(experiment: Experiment, split: str, samples: int | None) -> Batches:
+    experiment.need_trained()
+    return experiment.batches(split, samples or experiment.recipe.calibration.samples)
+
+
+def _grid(experiment: Experiment, batches: Batches, about: dict[str, str]) -> ExitGrid:
+    predictor = experiment.predictor
+    total = len(batches.examples) * predictor.model.config.num_encoder_layers**2
+    progress = counting(experiment.progress, "pairs of exit layers", total)
+    score = quick_score(experiment.task, batches)
+    scores = score_pairs(predictor, batches, score, progress)
+    grid = ExitGrid(scores, experiment.task.metric, len(batches.examples), about)
+    grid.save(experiment.run.modality)
+    return grid
+
+
+def _depths(experiment: Experiment, batches: Batches, about: dict[str, str]) -> DepthScores:
+    predictor, decompose = experiment.predictor, experiment.recipe.model.decompose
+    config = predictor.model.config
+    settings = config.num_encoder_layers * (3 if decompose else 1) + config.num_decoder_layers
+    total = len(batches.examples) * settings
+    progress = counting(experiment.progress, "exit layers", total)
+    found = predict_depths(predictor, decompose, batches, progress)
+    score = SampleScores(experiment.task, found["decoder"][-1])
+    numbers = range(len(batches.examples))
+    scores = {
+        stream: np.array([score(numbers, [each.text for each in layer]) for layer in layers])
+        for stream, layers in found.items()
+    }
+    measured = DepthScores(scores, experiment.task.metric, about)
+    measured.save(experiment.run.depth)
+    return measured
+
+
+def _about(experiment: Experiment, split: str) -> dict[str, str]:
+    """Return in words what scores depend on besides the weights' own training."""
+    search, precision = experiment.recipe.search, experiment.precision
+    parts = [experiment.run.weights] if experiment.run.weights else []
+    if experiment.task.generates:
+        usual = asdict(type(search)())
+        parts += [
+            f"{name} {value:g}"
+            for name, value in asdict(search).items()
+            if name == "beam" or value != usual[name]
+        ]
+    return {
+        "recipe": experiment.recipe.name,
+        "dataset": experiment.data.manifest.name,
+        "split": split,
+        "settings": ", ".join([*parts, precision]),
+    }
