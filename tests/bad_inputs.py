@@ -68,7 +68,9 @@ def make_world(folder: Path, data: Path, run: Path) -> None:
     recipe.write_text(re.sub(r"root: .*", f"root: {DATA}", text), encoding="utf-8")
     grid = ExitGrid(np.full((6, 6), 50.0), "CIDEr", 6, {"dataset": "shapes", "split": "test"})
     grid.save(folder / RUN / "modality.npz")
-    depth = DepthScores({"decoder": np.full((6, 6), 50.0)}, "CIDEr", dict(grid.about))
+    depth = DepthScores(
+        {"decoder": np.full(6, 50.0)}, {"decoder": np.zeros((6, 3))}, "CIDEr", 6, dict(grid.about)
+    )
     depth.save(folder / RUN / "depth.npz")
     (folder / "pictures").mkdir()
     Image.new("RGB", (40, 30), (200, 30, 30)).save(folder / "pictures" / "good.png")

@@ -4,6 +4,7 @@ what is kept, and what is drawn.
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mue_cli import Experiment
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.evaluation.exit_grid import predict_depths
 from mue_cli.evaluation.predict import predict
+from mue_cli.experiment.exit_layers import _differences
 from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.reports.depth_scores import DepthScores
@@ -21,8 +23,10 @@ from mue_cli.reports.figures.depth_scores import depth_scores_figure
 
 ABOUT = {"recipe": "r", "dataset": "shapes", "split": "test", "settings": "beam 5, float32"}
 SCORES = DepthScores(
-    {"image": np.array([[10.0, 30.0], [40.0, 50.0]]), "decoder": np.array([[0.0, 1.0]] * 3)},
+    {"image": np.array([20.0, 45.0]), "decoder": np.array([45.0])},
+    {"image": np.array([[-25.0, -30.0, -20.0], [0.0] * 3]), "decoder": np.zeros((1, 3))},
     "CIDEr",
+    2,
     ABOUT,
 )
 
@@ -66,40 +70,38 @@ def test_the_score_after_a_layer_is_that_of_static_there(own_run: Run) -> None:
     words = ["exits.image=1", "exits.text=6", "exits.decoder=6", "evaluation.samples=4"]
     alone = Experiment.open(run=own_run.folder, device="cpu", overrides=words)
     score = alone.evaluate("static").record.score
-    assert measured.scores("image")[0] == pytest.approx(score, abs=1e-4)
+    assert measured.scores["image"][0] == pytest.approx(score, abs=1e-4)
 
 
 def test_differences_are_paired_and_the_last_layer_has_none() -> None:
-    gaps = SCORES.differences("image")
-    assert gaps[:, 0].tolist() == [-25.0, 0.0]
-    assert gaps[0, 1:].tolist() == list(mean_interval([-30.0, -20.0]))
-    assert gaps[1].tolist() == [0.0, 0.0, 0.0]
-    assert SCORES.scores("image").tolist() == [20.0, 45.0]
-    assert (SCORES.streams, SCORES.num_samples) == (("image", "decoder"), 2)
+    rows = _differences(np.array([[10.0, 30.0], [40.0, 50.0]]))
+    assert rows[0].tolist() == [-25.0, *mean_interval([-30.0, -20.0])]
+    assert rows[1].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_scores_come_back_as_they_were_saved(tmp_path: Path) -> None:
     SCORES.save(tmp_path / "depth.npz")
-    found = DepthScores.load(tmp_path / "depth.npz")
-    assert (found.metric, found.about, found.streams) == ("CIDEr", ABOUT, SCORES.streams)
-    assert all(
-        np.array_equal(found.sample_scores[name], SCORES.sample_scores[name])
-        for name in SCORES.streams
-    )
+    kept = DepthScores.load(tmp_path / "depth.npz")
+    assert (kept.metric, kept.num_samples, kept.about) == ("CIDEr", 2, ABOUT)
+    for name in SCORES.streams:
+        assert np.array_equal(kept.scores[name], SCORES.scores[name])
+        assert np.array_equal(kept.differences[name], SCORES.differences[name])
 
 
 def test_scores_that_are_absent_or_another_file_are_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(MissingStepError, match=r"depth\.npz is absent") as error:
         DepthScores.load(tmp_path / "depth.npz")
     assert error.value.hint == "`mue plot depth` measures it"
-    about = np.array(json.dumps({"metric": "CIDEr"}))
+    about = np.array(json.dumps({"metric": "CIDEr", "num_samples": 2}))
+    bounds = {"difference/image": np.zeros((2, 3))}
     hostile = {
-        "no stream": {"scores": np.zeros((2, 2))},
-        "one axis": {"stream/image": np.zeros(2)},
-        "no layer": {"stream/image": np.zeros((0, 2))},
-        "no sample": {"stream/image": np.zeros((2, 0))},
-        "other samples": {"stream/image": np.zeros((2, 2)), "stream/text": np.zeros((2, 3))},
-        "not finite": {"stream/image": np.full((2, 2), np.nan)},
+        "no stream": {"scores": np.zeros(2)},
+        "two axes": {"score/image": np.zeros((2, 2)), **bounds},
+        "no layer": {"score/image": np.zeros(0), "difference/image": np.zeros((0, 3))},
+        "no bounds": {"score/image": np.zeros(2), "difference/image": np.zeros(2)},
+        "no differences": {"score/image": np.zeros(2)},
+        "other layers": {"score/image": np.zeros(3), **bounds},
+        "not finite": {"score/image": np.full(2, np.nan), **bounds},
         "nothing": {},
     }
     for what, arrays in hostile.items():
@@ -135,15 +137,15 @@ def test_plot_depth_measures_once_and_draws_what_is_kept_afterwards(mue, own_run
 
 def test_what_was_measured_otherwise_is_measured_anew(own_run: Run) -> None:
     settings = "beam 2, max_tokens 4, float32"
-    stored = DepthScores(SCORES.sample_scores, "CIDEr", ABOUT | {"settings": settings})
+    stored = replace(SCORES, about=ABOUT | {"settings": settings})
     stored.save(own_run.depth)
     opened = Experiment.open(run=own_run.folder, device="cpu")
-    assert opened.depth_scores().scores("image").tolist() == [20.0, 45.0], "it was the same"
+    assert opened.depth_scores().scores["image"].tolist() == [20.0, 45.0], "it was the same"
     greedy = Experiment.open(run=own_run.folder, device="cpu", overrides=["search.beam=1"])
     for experiment, split, samples in ((opened, "val", 2), (greedy, "val", 2), (opened, "val", 1)):
         measured = experiment.depth_scores(split, samples)
         assert (measured.about["split"], measured.num_samples) == (split, samples)
-        assert len(measured.scores("image")) == 6
+        assert len(measured.scores["image"]) == 6
     assert DepthScores.load(own_run.depth).about["settings"] == settings
 
 
@@ -154,6 +156,6 @@ def test_clearing_results_removes_the_scores(own_run: Run) -> None:
 
 
 def test_streams_are_named() -> None:
-    for wrong in ({}, {"sound": np.zeros((1, 1))}):
+    for wrong in ({}, {"sound": np.zeros(1)}):
         with pytest.raises(ValueError, match="scores must be by stream"):
-            DepthScores(wrong, "CIDEr", {})
+            DepthScores(wrong, wrong, "CIDEr", 1, {})

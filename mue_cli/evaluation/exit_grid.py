@@ -61,7 +61,7 @@ def predict_depths(
     "encoder" is image and text together. Every batch is encoded once. progress: samples decoded,
     each once for every setting.
     """
-    method, found, done = full(decompose), dict[str, list[list[Prediction]]](), 0
+    method, predicted, done = full(decompose), dict[str, list[list[Prediction]]](), 0
     last = predictor.model.config.num_decoder_layers
     for batch in batches:
         cached = CachedDepths(
@@ -69,7 +69,7 @@ def predict_depths(
         )
         whole = decode_batch(predictor, method, batch, cached.full)
         for stream, layers in _streams(cached.depths).items():
-            by_layer = found.setdefault(stream, [[] for _ in layers])
+            by_layer = predicted.setdefault(stream, [[] for _ in layers])
             for depths, predictions in zip(layers, by_layer, strict=True):
                 predictions += (
                     whole
@@ -79,7 +79,7 @@ def predict_depths(
                 done += len(whole)
                 if progress is not None:
                     progress(done)
-        by_layer = found.setdefault("decoder", [[] for _ in range(last)])
+        by_layer = predicted.setdefault("decoder", [[] for _ in range(last)])
         for layer, predictions in enumerate(by_layer, 1):
             static = build(STATIC, {"decoder": layer}, decompose)
             predictions += (
@@ -88,7 +88,7 @@ def predict_depths(
             done += len(whole)
             if progress is not None:
                 progress(done)
-    return found
+    return predicted
 
 
 def _streams(deepest: Mapping[str, int]) -> dict[str, list[Mapping[str, int]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation.exit_grid import predict_depths, score_pairs
@@ -16,6 +17,7 @@ from mue_cli.evaluation.score import quick_score
 from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
+from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.exit_grid import ExitGrid
 
@@ -89,16 +91,30 @@ def _depths(experiment: Experiment, batches: Batches, about: dict[str, str]) -> 
     settings = config.num_encoder_layers * (3 if decompose else 1) + config.num_decoder_layers
     total = len(batches.examples) * settings
     progress = counting(experiment.progress, "exit layers", total)
-    found = predict_depths(predictor, decompose, batches, progress)
-    score = SampleScores(experiment.task, found["decoder"][-1])
-    numbers = range(len(batches.examples))
-    scores = {
-        stream: np.array([score(numbers, [each.text for each in layer]) for layer in layers])
-        for stream, layers in found.items()
+    predicted = predict_depths(predictor, decompose, batches, progress)
+    score = SampleScores(experiment.task, predicted["decoder"][-1])
+    count = len(batches.examples)
+    each = {
+        stream: np.array([score(range(count), [p.text for p in layer]) for layer in layers])
+        for stream, layers in predicted.items()
     }
-    measured = DepthScores(scores, experiment.task.metric, about)
+    measured = DepthScores(
+        {stream: scores.mean(axis=1) for stream, scores in each.items()},
+        {stream: _differences(scores) for stream, scores in each.items()},
+        experiment.task.metric,
+        count,
+        about,
+    )
     measured.save(experiment.run.depth)
     return measured
+
+
+def _differences(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each layer's mean difference to the last layer with its interval's bounds, (N, 3):
+    paired, bootstrap over samples. scores: (N, n).
+    """
+    differences = scores - scores[-1]
+    return np.array([[each.mean(), *mean_interval(each)] for each in differences])
 
 
 def _about(experiment: Experiment, split: str) -> dict[str, str]:

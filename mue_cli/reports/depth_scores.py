@@ -1,7 +1,7 @@
 """The score with one stream read after each of its layers, all others after their last: whether
 there is anything to leave, and what.
 
-Letters: N layers of a stream, n samples.
+Letters: N layers of a stream.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.reports.arrays import load_arrays, save_arrays
 
 STREAMS = ("image", "text", "joint", "encoder", "decoder")
@@ -22,50 +21,40 @@ STREAMS = ("image", "text", "joint", "encoder", "decoder")
 
 @dataclass(frozen=True)
 class DepthScores:
-    """sample_scores: every sample's own score by stream, (N, n); the last row is the full model's.
+    """scores: after each layer by stream, (N,); the last is the full model's. differences: each
+    layer's to it, and the bounds of the difference's 95 % interval, (N, 3).
 
     about: where it was measured: "recipe", "dataset", "split", and "settings" of the search.
     """
 
-    sample_scores: Mapping[str, NDArray[np.floating[Any]]]
+    scores: Mapping[str, NDArray[np.floating[Any]]]
+    differences: Mapping[str, NDArray[np.floating[Any]]]
     metric: str
+    num_samples: int
     about: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if not self.sample_scores or self.sample_scores.keys() - set(STREAMS):
-            raise ValueError(f"scores must be by stream, not by {', '.join(self.sample_scores)}")
-        lengths = {each.shape[1] if each.ndim == 2 else 0 for each in self.sample_scores.values()}
-        if len(lengths) != 1 or 0 in lengths:
-            raise ValueError("scores of every stream must be layers by the same samples")
-        if not all(len(each) and np.isfinite(each).all() for each in self.sample_scores.values()):
-            raise ValueError("scores must be finite, of one layer at least")
+        if not self.scores or self.scores.keys() - set(STREAMS):
+            raise ValueError(f"scores must be by stream, not by {', '.join(self.scores)}")
+        if self.differences.keys() != self.scores.keys():
+            raise ValueError("differences must be of the same streams")
+        for stream, scores in self.scores.items():
+            differences = self.differences[stream]
+            if scores.ndim != 1 or not scores.size or differences.shape != (scores.size, 3):
+                raise ValueError("scores must be by layer, and differences with their bounds")
+            if not (np.isfinite(scores).all() and np.isfinite(differences).all()):
+                raise ValueError("scores must be finite")
 
     @property
     def streams(self) -> tuple[str, ...]:
-        return tuple(stream for stream in STREAMS if stream in self.sample_scores)
-
-    @property
-    def num_samples(self) -> int:
-        return next(iter(self.sample_scores.values())).shape[1]
-
-    def scores(self, stream: str) -> NDArray[np.float64]:
-        """Return the score after each layer, (N,)."""
-        means: NDArray[np.float64] = self.sample_scores[stream].mean(axis=1, dtype=np.float64)
-        return means
-
-    def differences(self, stream: str) -> NDArray[np.float64]:
-        """Return each layer's score minus the full model's, and the bounds of its 95 % interval,
-        (N, 3): paired, bootstrap over samples.
-        """
-        gaps = self.sample_scores[stream] - self.sample_scores[stream][-1]
-        return np.array([[gap.mean(dtype=np.float64), *mean_interval(gap)] for gap in gaps])
+        return tuple(stream for stream in STREAMS if stream in self.scores)
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
-        arrays = {
-            f"stream/{name}": each.astype(np.float32) for name, each in self.sample_scores.items()
-        }
-        save_arrays(path, arrays, {"metric": self.metric, **self.about})
+        arrays = {f"score/{stream}": each for stream, each in self.scores.items()}
+        arrays |= {f"difference/{stream}": each for stream, each in self.differences.items()}
+        about = {"metric": self.metric, "num_samples": self.num_samples, **self.about}
+        save_arrays(path, arrays, about)
 
     @classmethod
     def load(cls, path: Path) -> "DepthScores":
@@ -79,10 +68,17 @@ class DepthScores:
             )
         arrays, about = load_arrays(path, "scores per exit layer", _HINT)
         try:
-            metric = str(about.pop("metric"))
+            count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
             words = {str(key): str(value) for key, value in about.items()}
-            scores = {name.removeprefix("stream/"): each for name, each in arrays.items()}
-            return cls(scores, metric, words)
+            scores, differences = (
+                {
+                    name.removeprefix(kind): each
+                    for name, each in arrays.items()
+                    if name.startswith(kind)
+                }
+                for kind in ("score/", "difference/")
+            )
+            return cls(scores, differences, metric, count, words)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} holds no scores per exit layer: {error}", _HINT) from None
 

@@ -36,9 +36,9 @@ def depth_scores_figure(measured: DepthScores) -> Figure:
     panels[0].set_ylabel(metric_label(measured.metric))
     for axes, name in zip(panels, streams, strict=True):
         colour, marker, _ = STREAMS.get(name, _ENCODER)
-        scores, gaps = measured.scores(name), measured.differences(name)
+        scores, differences = measured.scores[name], measured.differences[name]
         layers = np.arange(1, len(scores) + 1)
-        low, high = scores[-1] + gaps[:, 1], scores[-1] + gaps[:, 2]
+        low, high = scores[-1] + differences[:, 1], scores[-1] + differences[:, 2]
         axes.axhline(scores[-1], color="#a0a0a0", linewidth=0.9, linestyle=":")
         axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.plot(layers, scores, "-", color=colour, marker=marker, markersize=5, linewidth=1.6)
