@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bad_inputs import Bad, Said, all_bad, contents, make_world, outline, page, say
+from bad_inputs import all_bad
+from bad_world import Bad, Said, contents, make_world, outline, page, say
 
 from mue_cli.commands.app import app
 

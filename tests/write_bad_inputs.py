@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bad_inputs import Bad, Said, all_bad, make_world, page, say
+from bad_inputs import all_bad
+from bad_world import Bad, Said, make_world, page, say
 from conftest import TINY
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "bad-inputs.md"
