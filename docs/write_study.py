@@ -3,9 +3,9 @@
     python docs/write_study.py                              # from the records that are here
     python docs/write_study.py --take runs/flickr8k-caption  # take a study's records over first
 
-A study's records are small JSON files: docs/study/<recipe>/ is a run folder with nothing else in
-it, so `mue table 1 --run docs/study/<recipe>` and `mue plot tradeoff --run docs/study/<recipe>`
-read it too. Only what stands between the marks of docs/study.md is replaced.
+docs/study/<name>/ is a run folder with nothing but small files in it, of a study or of one model:
+`mue table 1`, `mue plot tradeoff`, `mue plot depth` and `mue plot calibration` read it too, as
+--run docs/study/<name>. Only what stands between the marks of docs/study.md is replaced.
 """
 
 import argparse
@@ -16,13 +16,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from mue_cli.errors import MissingStepError
+from mue_cli.exits.catalogue import FULL
+from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.curves import drawable
+from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.entries import Entry, row_title
+from mue_cli.reports.figures.depth_scores import depth_scores
 from mue_cli.reports.figures.reductions import reductions
+from mue_cli.reports.figures.saturation import saturation as draw_saturation
 from mue_cli.reports.figures.tradeoff import tradeoff
 from mue_cli.reports.paper_tables import PAPER_TABLES
 from mue_cli.reports.published import published
+from mue_cli.reports.saturation import Saturation
 from mue_cli.reports.tables import Column, Table, to_markdown
 from mue_cli.study import entries
 from mue_cli.study.file import kept
@@ -30,19 +37,26 @@ from mue_cli.study.parts import SPLIT
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SMALL = ("study.yaml", "finished.json", "records.jsonl")
+RECORDS = ("study.yaml", "finished.json", "records.jsonl")
+MEASURED = ("promises.jsonl", "depth.npz", "saturation.npz")
+NOT_YET = "Not measured yet"
 
 
 def take(run: Path, docs: Path) -> Path:
-    """Copy the small files of a run's study to docs/study/<run>, in place of older ones."""
+    """Copy a run's small files to docs/study/<run>, in place of older ones: its study's records
+    where it has a study, else its own.
+    """
     target = docs / "study" / run.name
     shutil.rmtree(target, ignore_errors=True)
-    for path in sorted((run / "study").rglob("*")):
-        if path.name in SMALL:
-            copy = target / path.relative_to(run)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            text = path.read_text(encoding="utf-8")
-            copy.write_text(_portable(text) if path.suffix == ".jsonl" else text, encoding="utf-8")
+    source = run / "study" if (run / "study").is_dir() else run
+    records = [each for each in source.rglob("*") if each.name in RECORDS]
+    for path in sorted([*records, *(run / name for name in MEASURED if (run / name).exists())]):
+        copy = target / path.relative_to(run)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == "records.jsonl":
+            copy.write_text(_portable(path.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copyfile(path, copy)
     return target
 
 
@@ -64,9 +78,12 @@ def write(docs: Path) -> None:
 def _filled(mark: re.Match[str], docs: Path) -> str:
     start, part, name, end = mark.groups()
     run = Run(docs / "study" / name)
-    if not run.study.is_dir():
-        return f"{start}Not measured yet: `mue study {name}`.\n{end}"
-    return f"{start}{PARTS[part](entries(run, SPLIT), run)}{end}"
+    if not run.folder.is_dir():
+        return f"{start}{NOT_YET}: `mue study {name}`.\n{end}"
+    try:
+        return f"{start}{PARTS[part](entries(run, SPLIT), run)}{end}"
+    except MissingStepError as error:
+        return f"{start}{NOT_YET}: {error.hint}.\n{end}"
 
 
 def table_of(number: int) -> Callable[[Sequence[Entry], Run], str]:
@@ -76,7 +93,7 @@ def table_of(number: int) -> Callable[[Sequence[Entry], Run], str]:
 
 def figures(found: Sequence[Entry], run: Run) -> str:
     """Draw the trade-off and the reductions beside the records."""
-    place = run.folder.relative_to(run.folder.parent.parent)
+    place = _place(run)
     for draw, name in ((tradeoff, "tradeoff"), (reductions, "reductions")):
         draw(found, run.folder / name)
     metric = found[0].record.metric
@@ -84,6 +101,95 @@ def figures(found: Sequence[Entry], run: Run) -> str:
         f"![{metric} against expected time reduction]({place}/tradeoff.png)\n\n"
         f"![layers, FLOPs and time saved by every method]({place}/reductions.png)\n"
     )
+
+
+def depth(found: Sequence[Entry], run: Run) -> str:
+    """Set the scores after each layer beside each other, and draw them."""
+    measured = DepthScores.load(run.depth)
+    depth_scores(measured, run.folder / "depth")
+    deepest = max(len(scores) for scores in measured.scores.values())
+    columns = (Column("read early"), *(Column(f"layer {n}") for n in range(1, deepest + 1)))
+    rows = []
+    for stream in measured.streams:
+        cells = []
+        for score, row in zip(measured.scores[stream], measured.differences[stream], strict=True):
+            gap, low, high = row
+            surely = "*" if high < 0.0 or low > 0.0 else ""
+            cells.append(f"{score:.1f} ({gap:+.1f}{surely})" if any(row) else f"{score:.1f}")
+        rows.append(("image and text" if stream == "encoder" else stream, *cells))
+    return (
+        f"{measured.metric} on {measured.num_samples:,} samples; in brackets the difference to the "
+        "full model, with a star where its 95 % interval leaves out 0.\n\n"
+        f"{to_markdown(Table(columns, tuple(rows)))}\n"
+        f"![score read after each layer]({_place(run)}/depth.png)\n"
+    )
+
+
+def saturation(found: Sequence[Entry], run: Run) -> str:
+    """Draw how alike neighbouring layers are, and say how far samples decide for themselves."""
+    measured = Saturation.load(run.saturation)
+    draw_saturation(measured, run.folder / "saturation")
+    own = ", ".join(f"{name} {measured.own_share(name):.0%}" for name in measured.exit_scores)
+    figure = f"![similarity of neighbouring layers]({_place(run)}/saturation.png)"
+    return f"Own share: {own}.\n\n{figure}\n"
+
+
+def targets(found: Sequence[Entry], run: Run) -> str:
+    """Set what calibrations promised on val beside what was measured on test."""
+    columns = (
+        Column("wanted"),
+        Column("promised", ".1%"),
+        Column("95 %"),
+        Column("measured", ".1%"),
+        Column("score promised", ".1%"),
+        Column("score measured", ".1%"),
+    )
+    rows = [
+        (
+            "a drop, with confidence" if each.target is None else f"{each.target:.0%}",
+            each.reduction,
+            f"{each.interval[0]:.1%} to {each.interval[1]:.1%}",
+            each.measured_reduction,
+            each.score,
+            each.measured_score,
+        )
+        for each in promises(run, SPLIT).promises
+    ]
+    rows.sort(key=lambda row: row[1])
+    return to_markdown(Table(columns, tuple(rows)))
+
+
+def curves(found: Sequence[Entry], run: Run) -> str:
+    """Draw the methods of one model against each other, and list their curves."""
+    tradeoff(found, run.folder / "tradeoff")
+    columns = (
+        Column("method"),
+        Column("expected", ".1%"),
+        Column("FLOPs", ".1%"),
+        Column("of full", ".1%"),
+        Column("95 %"),
+    )
+    rows = [
+        (
+            row_title(entry.row),
+            entry.record.costs["expected"],
+            entry.record.costs["flops"],
+            _share(entry),
+            " to ".join(
+                f"{bound / entry.full_score:.1%}"
+                for bound in entry.record.confidence[entry.record.metric]
+            ),
+        )
+        for entry in sorted(found, key=lambda each: (each.row, each.record.costs["expected"]))
+        if entry.row != FULL.name
+    ]
+    figure = f"![score against expected time reduction]({_place(run)}/tradeoff.png)"
+    return f"{to_markdown(Table(columns, tuple(rows)))}\n{figure}\n"
+
+
+def _place(run: Run) -> str:
+    """Return a folder as the page names it."""
+    return run.folder.relative_to(run.folder.parent.parent).as_posix()
 
 
 def claims(found: Sequence[Entry], run: Run) -> str:
@@ -167,6 +273,10 @@ PARTS = {
     "table4": table_of(4),
     "figures": figures,
     "claims": claims,
+    "depth": depth,
+    "saturation": saturation,
+    "targets": targets,
+    "curves": curves,
 }
 
 

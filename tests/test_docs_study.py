@@ -1,13 +1,18 @@
 """docs/study.md says what the records in docs/study/ say."""
 
+import dataclasses
 import importlib.util
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from small_study import evaluated, of_row, write_study
+from small_study import FULL, evaluated, of_row, record, write_study
 
 from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.depth_scores import DepthScores
+from mue_cli.reports.record import append_record
+from mue_cli.reports.saturation import Saturation
 from mue_cli.study.file import keep, load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -41,6 +46,37 @@ def test_page_is_what_the_records_say(script, tmp_path: Path) -> None:
     assert (tmp_path / "docs" / "study.md").read_bytes() == (DOCS / "study.md").read_bytes()
 
 
+def test_what_one_model_showed_is_written_from_its_own_files(
+    script, docs: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "runs" / "flickr8k-mue")
+    run.folder.mkdir(parents=True)
+    (run.folder / "checkpoint.safetensors").touch()
+    interval = {"CIDEr": (60.0, 120.0)}
+    for each in (FULL, record("mue", 90.0, costs={"expected": 0.25, "flops": 0.125})):
+        append_record(run.records, dataclasses.replace(each, confidence=interval))
+    DepthScores(
+        {"decoder": np.array([20.0, 44.0, 45.0])},
+        {"decoder": np.array([[-25.0, -30.0, -20.0], [-1.0, -2.0, 0.5], [0.0] * 3])},
+        "CIDEr",
+        500,
+        {},
+    ).save(run.depth)
+    Saturation({"decoder": np.tile([0.1, 0.5, 0.9], (5, 1))}, {}).save(run.saturation)
+    target = script.take(run.folder, docs)
+    script.write(docs)
+    assert "| decoder | 20.0 (-25.0\\*) | 44.0 (-1.0) | 45.0 |" in part(docs, "depth flickr8k-mue")
+    assert "Own share: decoder 0%." in part(docs, "saturation flickr8k-mue")
+    assert "| MuE | 25.0% | 12.5% | 75.0% | 50.0% to 100.0% |" in part(docs, "curves flickr8k-mue")
+    assert "Not measured yet" in part(docs, "targets flickr8k-mue")
+    drawn = {path.name for path in target.iterdir()} - {"records.jsonl"}
+    names = {"depth", "saturation"}
+    assert drawn == {f"{name}.{end}" for name in names for end in ("npz", "png", "svg")} | {
+        "tradeoff.png",
+        "tradeoff.svg",
+    }
+
+
 def test_records_that_are_taken_over_fill_tables_and_figures(
     script, docs: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +99,7 @@ def test_records_that_are_taken_over_fill_tables_and_figures(
     assert "study/flickr8k-caption/tradeoff.png" in part(docs, "figures flickr8k-caption")
     assert (target / "tradeoff.png").is_file() and (target / "reductions.svg").is_file()
     assert "Not measured yet" in part(docs, "claims flickr8k-entailment")
+    assert part(docs, "depth flickr8k-caption").startswith("Not measured yet: ")
     once = (docs / "study.md").read_bytes()
     script.write(docs)
     assert (docs / "study.md").read_bytes() == once
