@@ -30,7 +30,8 @@ from mue_cli.reports.figures.tradeoff import tradeoff
 from mue_cli.reports.paper_tables import PAPER_TABLES
 from mue_cli.reports.published import published
 from mue_cli.reports.saturation import Saturation
-from mue_cli.reports.tables import Column, Table, to_markdown
+from mue_cli.reports.table_forms import to_markdown
+from mue_cli.reports.tables import Column, Table
 from mue_cli.study import entries
 from mue_cli.study.file import kept
 from mue_cli.study.parts import SPLIT

@@ -3,7 +3,7 @@
 import pytest
 
 from mue_cli.reports.layers_table import layers_tables
-from mue_cli.reports.tables import to_text
+from mue_cli.reports.table_forms import to_text
 
 GRID = [[100.0 * image + text for text in range(1, 7)] for image in range(1, 7)]
 

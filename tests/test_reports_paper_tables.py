@@ -15,7 +15,8 @@ from mue_cli.reports.paper_tables import (
     tradeoff_table,
 )
 from mue_cli.reports.record import Record
-from mue_cli.reports.tables import Estimate, Table, to_csv, to_text
+from mue_cli.reports.table_forms import to_csv, to_text
+from mue_cli.reports.tables import Estimate, Table
 
 METRICS = {"caption": "CIDEr", "entailment": "accuracy"}
 

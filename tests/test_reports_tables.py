@@ -5,17 +5,8 @@ import re
 import pytest
 
 from mue_cli.reports.record import Record
-from mue_cli.reports.tables import (
-    Column,
-    Estimate,
-    Table,
-    compare,
-    to_csv,
-    to_document,
-    to_latex,
-    to_markdown,
-    to_text,
-)
+from mue_cli.reports.table_forms import to_csv, to_document, to_latex, to_markdown, to_text
+from mue_cli.reports.tables import Column, Estimate, Table, compare
 
 DEPTHS = {"num_encoder_layers": 6, "num_decoder_layers": 6}
 

@@ -15,7 +15,8 @@ from mue_cli.errors import MueError
 from mue_cli.experiment.training_files import read_state
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
-from mue_cli.training.loop import Hooks, check_fits, finetune
+from mue_cli.training.kept_state import check_fits
+from mue_cli.training.loop import Hooks, finetune
 from mue_cli.training.stages import shared_head
 from mue_cli.training.stopping import StoppedTraining, StopRequest
 

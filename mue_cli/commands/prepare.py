@@ -206,7 +206,7 @@ def _preparing(dataset: str, out: Path) -> Iterator[Report]:
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
     """Print what is in the folder, what was left out and, last where it is much, how much."""
     from mue_cli.experiment.prepare import contents, remarks, warnings
-    from mue_cli.reports.tables import to_text
+    from mue_cli.reports.table_forms import to_text
 
     if as_json:
         answer_json({"folder": str(out), **asdict(manifest)})

@@ -46,7 +46,7 @@ def table(
     sample standard deviation.
     """
     from mue_cli.reports.paper_tables import SUBJECTS
-    from mue_cli.reports.tables import FORMS, to_document
+    from mue_cli.reports.table_forms import FORMS, to_document
     from mue_cli.study.tables import paper_tables, remedy
 
     if number not in SUBJECTS:

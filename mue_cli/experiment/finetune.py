@@ -33,7 +33,7 @@ from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe
 from mue_cli.training import stages
 from mue_cli.training.features import Features
-from mue_cli.training.loop import check_fits
+from mue_cli.training.kept_state import check_fits
 from mue_cli.training.processes import Processes
 from mue_cli.training.stages import Stage
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from mue_cli.reports.tables import Cell, Column, Table, to_text
+from mue_cli.reports.table_forms import to_text
+from mue_cli.reports.tables import Cell, Column, Table
 
 
 def as_text(document: dict[str, Any]) -> str:

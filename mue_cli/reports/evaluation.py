@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from mue_cli.exits.catalogue import FULL
 from mue_cli.reports.record import Record
-from mue_cli.reports.tables import Column, Table, compare, to_text
+from mue_cli.reports.table_forms import to_text
+from mue_cli.reports.tables import Column, Table, compare
 
 NOTABLE_DIFFERENCE = 0.10
 """Expected and measured reductions further apart than this are explained in words."""

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from mue_cli.files import write_text
 from mue_cli.reports.exit_strip import END, printable
 from mue_cli.reports.pages import render
-from mue_cli.reports.tables import Table, to_cells
+from mue_cli.reports.table_forms import to_cells
+from mue_cli.reports.tables import Table
 
 
 @dataclass(frozen=True)

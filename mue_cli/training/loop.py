@@ -21,6 +21,7 @@ from mue_cli.data.batches import Batch
 from mue_cli.errors import MueError
 from mue_cli.model.encoder import PAD_ID
 from mue_cli.recipe.recipe import TrainingSection
+from mue_cli.training.kept_state import random_state, restoring, set_random_state
 from mue_cli.training.memory import peak_memory_mb, shortage_explained
 from mue_cli.training.processes import ALONE, Processes
 from mue_cli.training.schedule import learning_rate_factor
@@ -96,7 +97,7 @@ def finetune(
     """
     training = _Training(stage, settings, hooks, stop or StopRequest(), processes)
     if state is not None:
-        _restore(training, state)
+        restoring(training.restore, state)
     return training.run(batches)
 
 
@@ -161,7 +162,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        before, random = [buffer.clone() for buffer in self.statistics], _random_state()
+        before, random = [buffer.clone() for buffer in self.statistics], random_state()
         with shortage_explained(settings):
             total, layers = self._backward(parts)
             self.processes.add_all([p.grad for p in self.trained if p.grad is not None])
@@ -170,7 +171,7 @@ class _Training:
             if not math.isfinite(loss):
                 for buffer, value in zip(self.statistics, before, strict=True):
                     buffer.copy_(value)
-                _set_random_state(random)
+                set_random_state(random)
                 self._refuse(parts)
             self.optimizer.step()
         self._share_statistics()
@@ -266,7 +267,7 @@ class _Training:
                 "pending": self.place.pending,
                 **{name: module.state_dict() for name, module in self.stage.modules.items()},
                 "optimizer": self.optimizer.state_dict(),
-                "random": self.processes.gather(_random_state()),
+                "random": self.processes.gather(random_state()),
             }
         )
 
@@ -277,64 +278,7 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.place = Place(state["step"], state["best"], state["pending"])
         random = state["random"]
-        _set_random_state(random[self.processes.rank % len(random)])
-
-
-def check_fits(stage: Stage, state: Mapping[str, Any]) -> None:
-    """Raise MueError where what is trained has tensors of other names or shapes than a state that
-    was kept; nothing is changed.
-    """
-    for name, module in stage.modules.items():
-        own, kept = _shapes(module.state_dict()), _shapes(state.get(name))
-        others = {key for key in own.keys() | kept.keys() if own.get(key) != kept.get(key)}
-        if others:
-            odd = min(others)
-            message = (
-                f"cannot go on from the state that was kept: {name}'s {odd} has shape "
-                f"{own.get(odd)} in the model, {kept.get(odd)} there"
-            )
-            raise MueError(message, "train anew with --force")
-
-
-def _shapes(tensors: object) -> dict[str, object]:
-    """Return the shapes of tensors by name; None for what is no tensor, nothing where none are."""
-    if not isinstance(tensors, Mapping):
-        return {}
-    return {
-        str(name): tuple(value.shape) if isinstance(value, Tensor) else None
-        for name, value in tensors.items()
-    }
-
-
-def _restore(training: "_Training", state: Mapping[str, Any]) -> None:
-    """Go on where a state was kept. Raises MueError for one that does not fit."""
-    try:
-        training.restore(state)
-    except torch.OutOfMemoryError:
-        raise
-    except (
-        LookupError,
-        ArithmeticError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RuntimeError,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"cannot go on from the state that was kept: {reason}"
-        raise MueError(message, "train anew with --force") from None
-
-
-def _random_state() -> dict[str, object]:
-    """Return the state of every generator that dropout draws from; data order needs none."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_random_state(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        set_random_state(random[self.processes.rank % len(random)])
 
 
 def _parameters(stage: Stage) -> list[nn.Parameter]:
