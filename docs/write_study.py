@@ -39,7 +39,8 @@ from mue_cli.study.parts import SPLIT
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RECORDS = ("study.yaml", "finished.json", "records.jsonl")
-MEASURED = ("promises.jsonl", "depth.npz", "saturation.npz")
+MEASURED = ("promises.jsonl", "predictions.json", "depth.npz", "saturation.npz")
+NUM_EXAMPLES = 10
 NOT_YET = "Not measured yet"
 
 
@@ -56,6 +57,9 @@ def take(run: Path, docs: Path) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.name == "records.jsonl":
             copy.write_text(_portable(path.read_text(encoding="utf-8")), encoding="utf-8")
+        elif path.name == "predictions.json":
+            first = json.loads(path.read_text(encoding="utf-8"))[:NUM_EXAMPLES]
+            copy.write_text(json.dumps(first, ensure_ascii=False, indent=1), encoding="utf-8")
         else:
             shutil.copyfile(path, copy)
     return target
@@ -157,6 +161,16 @@ def targets(found: Sequence[Entry], run: Run) -> str:
         for each in promises(run, SPLIT).promises
     ]
     rows.sort(key=lambda row: row[1])
+    return to_markdown(Table(columns, tuple(rows)))
+
+
+def examples(found: Sequence[Entry], run: Run) -> str:
+    """Set the first captions at full depth and with exits beside each other."""
+    if not run.predictions.exists():
+        raise MissingStepError(f"no {run.predictions.name}", "`mue evaluate` writes them")
+    predictions = json.loads(run.predictions.read_text(encoding="utf-8"))
+    columns = (Column("photograph"), Column("every layer"), Column("with exits"))
+    rows = [(str(each["image_id"]), each["full"], each["caption"]) for each in predictions]
     return to_markdown(Table(columns, tuple(rows)))
 
 
@@ -278,6 +292,7 @@ PARTS = {
     "saturation": saturation,
     "targets": targets,
     "curves": curves,
+    "examples": examples,
 }
 
 

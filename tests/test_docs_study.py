@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -63,13 +64,19 @@ def test_what_one_model_showed_is_written_from_its_own_files(
         {},
     ).save(run.depth)
     Saturation({"decoder": np.tile([0.1, 0.5, 0.9], (5, 1))}, {}).save(run.saturation)
+    answers = [
+        {"image_id": f"p{n}", "caption": f"short {n}", "full": f"long {n}"} for n in range(12)
+    ]
+    run.predictions.write_text(json.dumps(answers), encoding="utf-8")
     target = script.take(run.folder, docs)
     script.write(docs)
+    listed = part(docs, "examples flickr8k-mue")
+    assert "| p9 | long 9 | short 9 |" in listed and "p10" not in listed
     assert "| decoder | 20.0 (-25.0\\*) | 44.0 (-1.0) | 45.0 |" in part(docs, "depth flickr8k-mue")
     assert "Own share: decoder 0%." in part(docs, "saturation flickr8k-mue")
     assert "| MuE | 25.0% | 12.5% | 75.0% | 50.0% to 100.0% |" in part(docs, "curves flickr8k-mue")
     assert "Not measured yet" in part(docs, "targets flickr8k-mue")
-    drawn = {path.name for path in target.iterdir()} - {"records.jsonl"}
+    drawn = {path.name for path in target.iterdir()} - {"records.jsonl", "predictions.json"}
     names = {"depth", "saturation"}
     assert drawn == {f"{name}.{end}" for name in names for end in ("npz", "png", "svg")} | {
         "tradeoff.png",

@@ -65,7 +65,7 @@ def depth(
     """Draw the score read after each layer of one stream, the others at full depth: whether there
     is anything to leave.
 
-    A model whose first layer is as good as its last has learned nothing that exits could save.
+    Where the first layer is as good as the last, fixed layers save as much as any rule.
     Reads depth.npz where it was measured on the same split in the same way; otherwise measures it
     with checkpoint.safetensors or what --weights names, and writes it. Writes plots/depth.png and
     plots/depth.svg in the run folder.
