@@ -29,6 +29,7 @@ from mue_cli.reports.figures.saturation import saturation as draw_saturation
 from mue_cli.reports.figures.tradeoff import tradeoff
 from mue_cli.reports.paper_tables import PAPER_TABLES
 from mue_cli.reports.published import published
+from mue_cli.reports.record import Record
 from mue_cli.reports.saturation import Saturation
 from mue_cli.reports.table_forms import to_markdown
 from mue_cli.reports.tables import Column, Table
@@ -190,16 +191,22 @@ def curves(found: Sequence[Entry], run: Run) -> str:
             entry.record.costs["expected"],
             entry.record.costs["flops"],
             _share(entry),
-            " to ".join(
-                f"{bound / entry.full_score:.1%}"
-                for bound in entry.record.confidence[entry.record.metric]
-            ),
+            _bounds(entry.record, entry.full_score),
         )
         for entry in sorted(found, key=lambda each: (each.row, each.record.costs["expected"]))
         if entry.row != FULL.name
     ]
     figure = f"![score against expected time reduction]({_place(run)}/tradeoff.png)"
     return f"{to_markdown(Table(columns, tuple(rows)))}\n{figure}\n"
+
+
+def _bounds(record: Record, full_score: float) -> str:
+    """Return the interval of a score as shares of the full model's: by its difference to it, which
+    is paired, where that was measured.
+    """
+    paired = record.difference.get(record.metric)
+    low, high = paired or (bound - full_score for bound in record.confidence[record.metric])
+    return f"{1 + low / full_score:.1%} to {1 + high / full_score:.1%}"
 
 
 def _place(run: Run) -> str:

@@ -174,6 +174,7 @@ def stored_values() -> Iterator[Bad]:
         "an unknown key": lambda values: values.update(nonsense=1),
         "a key is missing": lambda values: values.pop("method"),
         "confidence has one bound": lambda values: values.update(confidence={"CIDEr": [1]}),
+        "a difference is text": lambda values: values.update(difference={"CIDEr": "large"}),
     }.items():
         for words in ("table 1", "plot tradeoff")[: 2 if "text" in what else 1]:
             yield Bad(

@@ -86,6 +86,11 @@ def test_method_is_calibrated_on_val_and_evaluated_with_its_curve(
         <= document["record"]["scores"]["CIDEr"]
         <= document["record"]["confidence"]["CIDEr"][1]
     )
+    full_score = document["full"]["scores"]["CIDEr"]
+    for each in (document["record"], *document["sweep"]):
+        low, high = each["difference"]["CIDEr"]
+        assert low <= each["scores"]["CIDEr"] - full_score <= high
+    assert document["full"]["difference"] == {}
 
 
 @pytest.mark.parametrize("method", ["deebert", "pabee", "deecap", "calm"])

@@ -130,6 +130,19 @@ def test_a_metric_that_the_paper_does_not_have_is_drawn_alone():
     assert scores.get_ylabel() == "exact match (% of the full model's)"
 
 
+def test_differences_to_the_full_model_are_drawn_instead_where_they_are_known():
+    full, mue = ENTRIES
+    sure = dataclasses.replace(mue.record, difference={mue.record.metric: (-20.0, 4.0)})
+    scores = tradeoff_figure([full, dataclasses.replace(mue, record=sure)]).axes[0]
+    bars = [
+        np.column_stack(line.get_data()).tolist()
+        for line in scores.get_lines()
+        if line.get_marker() == "_"
+    ]
+    assert bars == [[[41.0, 95.0], [41.0, 101.0]]]
+    assert "bootstrap interval of the difference to full" in texts(scores.figure)
+
+
 def test_the_papers_data_is_drawn_as_it_is():
     entries = [entry("mue", 88.0, 0.46, dataset="snli-ve", task="entailment", metric="accuracy")]
     scores, paper = tradeoff_figure(entries, paper=True).axes

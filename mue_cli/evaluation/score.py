@@ -14,14 +14,26 @@ from mue_cli.metrics.entailment import score_entailment
 
 @dataclass(frozen=True)
 class Scores:
-    """values: metric -> value as papers print it. interval: of the task's own metric, 95 %,
-    bootstrap over samples. left_out: metric -> why. notes: what a reader has to know.
+    """values: metric -> value as papers print it. each: the task's own metric of every sample, in
+    order. left_out: metric -> why. notes: what a reader has to know.
     """
 
     values: Mapping[str, float]
-    interval: tuple[float, float] | None = None
+    each: tuple[float, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Bounds of the task's own metric, 95 %, bootstrap over samples; None without samples."""
+        return mean_interval(self.each) if self.each else None
+
+    def difference(self, full: "Scores") -> tuple[float, float] | None:
+        """Return the bounds of this score minus another of the same samples, paired; None without
+        samples.
+        """
+        pairs = zip(self.each, full.each, strict=True)
+        return mean_interval([one - other for one, other in pairs]) if self.each else None
 
 
 def score(
@@ -45,19 +57,16 @@ def score(
             "accuracy": result.accuracy,
             **{f"accuracy of {answer}": value for answer, value in result.per_label.items()},
         }
-        return Scores(
-            values, mean_interval([100.0 * (p.text == p.references[0]) for p in predictions])
-        )
+        return Scores(values, tuple(100.0 * (p.text == p.references[0]) for p in predictions))
     wanted = METRICS if metrics is None else tuple(dict.fromkeys((*metrics, task.metric)))
     texts, references = (
         {p.image_id: p.text for p in predictions},
         {p.image_id: p.references for p in predictions},
     )
     captions = score_captions(texts, references, wanted, progress, spice_dir)
-    each = captions.per_image.get(task.metric)
     return Scores(
         captions.scores,
-        mean_interval(list(each.values())) if each else None,
+        tuple(captions.per_image.get(task.metric, {}).values()),
         captions.left_out,
         captions.notes,
     )

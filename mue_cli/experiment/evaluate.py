@@ -1,7 +1,7 @@
 """Evaluate a method on a split: predictions, scores, costs, and the record that the run keeps."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mue_cli import __version__
@@ -72,14 +72,13 @@ def evaluate(
     thresholds = experiment.thresholds(name)
     own_id = _identity(experiment, name, (split, wanted, row, sweep, thresholds))
     points = _Points(experiment, split, wanted, spice_dir, own_id, name, row)
-    record, predictions = points.record(name, thresholds)
-    whole, full_predictions = (
-        (record, predictions) if name == FULL.name else points.record(FULL.name, {})
-    )
-    curve = _curve(points, name, thresholds) if sweep else ()
-    evaluated = Evaluated(record, whole, curve, tuple(predictions))
+    point = points.at(name, thresholds)
+    full = point if name == FULL.name else points.at(FULL.name, {})
+    curve = tuple(each.against(full) for each in _curve(points, name, thresholds)) if sweep else ()
+    record, whole = point.against(full), full.record
+    evaluated = Evaluated(record, whole, curve, tuple(point.predictions))
     if experiment.processes.writes:
-        _keep(experiment, evaluated, full_predictions)
+        _keep(experiment, evaluated, full.predictions)
     failed = {**whole.left_out, **record.left_out}
     for metric in wanted or ():
         if metric in failed:
@@ -88,6 +87,22 @@ def evaluate(
                 f"all else was kept in {experiment.run.records}",
             )
     return evaluated
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One setting, evaluated."""
+
+    record: Record
+    predictions: list[Prediction]
+    scores: Scores
+
+    def against(self, full: "_Point") -> Record:
+        """Return the record with the interval of its difference to the full model."""
+        bounds = None if self is full else self.scores.difference(full.scores)
+        if bounds is None:
+            return self.record
+        return replace(self.record, difference={self.record.metric: bounds})
 
 
 @dataclass(frozen=True)
@@ -102,9 +117,7 @@ class _Points:
     method: str
     row: str | None
 
-    def record(
-        self, name: str, thresholds: Mapping[str, float], point: float | None = None
-    ) -> tuple[Record, list[Prediction]]:
+    def at(self, name: str, thresholds: Mapping[str, float], point: float | None = None) -> _Point:
         """Run a method, score it, and time it against `full`.
 
         point: number of a point of the method's curve, which is not timed; None for a setting of
@@ -118,7 +131,8 @@ class _Points:
         traces = [prediction.trace for prediction in predictions]
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
-        return Record(
+        interval = scores.interval
+        record = Record(
             id=self.id,
             row=self.row if name == self.method else None,
             point=point,
@@ -135,8 +149,9 @@ class _Points:
             settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
-            confidence={metric: scores.interval} if scores.interval else {},
-        ), predictions
+            confidence={metric: interval} if interval else {},
+        )
+        return _Point(record, predictions, scores)
 
     def _method(self, name: str, thresholds: Mapping[str, float]) -> Method:
         if name == ORACLE:
@@ -251,8 +266,8 @@ def _keep(
         append_record(run.records, record, *whole, *evaluated.curve)
 
 
-def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple[Record, ...]:
-    """Evaluate the points of a method's trade-off curve."""
+def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> Iterator[_Point]:
+    """Evaluate the points of a method's trade-off curve, one after the other."""
     spec, experiment = CATALOGUE[name], points.experiment
     if spec.threshold == "layer":
         config = experiment.model.config
@@ -261,7 +276,8 @@ def _curve(points: _Points, name: str, thresholds: Mapping[str, float]) -> tuple
         settings = {depth: dict.fromkeys(thresholds, depth) for depth in depths}
     else:
         settings = sweep_settings(experiment, spec)
-    return tuple(points.record(name, setting, point)[0] for point, setting in settings.items())
+    for point, setting in settings.items():
+        yield points.at(name, setting, point)
 
 
 def _check_sweep(experiment: Experiment, name: str, sweep: bool) -> None:

@@ -132,20 +132,36 @@ def seeds_by_row(entries: Sequence[Entry]) -> list[int]:
 
 
 def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
-    """Return by row the scores of calibrated settings with their bootstrap intervals.
+    """Return by row the scores of calibrated settings with their bootstrap intervals: of the
+    difference to the full model, where records have it, since it is what matters here and far less
+    noisy.
 
     Nothing for several seeds, whose spread says more, and for the oracle, whose score is the full
     model's.
     """
     points: dict[str, list[CurvePoint]] = {}
     for entry in entries if num_seeds(entries) == 1 else ():
-        bounds = entry.record.confidence.get(entry.record.metric)
+        bounds = _bounds(entry, has_differences(entries))
         if bounds and not entry.swept and entry.row != ORACLE:
             low, high = (_scale(entry) * bound for bound in bounds)
             points.setdefault(entry.row, []).append(
                 CurvePoint(Spread.of([expected(entry)]), Spread(score(entry), low, high))
             )
     return points
+
+
+def has_differences(entries: Sequence[Entry]) -> bool:
+    """Return whether records say how sure their difference to the full model is."""
+    return any(entry.record.difference for entry in entries)
+
+
+def _bounds(entry: Entry, of_difference: bool) -> tuple[float, float] | None:
+    """Return the bounds of a score, or of what its difference leaves of the full model's."""
+    record = entry.record
+    if not of_difference:
+        return record.confidence.get(record.metric)
+    bounds = record.difference.get(record.metric)
+    return bounds and (entry.full_score + bounds[0], entry.full_score + bounds[1])
 
 
 def _by_seed(entries: Sequence[Entry], value: Value) -> list[Points]:

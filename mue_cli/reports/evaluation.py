@@ -19,8 +19,25 @@ def evaluation_text(full: Record, record: Record) -> str:
     columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
     rows = tuple((name, *(each.scores.get(name) for each in records)) for name in record.scores)
     return "\n".join(
-        [to_text(compare(records)), to_text(Table(columns, rows)), *disagreement(record)]
+        [
+            to_text(compare(records)),
+            to_text(Table(columns, rows)),
+            *difference(full, record),
+            *disagreement(record),
+        ]
     )
+
+
+def difference(full: Record, record: Record) -> list[str]:
+    """Return how far the score is from the full model's, and how sure; nothing where that is not
+    known.
+    """
+    bounds = record.difference.get(record.metric)
+    if bounds is None:
+        return []
+    low, high = bounds
+    gap = record.score - full.score
+    return [f"difference to the full model {gap:+.1f} [{low:.1f}, {high:.1f}]"]
 
 
 def curve_text(curve: Sequence[Record]) -> str:

@@ -33,6 +33,8 @@ class Record:
     settings: thresholds and decoding settings, for the reader.
     confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over samples),
     where that was computed.
+    difference: likewise of the score minus that of the `full` beside it, paired by sample: far
+    narrower, since both find the same samples hard.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Record:
     left_out: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    difference: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     row: str | None = None
     point: float | None = None
 

@@ -5,7 +5,7 @@ docs/results.md says the rest.
 from collections.abc import Sequence
 
 from mue_cli.exits.catalogue import ORACLE
-from mue_cli.reports.curves import Search, intervals, num_seeds, seeds_by_row
+from mue_cli.reports.curves import Search, has_differences, intervals, num_seeds, seeds_by_row
 from mue_cli.reports.entries import Entry, row_title
 
 
@@ -47,7 +47,8 @@ def _marks(entries: Sequence[Entry]) -> list[str]:
     if num_seeds(entries) > 1:
         parts.append("band, bars: range of the seeds" if swept else "bars: range of the seeds")
     elif intervals(entries):
-        parts.append("bars: 95\u00a0% bootstrap interval")
+        of = " of the difference to full" if has_differences(entries) else ""
+        parts.append(f"bars: 95\u00a0% bootstrap interval{of}")
     text = "; ".join(parts)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
