@@ -144,6 +144,8 @@ def test_what_was_measured_otherwise_is_measured_anew(own_run: Run) -> None:
         assert (measured.about["split"], measured.num_samples) == (split, samples)
         assert len(measured.scores["image"]) == 6
     assert DepthScores.load(own_run.depth).about["settings"] == settings
+    joint = Experiment.open(run=own_run.folder, overrides=["model.decompose=false"])
+    assert joint.depth_scores("val", 1).streams == ("joint", "decoder"), "another model"
 
 
 def test_clearing_results_removes_the_scores(own_run: Run) -> None:

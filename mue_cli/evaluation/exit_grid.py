@@ -4,7 +4,7 @@ decoder at full depth (Table 2), and predictions of each stream read after each 
 Letters: N layers of a stream.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -62,44 +62,28 @@ def predict_depths(
     each once for every setting.
     """
     method, predicted, done = full(decompose), dict[str, list[list[Prediction]]](), 0
-    last = predictor.model.config.num_decoder_layers
     for batch in batches:
         cached = CachedDepths(
             predictor.model, method, partial(encode_batch, predictor, method, batch)
         )
         whole = decode_batch(predictor, method, batch, cached.full)
-        for stream, layers in _streams(cached.depths).items():
-            by_layer = predicted.setdefault(stream, [[] for _ in layers])
-            for depths, predictions in zip(layers, by_layer, strict=True):
+        deepest = {**cached.depths, "decoder": predictor.model.config.num_decoder_layers}
+        for stream, moving in _moving(cached.depths).items():
+            by_layer = predicted.setdefault(stream, [[] for _ in range(deepest[moving[0]])])
+            for layer, predictions in enumerate(by_layer, 1):
+                depths = deepest | dict.fromkeys(moving, layer)
+                static = build(STATIC, {"decoder": depths.pop("decoder")}, decompose)
+                at_last = layer == len(by_layer)
                 predictions += (
-                    whole
-                    if depths == cached.depths
-                    else decode_batch(predictor, method, batch, cached.at(depths))
+                    whole if at_last else decode_batch(predictor, static, batch, cached.at(depths))
                 )
                 done += len(whole)
                 if progress is not None:
                     progress(done)
-        by_layer = predicted.setdefault("decoder", [[] for _ in range(last)])
-        for layer, predictions in enumerate(by_layer, 1):
-            static = build(STATIC, {"decoder": layer}, decompose)
-            predictions += (
-                whole if layer == last else decode_batch(predictor, static, batch, cached.full)
-            )
-            done += len(whole)
-            if progress is not None:
-                progress(done)
     return predicted
 
 
-def _streams(deepest: Mapping[str, int]) -> dict[str, list[Mapping[str, int]]]:
-    """Return the depths of all encoder streams for each stream's layers, from the first."""
-    streams = [(name, [name]) for name in deepest]
-    if len(deepest) > 1:
-        streams.append(("encoder", list(deepest)))
-    return {
-        name: [
-            {**deepest, **dict.fromkeys(moving, layer)}
-            for layer in range(1, max(deepest.values()) + 1)
-        ]
-        for name, moving in streams
-    }
+def _moving(encoder: Collection[str]) -> dict[str, list[str]]:
+    """Return by name the streams that are read early together."""
+    alone = {stream: [stream] for stream in (*encoder, "decoder")}
+    return {**alone, "encoder": list(encoder)} if len(alone) > 2 else alone

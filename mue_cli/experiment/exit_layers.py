@@ -121,6 +121,7 @@ def _about(experiment: Experiment, split: str) -> dict[str, str]:
     """Return in words what scores depend on besides the weights' own training."""
     search, precision = experiment.recipe.search, experiment.precision
     parts = [experiment.run.weights] if experiment.run.weights else []
+    parts += [] if experiment.recipe.model.decompose else ["joint encoder"]
     if experiment.task.generates:
         usual = asdict(type(search)())
         parts += [

@@ -7,7 +7,7 @@ marker. No window is ever opened.
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -113,6 +113,13 @@ def figure_with_caption(
         linespacing=1.25,
     )
     return figure, list(panels)
+
+
+def where_measured(about: Mapping[str, str], num_samples: int) -> str:
+    """Return data, samples and settings, as a caption begins."""
+    where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
+    settings = f" ({about['settings']})" if about.get("settings") else ""
+    return f"{where}, {num_samples:,} samples{settings}"
 
 
 def metric_label(metric: str, absolute: bool = True) -> str:

@@ -16,6 +16,7 @@ from mue_cli.reports.figures.canvas import (
     layer_ticks,
     metric_label,
     save,
+    where_measured,
 )
 
 _ENCODER = (BLACK, "D", "samples")
@@ -61,10 +62,7 @@ def depth_scores_figure(measured: DepthScores) -> Figure:
 
 
 def _caption(measured: DepthScores) -> str:
-    about = measured.about
-    where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
-    settings = f" ({about['settings']})" if about.get("settings") else ""
     return (
-        f"{where}, {measured.num_samples:,} samples{settings}; the other streams at full depth. "
+        f"{where_measured(measured.about, measured.num_samples)}; the other streams at full depth. "
         "Band: 95 % interval of the difference to the full model."
     )

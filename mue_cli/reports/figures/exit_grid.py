@@ -14,7 +14,13 @@ from matplotlib.ticker import MaxNLocator
 
 from mue_cli.reports import heat
 from mue_cli.reports.exit_grid import ExitGrid
-from mue_cli.reports.figures.canvas import STYLE, figure_with_caption, metric_label, save
+from mue_cli.reports.figures.canvas import (
+    STYLE,
+    figure_with_caption,
+    metric_label,
+    save,
+    where_measured,
+)
 
 _INCHES_A_LAYER, _LEFT, _RIGHT = 0.62, 0.55, 0.95
 _SCORE_SIZE, _REDUCTION_SIZE = 9.0, 6.5
@@ -105,10 +111,7 @@ def _ink(background: Sequence[float]) -> str:
 
 
 def _caption(grid: ExitGrid) -> str:
-    about = grid.about
-    where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
-    settings = f" ({about['settings']})" if about.get("settings") else ""
     return (
-        f"{where}, {grid.num_samples:,} samples{settings}, the decoder at full depth. "
+        f"{where_measured(grid.about, grid.num_samples)}, the decoder at full depth. "
         "Small: expected reduction (Eq. 14). Framed: best of each reduction."
     )
