@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.arrays import load_arrays, save_arrays
 
 STREAMS = ("image", "text", "joint", "encoder", "decoder")
@@ -61,26 +60,18 @@ class DepthScores:
         """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
         file.
         """
-        if not path.exists():
-            raise MissingStepError(
-                f"there is no score per exit layer: {path} is absent",
-                "`mue plot depth` measures it",
-            )
-        arrays, about = load_arrays(path, "scores per exit layer", _HINT)
-        try:
-            count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
-            words = {str(key): str(value) for key, value in about.items()}
-            scores, differences = (
-                {
-                    name.removeprefix(kind): each
-                    for name, each in arrays.items()
-                    if name.startswith(kind)
-                }
-                for kind in ("score/", "difference/")
-            )
-            return cls(scores, differences, metric, count, words)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} holds no scores per exit layer: {error}", _HINT) from None
+        return load_arrays(path, "scores per exit layer", "mue plot depth", cls._from_arrays)
 
-
-_HINT = "remove it and measure again: mue plot depth"
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> "DepthScores":
+        count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
+        words = {str(key): str(value) for key, value in about.items()}
+        scores, differences = (
+            {
+                name.removeprefix(kind): each
+                for name, each in arrays.items()
+                if name.startswith(kind)
+            }
+            for kind in ("score/", "difference/")
+        )
+        return cls(scores, differences, metric, count, words)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.arrays import load_arrays, save_arrays
 
 
@@ -81,20 +80,11 @@ class ExitGrid:
         """Read what `save` wrote. Raises MissingStepError without the file, DataError for another
         file.
         """
-        if not path.exists():
-            raise MissingStepError(
-                f"there is no score per pair of exit layers: {path} is absent",
-                "`mue plot modality` measures them",
-            )
-        arrays, about = load_arrays(path, "scores per pair of exit layers", _HINT)
-        try:
-            count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
-            words = {str(key): str(value) for key, value in about.items()}
-            return cls(arrays["scores"], metric, count, words)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path} holds no scores per pair of exit layers: {error}", _HINT
-            ) from None
+        what = "scores per pair of exit layers"
+        return load_arrays(path, what, "mue plot modality", cls._from_arrays)
 
-
-_HINT = "remove it and measure again: mue plot modality"
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> "ExitGrid":
+        count, metric = int(about.pop("num_samples")), str(about.pop("metric"))
+        words = {str(key): str(value) for key, value in about.items()}
+        return cls(arrays["scores"], metric, count, words)

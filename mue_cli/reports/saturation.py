@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mue_cli.errors import DataError, MissingStepError
 from mue_cli.reports.arrays import load_arrays, save_arrays
 
 
@@ -56,19 +55,11 @@ class Saturation:
     @classmethod
     def load(cls, path: Path) -> "Saturation":
         """Read a saved file. Raises MissingStepError without it, DataError for another file."""
-        if not path.exists():
-            raise MissingStepError(
-                f"there are no exit scores: {path} is absent", "`mue calibrate` measures them"
-            )
-        arrays, about = load_arrays(path, "exit scores", _HINT)
+        return load_arrays(path, "exit scores", "mue calibrate", cls._from_arrays)
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> "Saturation":
         streams = {name.removeprefix("stream/"): scores for name, scores in arrays.items()}
-        unknown = streams.keys() - {"image", "text", "joint", "decoder"}
-        if not streams or unknown:
-            raise DataError(f"{path} holds no exit scores of a model's streams", _HINT)
-        try:
-            return cls(streams, {str(key): str(value) for key, value in about.items()})
-        except ValueError as error:
-            raise DataError(f"{path} holds no exit scores: {error}", _HINT) from None
-
-
-_HINT = "remove it and measure again: mue calibrate"
+        if not streams or streams.keys() - {"image", "text", "joint", "decoder"}:
+            raise ValueError("they are not of a model's streams")
+        return cls(streams, {str(key): str(value) for key, value in about.items()})
