@@ -65,7 +65,8 @@ def test_run_that_was_used_last_comes_first(tmp_path: Path) -> None:
 def test_prepared_data_are_offered_their_recipes(tmp_path: Path) -> None:
     (tmp_path / "data" / "flickr8k").mkdir(parents=True)
     (tmp_path / "data" / "flickr8k" / "manifest.json").touch()
-    assert lines(tmp_path) == ["mue finetune --recipe flickr8k-caption"]
+    offered = ["flickr8k-caption", "flickr8k-small"]
+    assert lines(tmp_path) == [f"mue finetune --recipe {name}" for name in offered]
 
 
 def test_mue_alone_says_what_to_do_next(mue, tmp_path: Path, monkeypatch) -> None:
