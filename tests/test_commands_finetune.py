@@ -395,7 +395,7 @@ def test_a_readout_of_another_model_is_refused(copied_answers: Run, pabee_run: R
     shutil.copy(pabee_run.exit_head("pabee"), copied_answers.exit_head("pabee"))
     with pytest.raises(
         CheckpointError,
-        match="the model needs internal classifiers for 6 layers, 24 dimensions and 3 classes",
+        match="the model needs internal classifiers for 4 layers, 24 dimensions and 3 classes",
     ):
         readout(copied_answers, "pabee")
 

@@ -140,7 +140,7 @@ def test_exit_layers_of_a_line_are_one_per_stream_and_token(ask, album: Path) ->
             "exits.text=2",
         )
     )
-    assert (line["exit_layers"]["image"], line["exit_layers"]["text"]) == (1, 6)
+    assert (line["exit_layers"]["image"], line["exit_layers"]["text"]) == (1, 4)
     assert len(line["exit_layers"]["decoder"]) >= 1
 
 
@@ -319,14 +319,14 @@ def test_explain_prints_a_line_per_stream_and_token_with_the_exit_marked(
     words = ("--set", "exits.image=-1", "--set", "exits.text=2", "--set", "exits.decoder=2")
     answer = ask(album / "0.png", "--explain", "--html", tmp_path / "page.html", *words)
     _, head, image, text, *steps = answer.stdout.rstrip("\n").split("\n")
-    assert head.split() == ["1", "2", "3", "4", "5", "6", "exit", "threshold"]
+    assert head.split() == ["1", "2", "3", "4", "exit", "threshold"]
     assert (
         image.split()[0] == "image"
         and image.split()[1].endswith("<")
-        and image.split()[2:] == ["-"] * 5 + ["1", "-1.0000"]
+        and image.split()[2:] == ["-"] * 3 + ["1", "-1.0000"]
     )
-    assert text.split()[0] == "text" and "<" not in text and text.split()[-2:] == ["6", "-"]
-    assert len(steps) >= 1 and all(step.split()[-2:] == ["6", "-"] for step in steps)
+    assert text.split()[0] == "text" and "<" not in text and text.split()[-2:] == ["4", "-"]
+    assert len(steps) >= 1 and all(step.split()[-2:] == ["4", "-"] for step in steps)
     assert "similarity of a layer's output to its input" in answer.stderr
     assert f"page: {tmp_path / 'page.html'}" in answer.stderr
 
