@@ -8,7 +8,8 @@ import pytest
 from figure_reading import lines, texts
 
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.reports.figures.training import smoothed, training_figure
+from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.figures.training import smoothed, training_figure, trainings_figure
 from mue_cli.reports.training_log import read_training_log
 
 
@@ -49,6 +50,39 @@ def test_training_without_a_validation_yet_is_drawn(tmp_path: Path) -> None:
     losses, *_ = training_figure(found, "CIDEr", "mue").axes
     assert list(lines(losses)) == ["trained on"]
     assert "no validation yet" in texts(losses.figure)
+
+
+def test_several_trainings_have_a_line_each_in_every_panel(path: Path, tmp_path: Path) -> None:
+    other = log(tmp_path / "other.jsonl", step(1, 5.0, samples=64), step(2, 4.0))
+    logs = {"one": read_training_log(path), "other": read_training_log(other)}
+    loss, scores, speed, memory = trainings_figure(logs, "CIDEr").axes
+    assert lines(loss) == {
+        "one": [[1, 3.0], [2, 2.0], [3, 1.5], [4, 1.0]],
+        "other": [[1, 5.0], [2, 4.0]],
+    }
+    assert lines(scores) == {"one": [[2, 10.0], [4, 12.5]]}, "the other was not validated"
+    assert {rate for _, rate in lines(speed)["one"]} == {64.0}
+    assert lines(speed)["other"][0] == [1, 128.0]
+    assert list(lines(memory)) == ["one", "other"]
+    assert "2 trainings, up to 4 steps" in texts(loss.figure)
+
+
+def test_plot_training_draws_other_runs_beside(mue, tiny_run: Run, tmp_path: Path) -> None:
+    other, same_name = tmp_path / "other", tmp_path / "b" / tiny_run.folder.name
+    for folder in (other, same_name):
+        folder.mkdir(parents=True)
+        log(folder / "train.jsonl", step(1, 5.0))
+    words = ("plot", "training", "--run", tiny_run.folder)
+    answer = mue(*words, "--beside", other, "--beside", same_name)
+    assert answer.code == 0, answer.stderr
+    png, svg = map(Path, answer.stdout.splitlines())
+    assert (png.name, svg.name) == ("trainings.png", "trainings.svg")
+    for folder in (tiny_run.folder, other, same_name):
+        assert str(folder) in svg.read_text(encoding="utf-8"), "two have one name"
+    itself = mue(*words, "--beside", tiny_run.folder)
+    assert itself.code == 2 and "a run folder would be drawn beside itself" in itself.stderr
+    nothing = mue(*words, "--beside", tmp_path)
+    assert nothing.code == 2 and f"hint: run: mue finetune --run {tmp_path}" in nothing.stderr
 
 
 def test_smoothing_is_the_mean_of_neighbouring_steps() -> None:

@@ -1,13 +1,20 @@
 """`mue plot`: the paper's figures from a run."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer_figures
+from mue_cli.errors import RecipeError
 from mue_cli.experiment.choices import CATALOGUE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mue_cli.experiment.run_folder import Run
 
 SATURATION_EXAMPLES = (
     "mue plot saturation",
@@ -33,6 +40,7 @@ CALIBRATION_EXAMPLES = (
 TRAINING_EXAMPLES = (
     "mue plot training",
     "mue plot training --run runs/longer",
+    "mue plot training --run runs/float32 --beside runs/bfloat16",
 )
 
 EXITS_EXAMPLES = (
@@ -120,24 +128,59 @@ def reductions(
     answer_figures(draw(entries, here.run.plots / "reductions"), as_json)
 
 
+BesideOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--beside",
+        parser=options.folder,
+        metavar="FOLDER",
+        help="Run folder of a training to draw beside; repeatable.",
+    ),
+]
+
+
 def training(
     recipe: options.Recipe = None,
     overrides: options.Set = None,
     run: options.Run = None,
+    beside: BesideOption = None,
     as_json: options.Json = False,
 ) -> None:
     """Draw how a training went or goes: loss of every layer, validation score, speed and memory.
 
-    Reads train.jsonl, also while `mue finetune` runs. Writes plots/training.png and
-    plots/training.svg in the run folder.
+    With --beside, a line for each of several trainings. Reads train.jsonl, also while `mue
+    finetune` runs. Writes plots/training.png and plots/training.svg in the run folder, with
+    --beside plots/trainings.png and plots/trainings.svg.
     """
     here = options.opened(recipe, overrides, run)
-    from mue_cli.reports.figures.training import training as draw
+    from mue_cli.experiment.run_folder import Run
+    from mue_cli.reports.figures import training as figures
     from mue_cli.reports.training_log import read_training_log
 
-    log = read_training_log(here.run.need(here.run.train_log, "finetune"))
-    about = f"{here.recipe.name}, {here.recipe.exits.method}"
-    answer_figures(draw(log, here.task.metric, about, here.run.plots / "training"), as_json)
+    runs = _named([here.run, *(Run(each, f"--run {each}") for each in beside or ())])
+    logs = {
+        name: read_training_log(each.need(each.train_log, "finetune"))
+        for name, each in runs.items()
+    }
+    metric, plots = here.task.metric, here.run.plots
+    if beside:
+        drawn = figures.trainings(logs, metric, plots / "trainings")
+    else:
+        about = f"{here.recipe.name}, {here.recipe.exits.method}"
+        (own,) = logs.values()
+        drawn = figures.training(own, metric, about, plots / "training")
+    answer_figures(drawn, as_json)
+
+
+def _named(runs: "Sequence[Run]") -> "dict[str, Run]":
+    """Return runs by their folder's name, or by its path where two have one name. Raises
+    RecipeError for a folder that is there twice.
+    """
+    short = {each.folder.name: each for each in runs}
+    named = short if len(short) == len(runs) else {str(each.folder): each for each in runs}
+    if len({each.folder.resolve() for each in runs}) < len(runs):
+        raise RecipeError("a run folder would be drawn beside itself", "name another with --beside")
+    return named
 
 
 def exits(

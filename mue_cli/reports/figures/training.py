@@ -1,5 +1,9 @@
-"""How a training went: loss of every decoder layer, validation score, speed and memory."""
+"""How a training went: loss of every decoder layer, validation score, speed and memory; or how
+several went, side by side.
+"""
 
+from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,9 @@ from mue_cli.reports.figures.canvas import (
     BLACK,
     BLUE,
     GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
     STYLE,
     VERMILLION,
     figure_with_caption,
@@ -24,6 +31,7 @@ from mue_cli.reports.training_log import TrainingLog
 _WIDTH, _HEIGHT = 7.6, 4.4
 _POINTS = 200
 """Points of a line at most: each is the mean of the steps around it."""
+_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 
 def training(log: TrainingLog, metric: str, about: str, path_stem: Path) -> tuple[Path, Path]:
@@ -46,6 +54,38 @@ def training_figure(log: TrainingLog, metric: str, about: str) -> Figure:
     _draw_line(panels[2], smoothed(log.steps, width), speed, "samples / s", BLUE)
     _draw_line(panels[3], log.steps[::width], memory, "memory (MB)", VERMILLION)
     for axes in panels[2:]:
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("step")
+    return figure
+
+
+def trainings(logs: Mapping[str, TrainingLog], metric: str, path_stem: Path) -> tuple[Path, Path]:
+    """Draw several trainings, by name; return the paths of the PNG and the SVG."""
+    return save(trainings_figure(logs, metric), path_stem)
+
+
+@matplotlib.rc_context(STYLE)
+def trainings_figure(logs: Mapping[str, TrainingLog], metric: str) -> Figure:
+    """Return the figure unsaved: a line of each training in every panel."""
+    longest = max(len(log.steps) for log in logs.values())
+    width = max(longest // _POINTS, 1)
+    smooth = f" Lines: means of {width} steps." if width > 1 else ""
+    caption = f"{len(logs)} trainings, up to {longest:,} steps; loss: what was trained on.{smooth}"
+    figure, panels = figure_with_caption(4, caption, _WIDTH, _HEIGHT, rows=2)
+    loss, scores, speed, memory = panels
+    for (name, log), colour in zip(logs.items(), cycle(_COLOURS)):
+        steps = smoothed(log.steps, width)
+        _draw_line(loss, steps, smoothed(log.loss, width), "loss", colour, name)
+        if log.scores:
+            x, y = np.array(log.scores, dtype=float).T
+            _draw_line(scores, x, y, metric_label(metric), colour, name, marker="o")
+        rates = smoothed(log.samples_per_second, width)
+        _draw_line(speed, steps, rates, "samples / s", colour, name)
+        mega = log.memory_mb[::width]
+        _draw_line(memory, log.steps[::width], mega, "memory (MB)", colour, name)
+    loss.legend(loc="upper right", fontsize=7, handlelength=1.4)
+    scores.set_ylabel(metric_label(metric))
+    for axes in (speed, memory):
         axes.set_ylim(bottom=0)
         axes.set_xlabel("step")
     return figure
@@ -85,6 +125,16 @@ def _draw_scores(axes: Axes, log: TrainingLog, metric: str) -> None:
     axes.set_title(f"best {scores[best]:.1f} at step {steps[best]:,}", fontsize=8)
 
 
-def _draw_line(axes: Axes, x: NDArray[Any], y: NDArray[Any], name: str, colour: str) -> None:
-    axes.plot(x, y, color=colour, linewidth=1.2, label=name)
-    axes.set_ylabel(name)
+def _draw_line(
+    axes: Axes,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    what: str,
+    colour: str,
+    name: str | None = None,
+    marker: str | None = None,
+) -> None:
+    """Draw a line of `what`; name: in the legend, another than that."""
+    label = name or what
+    axes.plot(x, y, color=colour, linewidth=1.2, label=label, marker=marker, markersize=4)
+    axes.set_ylabel(what)
