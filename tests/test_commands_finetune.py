@@ -119,6 +119,8 @@ def test_resuming_takes_the_heads_along(mue, pabee_run: Run, tmp_path: Path) -> 
     run = Run(tmp_path / "resumed")
     shutil.copytree(pabee_run.folder, run.folder)
     answer = mue("finetune", "--run", run.folder, "--resume", "--set", "training.steps=6")
+    note = "note: training.steps 4 up to here, training.steps 6 from here on"
+    assert note in answer.stderr, "the learning rate falls with them"
     assert answer.code == 0 and "going on after step 4 of 6" in answer.stderr
     state = torch.load(run.last_state, weights_only=True)
     assert state["step"] == 6 and state["head"].keys() == readout(run, "pabee").state_dict().keys()

@@ -20,10 +20,12 @@ from mue_cli.recipe.recipe import Recipe, load
 from mue_cli.schema.schema import show
 
 FREE = {
-    *("training.steps", "training.checkpoint_every", "training.tensorboard", "data.root"),
+    *("training.checkpoint_every", "training.tensorboard", "data.root"),
     *("training.validate_every", "training.validation_samples"),
 }
 """Settings that may change on the way without changing what is learned."""
+STEPS = "training.steps"
+"""More or fewer of them may be asked for on the way, but the learning rate falls with them."""
 
 
 def place(
@@ -53,10 +55,11 @@ def place(
     _check_unchanged(recipe, files.run)
     state = read_state(files.run.last_state)
     changes = _changes(load(files.run.recipe), recipe)
-    if changes and state["step"] >= recipe.training.steps:
+    others = [each for name, each in changes.items() if name != STEPS]
+    if others and state["step"] >= recipe.training.steps:
         raise RecipeError(
-            f"the training in `{run.folder}` is done, {state['step']} steps with {changes[0][0]}; "
-            f"now it is {changes[0][1]}",
+            f"the training in `{run.folder}` is done, {state['step']} steps with {others[0][0]}; "
+            f"now it is {others[0][1]}",
             f"{run.command('finetune')} --force trains anew",
         )
     if state["step"] > recipe.training.steps:
@@ -65,7 +68,7 @@ def place(
             f"and training.steps is {recipe.training.steps}",
             f"training.steps={state['step']} takes it as it is; --force trains anew",
         )
-    notes = [f"note: {before} up to here, {now} from here on" for before, now in changes]
+    notes = [f"note: {before} up to here, {now} from here on" for before, now in changes.values()]
     for note in (*notes, f"going on after step {state['step']} of {recipe.training.steps}"):
         experiment.progress("finetune", 0, 0, note)
     return files, state
@@ -88,17 +91,17 @@ def _check_unchanged(recipe: Recipe, run: Run) -> None:
         )
 
 
-def _changes(began: Recipe, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return the settings that steer training and differ, as they were and as they are."""
+def _changes(began: Recipe, recipe: Recipe) -> dict[str, tuple[str, str]]:
+    """Return the settings that steer training and differ, by name: as they were and as they are."""
     changes = [("seed", began.seed, recipe.seed)]
     for section in ("data", "training"):
         before, now = (asdict(getattr(each, section)) for each in (began, recipe))
         changes += [(f"{section}.{name}", before[name], now[name]) for name in now]
-    return [
-        (f"{name} {show(before)}", f"{name} {show(now)}")
+    return {
+        name: (f"{name} {show(before)}", f"{name} {show(now)}")
         for name, before, now in changes
         if before != now and name not in FREE
-    ]
+    }
 
 
 def check_vocabulary(
