@@ -10,7 +10,7 @@ import pytest
 
 from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
-from mue_cli.metrics.captioning import METRICS
+from mue_cli.metrics.programs import METRICS
 from mue_cli.recipe.recipe import EvaluationSection
 from mue_cli.schema.schema import expected
 

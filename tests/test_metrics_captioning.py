@@ -7,13 +7,10 @@ import pytest
 from coco_captions import leave_one_out
 
 from mue_cli.errors import DataError, MueError
-from mue_cli.metrics import captioning, java, tokens
-from mue_cli.metrics.captioning import (
-    RepeatedCider,
-    caption_tokenizer,
-    check_metrics,
-    score_captions,
-)
+from mue_cli.metrics import captioning, java, programs, tokens
+from mue_cli.metrics.captioning import score_captions
+from mue_cli.metrics.programs import caption_tokenizer, check_metrics
+from mue_cli.metrics.repeated_cider import RepeatedCider
 
 needs_java = pytest.mark.skipif(
     java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs"
@@ -53,9 +50,9 @@ def test_scores_of_150_coco_images_are_exact_under_an_italian_locale_and_a_path_
     """And nothing is written into the package, which users cannot write where root installed it: as
     root this looks for files instead.
     """
-    installed = captioning._package()
+    installed = programs.package()
     package = _copy_to(tmp_path / "with space")
-    monkeypatch.setattr(captioning, "_package", lambda: package)
+    monkeypatch.setattr(programs, "package", lambda: package)
     (package / "tokenizer").chmod(0o555)
     own = (package, package / "tokenizer", package / "meteor")
     before = _listed(*own, installed / "meteor", installed / "spice")
@@ -86,7 +83,7 @@ def _listed(*folders: Path) -> dict[Path, list[Path]]:
 
 
 def _copy_to(folder: Path) -> Path:
-    installed = captioning._package()
+    installed = programs.package()
     (folder / "meteor").mkdir(parents=True)
     shutil.copy(installed / "meteor" / "meteor-1.5.jar", folder / "meteor")
     (folder / "meteor" / "data").symlink_to(installed / "meteor" / "data")
@@ -184,7 +181,7 @@ def test_metrics_that_can_be_had_are_not_refused(no_java):
 def test_metric_that_was_asked_for_and_needs_java_is_an_error_before_any_work(
     no_java, monkeypatch, metric
 ):
-    monkeypatch.setattr(captioning, "find_spice", lambda package, folder: None)
+    monkeypatch.setattr(programs, "find_spice", lambda package, folder: None)
     with pytest.raises(MueError) as error:
         check_metrics((metric,))
     assert (

@@ -9,8 +9,8 @@ import pytest
 from coco_captions import leave_one_out
 
 from mue_cli.errors import DataError
-from mue_cli.metrics.captioning import caption_tokenizer
 from mue_cli.metrics.cider import CiderD, DocumentFrequencies
+from mue_cli.metrics.programs import caption_tokenizer
 from mue_cli.metrics.tokens import plain_tokenize
 
 

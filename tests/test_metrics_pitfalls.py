@@ -12,15 +12,16 @@ import pytest
 from coco_captions import leave_one_out
 
 from mue_cli.errors import MueError
-from mue_cli.metrics import captioning, java, meteor
-from mue_cli.metrics.captioning import caption_tokenizer, score_captions
+from mue_cli.metrics import java, meteor, programs
+from mue_cli.metrics.captioning import score_captions
+from mue_cli.metrics.programs import caption_tokenizer
 from mue_cli.metrics.tokens import Tokenizer, plain_tokenize
 
 needs_java = pytest.mark.skipif(
     java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs"
 )
 
-METEOR = captioning._package() / "meteor"
+METEOR = programs.package() / "meteor"
 
 # Answers like METEOR, after more complaints than a pipe holds.
 TALKATIVE = """
@@ -117,7 +118,7 @@ def test_meteor_of_hostile_captions_under_options_that_beat_the_command_line(mon
 
 def test_captions_without_a_word_score_zero_and_are_counted(monkeypatch):
     monkeypatch.setattr(
-        captioning, "choose_tokenizer", lambda jar: Tokenizer("plain", plain_tokenize)
+        programs, "choose_tokenizer", lambda jar: Tokenizer("plain", plain_tokenize)
     )
     results = score_captions(
         {"1": " ", "2": "a dog runs far"},

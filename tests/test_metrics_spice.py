@@ -12,13 +12,13 @@ import pytest
 from coco_captions import leave_one_out
 
 from mue_cli.errors import MueError
-from mue_cli.metrics import captioning, java, spice
+from mue_cli.metrics import java, programs, spice
 from mue_cli.metrics.captioning import score_captions
 from mue_cli.metrics.java import UnavailableError
 from mue_cli.metrics.script_engine import NAME, class_file, write_script_engine
 from mue_cli.metrics.spice import SpiceJars, find_spice
 
-PACKAGE = captioning._package() / "spice"
+PACKAGE = programs.package() / "spice"
 JARS = SpiceJars(Path("code.jar"), Path("models.jar"), (Path("spice.jar"),))
 
 # Takes the place of Java: notes what it was asked and gives every image the score 0.25.
@@ -294,7 +294,7 @@ def test_spice_writes_its_results_with_the_script_engine_of_ours(tmp_path):
 
 def _missing() -> str:
     try:
-        captioning.find_spice_jars(captioning.caption_tokenizer())
+        programs.find_spice_jars(programs.caption_tokenizer())
     except (UnavailableError, MueError) as error:
         return str(error)
     return ""
@@ -313,7 +313,7 @@ def test_spice_of_six_coco_images_with_all_files_on_a_path_with_a_space(tmp_path
         (package / name).symlink_to(PACKAGE.parent / name)
     for jar in (jars.corenlp, jars.models):
         (corenlp / jar.name).symlink_to(jar.absolute())
-    monkeypatch.setattr(captioning, "_package", lambda: package)
+    monkeypatch.setattr(programs, "package", lambda: package)
     before = sorted(PACKAGE.rglob("*"))
     predictions, references = leave_one_out(6)
     results = score_captions(predictions, references, ("SPICE",), spice_dir=corenlp)

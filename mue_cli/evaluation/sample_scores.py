@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mue_cli.data.tasks import Task
 from mue_cli.evaluation.predict import Prediction
-from mue_cli.metrics.captioning import RepeatedCider
+from mue_cli.metrics.repeated_cider import RepeatedCider
 
 Array = NDArray[np.float64]
 

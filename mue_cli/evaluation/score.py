@@ -8,8 +8,10 @@ from mue_cli.data.batches import Batch
 from mue_cli.data.tasks import Task
 from mue_cli.evaluation.predict import Prediction
 from mue_cli.metrics.bootstrap import mean_interval
-from mue_cli.metrics.captioning import METRICS, RepeatedCider, score_captions
+from mue_cli.metrics.captioning import score_captions
 from mue_cli.metrics.entailment import score_entailment
+from mue_cli.metrics.programs import METRICS
+from mue_cli.metrics.repeated_cider import RepeatedCider
 
 
 @dataclass(frozen=True)

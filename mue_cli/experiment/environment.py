@@ -90,8 +90,8 @@ def _gpu() -> Finding:
 
 
 def _metrics(spice_dir: Path | None) -> list[Finding]:
-    from mue_cli.metrics.captioning import caption_tokenizer, find_meteor
     from mue_cli.metrics.java import java_version, need_java
+    from mue_cli.metrics.programs import caption_tokenizer, find_meteor
 
     java = _found("Java", lambda: f"{java_version(need_java())[1]} ({need_java()})")
     if java.state == "problem":
@@ -111,7 +111,7 @@ def _metrics(spice_dir: Path | None) -> list[Finding]:
 
 
 def _corenlp(tokenizer: "Tokenizer", spice_dir: Path | None) -> Path:
-    from mue_cli.metrics.captioning import find_spice_jars
+    from mue_cli.metrics.programs import find_spice_jars
 
     return find_spice_jars(tokenizer, spice_dir)[1].corenlp.parent
 

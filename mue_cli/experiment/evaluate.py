@@ -23,7 +23,7 @@ from mue_cli.experiment.progress import counting
 from mue_cli.experiment.stated import fingerprint_of, settled
 from mue_cli.experiment.thresholds import earlier
 from mue_cli.files import staged
-from mue_cli.metrics.captioning import check_metrics
+from mue_cli.metrics.programs import check_metrics
 from mue_cli.reports.record import Record, append_record, evaluation_id
 from mue_cli.reports.traces import write_traces
 
