@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mue_cli import Experiment
+from mue_cli.data.images import preprocess
 from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.heads import ImitationHead, LayerHeads
@@ -19,6 +21,7 @@ from mue_cli.experiment import run_folder as runs
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.second_stage import train_heads
 from mue_cli.model import checkpoint
+from mue_cli.model.resnet import ResNet
 from mue_cli.model.tensor_file import open_tensors
 from mue_cli.recipe import recipe as recipes
 
@@ -480,3 +483,26 @@ def test_stopped_before_the_first_validation_it_names_what_there_is(
     assert answer.code == 143
     assert f"stopped: kept {run}/last.pt (not validated yet); to go on: mue finet" in answer.stderr
     assert (run / "last.pt").exists() and not (run / "checkpoint.safetensors").exists()
+
+
+def test_resnet_weights_that_want_other_pixels_are_a_note(
+    mue, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    """The norm knows these pictures as (x - 0.5) / 0.5; the recipe says imagenet unless told."""
+    settings = [word for word in tiny_settings if word != "--set"]
+    pictures = Experiment.open(overrides=settings).data.pictures(32)
+    images = preprocess([pictures[row] for row in range(8)], 32)
+    trunk = ResNet((1, 1, 1), 4)
+    with torch.no_grad():
+        answer = trunk.conv1(images)
+    trunk.bn1.running_mean.copy_(answer.mean((0, 2, 3)))
+    trunk.bn1.running_var.copy_(answer.var((0, 2, 3)))
+    save_file(trunk.state_dict(), tmp_path / "resnet.safetensors")
+    words = ["finetune", *tiny_settings, "--set", "training.steps=1", "--set"]
+    words += [f"model.resnet_weights={tmp_path / 'resnet.safetensors'}", "--run"]
+    doubted = mue(*words, tmp_path / "a")
+    assert doubted.code == 0
+    note = "note: with model.resnet_pixels=imagenet the ResNet answers 2."
+    assert note in doubted.stderr and "with half it would be 1.0 times" in doubted.stderr
+    right = mue(*words, tmp_path / "b", "--set", "model.resnet_pixels=half")
+    assert right.code == 0 and "resnet_pixels" not in right.stderr.partition("next: ")[0]

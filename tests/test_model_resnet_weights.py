@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mue_cli.errors import CheckpointError, MissingStepError
 from mue_cli.model.resnet import ResNet
-from mue_cli.model.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet
+from mue_cli.model.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet, pixel_doubt
 
 REAL = os.environ.get("MUE_RESNET50", "")
 """A real ResNet-50's file, its first convolution rescaled for (x - 0.5) / 0.5; none comes along."""
@@ -113,3 +113,36 @@ def test_a_real_resnet_50_fits() -> None:
     features = model(torch.rand(1, 3, 160, 160) * 2 - 1)
     assert features.shape == (1, 1024, 10, 10)
     assert 0.05 < features.mean() < 1.0
+
+
+def trained_on(images: Tensor, pixels: str) -> dict[str, Tensor]:
+    """Return weights whose first norm knows what the first convolution answers to images in [0,
+    1] that come in this form.
+    """
+    model = trunk()
+    mean, std = (torch.tensor(each)[:, None, None] for each in (IMAGENET_MEAN, IMAGENET_STD))
+    came = (images - mean) / std if pixels == "imagenet" else (images - 0.5) / 0.5
+    answer = model.conv1(came)
+    model.bn1.running_mean.copy_(answer.mean((0, 2, 3)))
+    model.bn1.running_var.copy_(answer.var((0, 2, 3)))
+    return model.state_dict()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pixels", ["imagenet", "half"])
+def test_weights_that_want_other_pixels_are_doubted_and_others_are_not(
+    tmp_path: Path, pixels: str
+) -> None:
+    torch.manual_seed(3)
+    photographs = (torch.rand(8, 3, 5, 5) * 0.9).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    path = written(tmp_path, trained_on(photographs, pixels))
+    for said in ("imagenet", "half"):
+        model = trunk()
+        load_resnet(model, path, said)  # type: ignore[arg-type]
+        doubt = pixel_doubt(model, photographs * 2.0 - 1.0, said)  # type: ignore[arg-type]
+        if said == pixels:
+            assert doubt is None
+        else:
+            assert doubt is not None and f"with {pixels} it would be 1." in doubt
+        smooth = pixel_doubt(model, torch.zeros(1, 3, 40, 40), said)  # type: ignore[arg-type]
+        assert smooth is None, "odd pictures are no reason"

@@ -21,6 +21,7 @@ from mue_cli.experiment.self_critical import self_critical_stage
 from mue_cli.experiment.training_data import (
     batches_from,
     check_data_settings,
+    doubt_pixels,
     features_of,
     validation_batches,
 )
@@ -60,6 +61,8 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     spec = CATALOGUE.get(recipe.exits.method)
     sizes = head_sizes(spec, experiment.task, model.config) if spec else None
     check_vocabulary(experiment, files.run, tokenizer, state)
+    if state is None and processes.writes:
+        doubt_pixels(experiment, model)
     features = features_of(experiment, model)
     head = exit_heads.make(sizes).to(processes.device) if sizes else None
     if processes.rank:

@@ -14,16 +14,20 @@ from mue_cli.data.batches import (
     collate,
     training_batches,
 )
+from mue_cli.data.images import preprocess
 from mue_cli.errors import MueError, RecipeError
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.model.ofa import OFA
+from mue_cli.model.resnet_weights import pixel_doubt
 from mue_cli.model.tokenizer import Tokenizer as Vocabulary
 from mue_cli.training.features import Features, cached_features, features_key
 from mue_cli.training.processes import Processes
 
 REMEMBERED_TEXTS = 2**16
+DOUBTED = 32
+"""Pictures that show whether pixels come as the ResNet's weights want them."""
 
 
 class Remembering:
@@ -68,6 +72,20 @@ def check_data_settings(experiment: Experiment, processes: Processes) -> None:
             f"a batch of {training.batch_size} cannot be shared by {processes.count} processes",
             "a larger training.batch_size, or fewer processes",
         )
+
+
+def doubt_pixels(experiment: Experiment, model: OFA) -> None:
+    """Say so where the ResNet's weights seem to have been trained on other pixels than the recipe
+    says: nothing else would show it, and the model would hardly see its pictures.
+    """
+    section, size = experiment.recipe.model, experiment.recipe.data.image_size
+    if section.resnet_weights is None:
+        return
+    pictures = experiment.data.pictures(size)
+    images = preprocess([pictures[row] for row in range(min(DOUBTED, len(pictures)))], size)
+    doubt = pixel_doubt(model.encoder.embed_images, images, section.resnet_pixels)
+    if doubt:
+        experiment.progress("finetune", 0, 0, f"note: {doubt}")
 
 
 def features_of(experiment: Experiment, model: OFA) -> Features | None:

@@ -28,6 +28,8 @@ STAGES = {(3, 4, 6): "ResNet-50", (3, 4, 23): "ResNet-101", (3, 8, 36): "ResNet-
 UNUSED = ("layer4.", "fc.")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
+FAR, NEAR = 1.7, 1.3
+"""An answer this many times as strong as in training, or as weak, is odd; this many is not."""
 
 
 def load_resnet(trunk: ResNet, path: Path, pixels: Pixels = "imagenet") -> None:
@@ -53,6 +55,42 @@ def load_resnet(trunk: ResNet, path: Path, pixels: Pixels = "imagenet") -> None:
     if pixels == "imagenet":
         _fold_pixels(weights)
     trunk.load_state_dict(weights, strict=False)
+
+
+@torch.no_grad()
+def pixel_doubt(trunk: ResNet, images: Tensor, pixels: Pixels) -> str | None:
+    """Say why `pixels` seems not to be what the trunk's weights were trained with, None where all
+    is well.
+
+    images: (B, 3, I, I), as the trunk gets them. The first norm remembers how strongly its
+    convolution answered in training; under the wrong `pixels` it answers 2.2 times as strongly to
+    photographs, or as weakly, and what the later layers make of that is worth little.
+    """
+    other: Pixels = "half" if pixels == "imagenet" else "imagenet"
+    scale, shift = _half_to_imagenet()
+    changed = (images - shift) / scale if pixels == "imagenet" else images * scale + shift
+    now, then = _strength(trunk, images), _strength(trunk, changed)
+    if _is_within(now, FAR) or not _is_within(then, NEAR):
+        return None
+    return (
+        f"with model.resnet_pixels={pixels} the ResNet answers {now:.1f} times as strongly as when "
+        f"its weights were trained, with {other} it would be {then:.1f} times: which is it?"
+    )
+
+
+def _strength(trunk: ResNet, images: Tensor) -> float:
+    """Return how strongly the first convolution answers, as a multiple of what its norm knows; the
+    median of the channels.
+    """
+    norm, answer = trunk.bn1, trunk.conv1(images)  # (B, C, h, w)
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None
+    squares = (answer - mean[:, None, None]).square().mean((0, 2, 3)) / variance
+    return float(squares.sqrt().median())
+
+
+def _is_within(ratio: float, factor: float) -> bool:
+    return 1.0 / factor < ratio < factor
 
 
 def _check_depth(shapes: Mapping[str, tuple[int, ...]], trunk: ResNet, path: Path) -> None:
@@ -101,12 +139,18 @@ def _finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _fold_pixels(weights: dict[str, Tensor]) -> None:
-    """Let conv1 and bn1 take (x - 0.5) / 0.5 = y: (x - mean) / std = y * 0.5 / std + (0.5 - mean) /
-    std. The constant's share of a convolution moves into the norm's running mean.
-    """
+def _half_to_imagenet() -> tuple[Tensor, Tensor]:
+    """Return scale and shift, (3, 1, 1), that turn y = (x - 0.5) / 0.5 into (x - mean) / std."""
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    return (0.5 / std)[:, None, None], ((0.5 - mean) / std)[:, None, None]
+
+
+def _fold_pixels(weights: dict[str, Tensor]) -> None:
+    """Let conv1 and bn1 take (x - 0.5) / 0.5. The constant's share of a convolution moves into the
+    norm's running mean.
+    """
+    scale, shift = _half_to_imagenet()
     kernel = weights["conv1.weight"]  # (C, 3, 7, 7)
-    constant = torch.einsum("oikl,i->o", kernel, (0.5 - mean) / std)
-    weights["conv1.weight"] = kernel * (0.5 / std)[:, None, None]
+    constant = torch.einsum("oikl,i->o", kernel, shift.flatten())
+    weights["conv1.weight"] = kernel * scale
     weights["bn1.running_mean"] = weights["bn1.running_mean"] - constant
