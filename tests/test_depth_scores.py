@@ -83,7 +83,7 @@ def test_scores_come_back_as_they_were_saved(tmp_path: Path) -> None:
 def test_scores_that_are_absent_or_another_file_are_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(MissingStepError, match=r"depth\.npz is absent") as error:
         DepthScores.load(tmp_path / "depth.npz")
-    assert error.value.hint == "`mue plot depth` measures it"
+    assert error.value.hint == "`mue plot depth` measures them"
     about = np.array(json.dumps({"metric": "CIDEr", "num_samples": 2}))
     bounds = {"difference/image": np.zeros((2, 3))}
     hostile = {
