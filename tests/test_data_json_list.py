@@ -17,7 +17,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=75)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(
     entries=st.lists(JSON),
     beside=st.dictionaries(st.text().filter(lambda key: key != "wanted"), JSON, max_size=4),

@@ -189,7 +189,7 @@ def holes(exits: Sequence[int]) -> int:
     return sum(max(0, max(exits[step:]) - exits[step]) for step in range(len(exits)))
 
 
-CASES_PER_POLICY = 10
+CASES_PER_POLICY = 16
 
 
 @pytest.mark.parametrize("policy", get_args(SkippedPolicy))

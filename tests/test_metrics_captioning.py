@@ -50,9 +50,9 @@ def test_scores_of_150_coco_images_are_exact_under_an_italian_locale_and_a_path_
     """And nothing is written into the package, which users cannot write where root installed it: as
     root this looks for files instead.
     """
-    installed = programs.package()
+    installed = programs.pycocoevalcap_folder()
     package = _copy_to(tmp_path / "with space")
-    monkeypatch.setattr(programs, "package", lambda: package)
+    monkeypatch.setattr(programs, "pycocoevalcap_folder", lambda: package)
     (package / "tokenizer").chmod(0o555)
     own = (package, package / "tokenizer", package / "meteor")
     before = _listed(*own, installed / "meteor", installed / "spice")
@@ -83,7 +83,7 @@ def _listed(*folders: Path) -> dict[Path, list[Path]]:
 
 
 def _copy_to(folder: Path) -> Path:
-    installed = programs.package()
+    installed = programs.pycocoevalcap_folder()
     (folder / "meteor").mkdir(parents=True)
     shutil.copy(installed / "meteor" / "meteor-1.5.jar", folder / "meteor")
     (folder / "meteor" / "data").symlink_to(installed / "meteor" / "data")

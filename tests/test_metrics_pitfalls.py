@@ -21,7 +21,7 @@ needs_java = pytest.mark.skipif(
     java.find_java() is None, reason="needs Java: METEOR and the PTB tokeniser are Java programs"
 )
 
-METEOR = programs.package() / "meteor"
+METEOR = programs.pycocoevalcap_folder() / "meteor"
 
 # Answers like METEOR, after more complaints than a pipe holds.
 TALKATIVE = """

@@ -18,7 +18,7 @@ from mue_cli.metrics.java import UnavailableError
 from mue_cli.metrics.script_engine import NAME, class_file, write_script_engine
 from mue_cli.metrics.spice import SpiceJars, find_spice
 
-PACKAGE = programs.package() / "spice"
+PACKAGE = programs.pycocoevalcap_folder() / "spice"
 JARS = SpiceJars(Path("code.jar"), Path("models.jar"), (Path("spice.jar"),))
 
 # Takes the place of Java: notes what it was asked and gives every image the score 0.25.
@@ -313,7 +313,7 @@ def test_spice_of_six_coco_images_with_all_files_on_a_path_with_a_space(tmp_path
         (package / name).symlink_to(PACKAGE.parent / name)
     for jar in (jars.corenlp, jars.models):
         (corenlp / jar.name).symlink_to(jar.absolute())
-    monkeypatch.setattr(programs, "package", lambda: package)
+    monkeypatch.setattr(programs, "pycocoevalcap_folder", lambda: package)
     before = sorted(PACKAGE.rglob("*"))
     predictions, references = leave_one_out(6)
     results = score_captions(predictions, references, ("SPICE",), spice_dir=corenlp)

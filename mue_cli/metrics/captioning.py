@@ -12,6 +12,7 @@ import pycocoevalcap.bleu.bleu
 import pycocoevalcap.cider.cider
 import pycocoevalcap.rouge.rouge
 
+from mue_cli.metrics import programs
 from mue_cli.metrics.java import UnavailableError
 from mue_cli.metrics.meteor import meteor
 from mue_cli.metrics.programs import (
@@ -20,7 +21,6 @@ from mue_cli.metrics.programs import (
     check_known,
     find_meteor,
     find_spice_jars,
-    package,
 )
 from mue_cli.metrics.spice import IMAGES_AT_A_TIME, spice
 from mue_cli.metrics.tokenized import Tokenized, check_captions, notes_of, tokenized
@@ -131,13 +131,8 @@ def _bleu(captions: Tokenized, _: _Means) -> list[_Score]:
 
 
 def _meteor(captions: Tokenized, means: _Means) -> list[_Score]:
-    java = find_meteor(means.tokenizer)
-    return [
-        _Score(
-            "METEOR",
-            *meteor(package() / "meteor", java, captions.references, captions.predictions),
-        )
-    ]
+    java, folder = find_meteor(means.tokenizer), programs.pycocoevalcap_folder() / "meteor"
+    return [_Score("METEOR", *meteor(folder, java, captions.references, captions.predictions))]
 
 
 def _rouge(captions: Tokenized, _: _Means) -> list[_Score]:

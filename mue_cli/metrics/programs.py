@@ -42,7 +42,7 @@ def find_meteor(tokenizer: Tokenizer) -> str:
     """Return the Java that runs METEOR. Raises UnavailableError when there is none, or METEOR's
     files are absent.
     """
-    meteor_files(package() / "meteor")
+    meteor_files(pycocoevalcap_folder() / "meteor")
     return _java_of(tokenizer, "METEOR")
 
 
@@ -50,13 +50,13 @@ def find_spice_jars(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[s
     """Return the Java that runs SPICE and its jars. Raises as `find_spice`, and UnavailableError
     without Java.
     """
-    jars = find_spice(package() / "spice", folder)
+    jars = find_spice(pycocoevalcap_folder() / "spice", folder)
     return _java_of(tokenizer, "SPICE"), jars
 
 
 def caption_tokenizer() -> Tokenizer:
     """Return the PTB tokeniser of pycocoevalcap's jar, or the plain one without Java."""
-    return choose_tokenizer(package() / "tokenizer" / "stanford-corenlp-3.4.1.jar")
+    return choose_tokenizer(pycocoevalcap_folder() / "tokenizer" / "stanford-corenlp-3.4.1.jar")
 
 
 def _java_of(tokenizer: Tokenizer, metric: str) -> str:
@@ -73,6 +73,6 @@ def check_known(metrics: Sequence[str]) -> None:
             raise MueError(f"unknown metric {metric!r}", f"there are {', '.join(METRICS)}")
 
 
-def package() -> Path:
+def pycocoevalcap_folder() -> Path:
     """Return pycocoevalcap's folder, which holds the jars."""
     return Path(pycocoevalcap.bleu.bleu.__file__).parents[1]

@@ -41,10 +41,14 @@ def load_arrays(
         )
     hint = f"remove it and measure again: {command}"
     try:
-        return make(*_read(path))
+        arrays, about = _read(path)
     except FileError as error:
         raise DataError(error.message, hint) from None
     except Exception as error:  # damaged bytes make numpy raise whatever they lead to
+        raise DataError(f"{path} holds no {what}: {_reason(error)}", hint) from None
+    try:
+        return make(arrays, about)
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} holds no {what}: {_reason(error)}", hint) from None
 
 
