@@ -497,7 +497,7 @@ def test_entailment_answers_are_listed_per_pair(tiny_demo) -> None:
 @pytest.mark.parametrize(
     ("words", "place"),
     [
-        (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate.time_against_full"),
+        (["evaluate", "--method", "mue"], "mue_cli.experiment.points.time_against_full"),
         (["evaluate", "--method", "mue"], "mue_cli.experiment.evaluate._keep"),
         (["calibrate", "--target-reduction", "0.2"], "mue_cli.experiment.calibrate.store"),
     ],
