@@ -19,7 +19,12 @@ from mue_cli.experiment import evaluate, finetune
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.run_folder import Run, read_traces, records
 
-SETTINGS = ("evaluation.samples=5", "calibration.samples=5", "evaluation.timed_samples=1")
+SETTINGS = (
+    "evaluation.samples=5",
+    "calibration.samples=5",
+    "evaluation.timed_samples=1",
+    "evaluation.shuffled_pictures=true",
+)
 
 
 def command(*words: object, mishap: Callable[[], object] | None = None) -> Callable[[], None]:

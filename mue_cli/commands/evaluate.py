@@ -72,12 +72,13 @@ def evaluate(
     if as_json:
         document = {"record": asdict(result.record), "full": asdict(result.full)}
         sweep_points = [asdict(point) for point in result.curve]
-        answer_json({**document, "sweep": sweep_points, "files": files})
+        text_only = {"text_only_accuracy": result.text_only_accuracy}
+        answer_json({**document, **text_only, "sweep": sweep_points, "files": files})
         return
     from mue_cli.experiment.thresholds import promise_of
     from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
 
-    answer(evaluation_text(result.full, result.record))
+    answer(evaluation_text(result.full, result.record, result.text_only_accuracy))
     metric, thresholds = result.record.metric, result.record.settings.get("thresholds")
     promise = promise_of(here.run, result.record.method, thresholds)
     if promise is not None and metric in result.full.scores:

@@ -32,6 +32,12 @@ class Batches(Iterable[Batch]):
         ]
         return sorted(range(len(lengths)), key=lengths.__getitem__)
 
+    def with_shuffled_pictures(self, seed: int) -> "Batches":
+        """Return the same examples, each with another's picture. Raises DataError when all show
+        one.
+        """
+        return replace(self, examples=self.examples.with_shuffled_pictures(seed))
+
     def share(self, processes: Processes) -> "Batches":
         """Return the part of the examples that one process works on; together all, each once."""
         if processes.count == 1:

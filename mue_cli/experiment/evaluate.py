@@ -26,12 +26,14 @@ from mue_cli.reports.traces import write_traces
 class Evaluated:
     """One evaluation. record: the method's. full: the full model's on the same samples. curve: of
     the method's trade-off, from little to much saving. predictions: the method's, in order.
+    text_only_accuracy: fraction of the whole split that is right without pictures, where known.
     """
 
     record: Record
     full: Record
     curve: tuple[Record, ...]
     predictions: tuple[Prediction, ...]
+    text_only_accuracy: float | None = None
 
 
 @holding_run("evaluate")
@@ -67,7 +69,9 @@ def evaluate(
     full = point if name == FULL.name else points.at(FULL.name, {})
     curve = tuple(each.against(full) for each in _curve(points, name, thresholds)) if sweep else ()
     record, whole = point.against(full), full.record
-    evaluated = Evaluated(record, whole, curve, tuple(point.predictions))
+    known = experiment.data.manifest.text_only_accuracy  # of pairs, and of `test`
+    text_only = known if experiment.task.answers and split == "test" else None
+    evaluated = Evaluated(record, whole, curve, tuple(point.predictions), text_only)
     if experiment.processes.writes:
         _keep(experiment, evaluated, full.predictions)
     failed = {**whole.left_out, **record.left_out}

@@ -17,6 +17,8 @@ from mue_cli.experiment.methods import decay_settings
 from mue_cli.experiment.progress import counting
 from mue_cli.reports.record import Record
 
+SHUFFLED = "{} with shuffled pictures"
+"""Name of the task's metric where every sample has another's picture (a control)."""
 QUICK_METRICS = ("BLEU", "CIDEr")
 """Of a curve's points; METEOR and SPICE take seconds each time."""
 
@@ -63,7 +65,12 @@ class Points:
         traces = [prediction.trace for prediction in predictions]
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
-        interval = scores.interval
+        values, intervals = dict(scores.values), {metric: scores.interval}
+        if point is None and recipe.evaluation.shuffled_pictures:
+            shuffled = self._predict(method, shuffled=True)
+            control = one(lambda: score(experiment.task, shuffled, (metric,)))
+            control_name = SHUFFLED.format(metric)
+            values[control_name], intervals[control_name] = control.values[metric], control.interval
         record = Record(
             id=self.id,
             row=self.row if name == self.method else None,
@@ -76,12 +83,12 @@ class Points:
             seed=recipe.seed,
             num_samples=len(predictions),
             metric=metric,
-            scores=scores.values,
+            scores=values,
             costs={**spent, **(one(lambda: self._measure(method)) if point is None else {})},
             settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
-            confidence={metric: interval} if interval else {},
+            confidence={name: bounds for name, bounds in intervals.items() if bounds},
         )
         return Point(record, predictions, scores)
 
@@ -90,11 +97,15 @@ class Points:
             return oracle_method(self.experiment.recipe.model.decompose)
         return self.experiment.method(name, thresholds)
 
-    def _predict(self, method: Method) -> list[Prediction]:
+    def _predict(self, method: Method, shuffled: bool = False) -> list[Prediction]:
         experiment = self.experiment
         everything = experiment.batches(self.split, experiment.recipe.evaluation.samples)
+        what = f"evaluate {method.name}"
+        if shuffled:
+            everything = everything.with_shuffled_pictures(experiment.recipe.seed)
+            what += " with shuffled pictures"
         batches = everything.share(experiment.processes)
-        progress = counting(experiment.progress, f"evaluate {method.name}", len(batches.examples))
+        progress = counting(experiment.progress, what, len(batches.examples))
         if method.name == ORACLE:
             predictions = find_oracle(experiment.predictor, method.decompose, batches, progress)
         else:

@@ -211,6 +211,9 @@ class EvaluationSection:
     """Samples that are timed one by one against the full model; 0: none."""
     metrics: tuple[Metric, ...] | None = None
     """Metrics of captions, each of which must be there; null: all that are there."""
+    shuffled_pictures: bool = False
+    """Whether the task's metric is also computed with every sample's picture replaced by another's:
+    what is left of the score owes nothing to the picture. The samples run twice."""
 
 
 @stored

@@ -11,9 +11,11 @@ NOTABLE_DIFFERENCE = 0.10
 """Expected and measured reductions further apart than this are explained in words."""
 
 
-def evaluation_text(full: Record, record: Record) -> str:
+def evaluation_text(full: Record, record: Record, text_only: float | None = None) -> str:
     """Return scores and costs of a method beside those of the full model, and a sentence where the
     clock disagrees with the layers.
+
+    text_only: fraction of `test` that is right without pictures, where that is known.
     """
     records = [record] if record.method == FULL.name else [full, record]
     columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
@@ -24,6 +26,7 @@ def evaluation_text(full: Record, record: Record) -> str:
             to_text(Table(columns, rows)),
             *difference(full, record),
             *disagreement(record),
+            *without_looking(text_only),
         ]
     )
 
@@ -49,6 +52,15 @@ def curve_text(curve: Sequence[Record]) -> str:
 def left_out_notes(record: Record) -> list[str]:
     """Return a line for every metric that could not be had."""
     return [f"{metric} is left out: {reason}" for metric, reason in record.left_out.items()]
+
+
+def without_looking(accuracy: float | None) -> list[str]:
+    """Return a sentence on the fraction of `test` that a linear classifier of the text alone gets
+    right; nothing where that is not known.
+    """
+    if accuracy is None:
+        return []
+    return [f"the text alone answers {100.0 * accuracy:.1f} % of test (a linear classifier)"]
 
 
 def disagreement(record: Record) -> list[str]:

@@ -1,6 +1,7 @@
 """Reading a prepared folder: lazy examples over memory-mapped tables. Its layout: storage.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
 
@@ -77,6 +78,22 @@ class Examples(Sequence[Example]):
         """Return the encoder's text of an example without touching its picture."""
         return self._read(self._rows[index]).source
 
+    def with_shuffled_pictures(self, seed: int) -> "Examples":
+        """Return the same examples, each with another's picture: one picture's examples share
+        another one, which is never their own.
+
+        Raises DataError when all examples show one picture.
+        """
+        pictures = list(dict.fromkeys(self._read(row).image for row in self._rows))
+        if len(pictures) < 2:
+            raise DataError(
+                "pictures cannot be shuffled: all samples show the same one",
+                hint="raise evaluation.samples, or leave out evaluation.shuffled_pictures",
+            )
+        drawn = [pictures[i] for i in np.random.default_rng(seed).permutation(len(pictures))]
+        others = dict(zip(drawn, (*drawn[1:], drawn[0]), strict=True))
+        return Examples(self._read, _Others(self._images, others), self._rows)
+
     @overload
     def __getitem__(self, index: int) -> Example: ...
 
@@ -95,6 +112,17 @@ class Examples(Sequence[Example]):
             row.target,
             row.references,
         )
+
+
+@dataclass(frozen=True)
+class _Others:
+    """Pictures by row, each in another's place. others: row -> the row whose picture it shows."""
+
+    pictures: Pictures
+    others: Mapping[int, int]
+
+    def __getitem__(self, row: int) -> Image.Image | Tensor:
+        return self.pictures[self.others[row]]
 
 
 class PreparedData:
