@@ -20,6 +20,7 @@ from mue_cli.inference.precision import head_at_precision
 from mue_cli.model import checkpoint
 from mue_cli.model.config import OFAConfig
 from mue_cli.model.tensor_file import TensorFile, open_tensors, write_tensors
+from mue_cli.model.unfilled import allocate, unfilled
 from mue_cli.schema.schema import Count, build
 
 if TYPE_CHECKING:
@@ -104,10 +105,10 @@ def load(path: Path, wanted: HeadSizes, device: torch.device | None = None) -> T
             f"{path} holds {sizes}, the model needs {wanted}",
             "it belongs to another model: train it anew",
         )
-    with torch.device("meta"):
+    with unfilled():
         head = make(wanted)
     _check(file, head)
-    head.to_empty(device=device or "cpu")
+    allocate(head, device)
     own = head.state_dict()
     for name, tensor in file.read(list(own)):
         if not torch.isfinite(own[name].copy_(tensor)).all():

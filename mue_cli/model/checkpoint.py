@@ -32,6 +32,7 @@ from mue_cli.model.convert import (
 )
 from mue_cli.model.ofa import OFA
 from mue_cli.model.tensor_file import TensorFile, open_tensors, write_tensors
+from mue_cli.model.unfilled import allocate, unfilled
 
 FORMAT = "mue-1"
 SETTINGS_FILE = "config.json"
@@ -89,11 +90,11 @@ def load(
         shapes
     ):
         _raise_for(["it says more layers than it has tensors"], path)
-    with torch.device("meta"):
+    with unfilled():
         model = OFA(config)
     _check_shapes(model, shapes, path, carried_needed=file.metadata.get("format") != FORMAT)
     _check_tied(file, names)
-    model.to_empty(device=device or "cpu")
+    allocate(model, device)
     model.decoder.tie_head()
     _fill(model, file, {name: original for name, original in names.items() if name not in TIED})
     return model.eval()
