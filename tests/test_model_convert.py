@@ -7,14 +7,11 @@ from small_ofa import CASES, golden_model
 
 from mue_cli.errors import CheckpointError
 from mue_cli.model.config import preset
-from mue_cli.model.convert import (
+from mue_cli.model.convert import carried_shapes, hf_name, is_buffer, is_fairseq
+from mue_cli.model.released_settings import (
     Settings,
-    carried_shapes,
     config_of,
     hf_config,
-    hf_name,
-    is_buffer,
-    is_fairseq,
     settings_from_fairseq,
     settings_from_hf,
 )

@@ -27,7 +27,8 @@ from small_ofa import golden_arrays, golden_model
 from mue_cli.errors import CheckpointError, RecipeError
 from mue_cli.model import checkpoint, tensor_file
 from mue_cli.model.config import preset
-from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, hf_config, is_buffer
+from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, is_buffer
+from mue_cli.model.released_settings import hf_config
 
 CASE = "g1_base_style"
 

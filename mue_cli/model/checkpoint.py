@@ -19,18 +19,20 @@ from mue_cli.model.config import OFAConfig, changed
 from mue_cli.model.convert import (
     SHARED_EMBEDDING,
     TIED,
-    Settings,
     Shape,
     carried_shapes,
-    checked_config,
-    config_of,
     hf_name,
     is_buffer,
     is_fairseq,
+)
+from mue_cli.model.ofa import OFA
+from mue_cli.model.released_settings import (
+    Settings,
+    checked_config,
+    config_of,
     settings_from_fairseq,
     settings_from_hf,
 )
-from mue_cli.model.ofa import OFA
 from mue_cli.model.tensor_file import TensorFile, open_tensors, write_tensors
 from mue_cli.model.unfilled import allocate, unfilled
 

@@ -12,8 +12,9 @@ import torch
 
 from mue_cli.files import replacing, write_text
 from mue_cli.model.checkpoint import SETTINGS_FILE, weights_of
-from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes, hf_config
+from mue_cli.model.convert import SHARED_EMBEDDING, TIED, carried_shapes
 from mue_cli.model.ofa import OFA
+from mue_cli.model.released_settings import hf_config
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.model.vocabulary import HF
 

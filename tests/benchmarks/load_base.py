@@ -48,7 +48,8 @@ def write(folder: Path) -> None:
 
     from mue_cli.model import checkpoint
     from mue_cli.model.config import preset
-    from mue_cli.model.convert import TIED, hf_config
+    from mue_cli.model.convert import TIED
+    from mue_cli.model.released_settings import hf_config
 
     exact = golden_weights.state_dict(released_shapes("base"))
     settings = hf_config(preset("base"))

@@ -36,8 +36,9 @@ from mue_cli.inference.precision import at_precision
 from mue_cli.inference.search import generate
 from mue_cli.model.checkpoint import weights_of
 from mue_cli.model.config import OFAConfig, preset
-from mue_cli.model.convert import SHARED_EMBEDDING, TIED, hf_config
+from mue_cli.model.convert import SHARED_EMBEDDING, TIED
 from mue_cli.model.ofa import OFA
+from mue_cli.model.released_settings import hf_config
 from mue_cli.recipe.recipe import SearchSection
 
 PROMPT = [0, 99, 473, 5, 2274, 6190, 116, 2]
