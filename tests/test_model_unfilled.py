@@ -1,10 +1,5 @@
 """Modules without values: what a file fills is not drawn first."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -12,16 +7,6 @@ from torch import nn
 from mue_cli.model.config import preset
 from mue_cli.model.ofa import OFA
 from mue_cli.model.unfilled import unfilled
-
-ASK = """
-import sys
-from mue_cli.commands.app import app
-sys.argv = ["mue", *sys.argv[1:]]
-try:
-    app()
-finally:
-    print("compiler imported:", "torch._dynamo" in sys.modules, file=sys.stderr)
-"""
 
 
 def test_model_has_all_its_tensors_and_none_of_their_values() -> None:
@@ -59,18 +44,3 @@ def test_values_are_drawn_again_outside() -> None:
         pass
     assert nn.Linear(30, 20).weight.std() > 0
     assert not nn.Linear(3, 2).weight.is_meta
-
-
-def test_a_prediction_does_not_wait_for_the_compiler(tiny_run, tiny_data) -> None:
-    """Importing it takes longer than to load a model and to caption a picture."""
-    (picture, *_) = sorted((Path(tiny_data) / "examples").iterdir())
-    words = ["predict", str(picture), "--run", str(tiny_run.folder), "--device", "cpu"]
-    answer = subprocess.run(
-        [sys.executable, "-c", ASK, *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "compiler imported: False" in answer.stderr

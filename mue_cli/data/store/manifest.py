@@ -15,6 +15,7 @@ from mue_cli.files import read_text
 from mue_cli.schema.schema import Natural, Range, build
 
 FILE_NAME = "manifest.json"
+TOKENIZER = "tokenizer.json"
 FORMAT = 2
 DATASETS = ("shapes", "coco", "flickr8k", "snli-ve")
 

@@ -14,9 +14,8 @@ from torch import Tensor
 from mue_cli.data.batches import Example
 from mue_cli.data.images import decode_image, resize
 from mue_cli.data.store.image_shards import IMAGES
-from mue_cli.data.store.manifest import Manifest, num_texts, read_manifest
-from mue_cli.data.store.storage import TABLE, TOKENIZER
-from mue_cli.data.store.tables import PICTURES, columns_of, open_table, require_values
+from mue_cli.data.store.manifest import TOKENIZER, Manifest, num_texts, read_manifest
+from mue_cli.data.store.tables import PICTURES, TABLE, columns_of, open_table, require_values
 from mue_cli.data.tasks import CAPTION, Task, TextRow
 from mue_cli.errors import DataError, MissingStepError
 

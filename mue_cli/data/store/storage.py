@@ -20,17 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features, Value
-from datasets.arrow_writer import ArrowWriter
 
 from mue_cli import __version__
 from mue_cli.data.disk import file_sha256, writing
 from mue_cli.data.problems import BROKEN, Fault, Loss, Problems
 from mue_cli.data.rows import CaptionRow, EntailmentRow, Row, Rows, RowsBySplit
 from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, Shard, write_images
-from mue_cli.data.store.manifest import Manifest, library_versions, write_manifest
+from mue_cli.data.store.manifest import TOKENIZER, Manifest, library_versions, write_manifest
 from mue_cli.data.store.partial import keep_problems, prepared_folder
 from mue_cli.data.store.text_only import text_only_accuracy
+from mue_cli.data.store.written_tables import write_tables
 from mue_cli.data.tasks import (
     ANSWERS,
     CAPTION,
@@ -43,10 +42,7 @@ from mue_cli.data.tasks import (
 )
 from mue_cli.errors import DataError
 
-TABLE = "data.arrow"
 PROBLEMS = "problems.jsonl"
-TOKENIZER = "tokenizer.json"
-ROWS_PER_BATCH = 100
 
 LOUD_SHARE = 0.1
 """A split that has lost more of its texts than this is spoken of loudly."""
@@ -64,16 +60,6 @@ MAX_SOURCE_TOKENS = 80
 MANY_TOKENS = f"caption of more than {MAX_TARGET_TOKENS} tokens (data.max_target_tokens)"
 MANY_SOURCE_TOKENS = f"question of more than {MAX_SOURCE_TOKENS} tokens (data.max_source_tokens)"
 MANY_WORDS = f"premise or hypothesis of more than {MAX_QUESTION_WORDS} words: its end is not asked"
-
-_CAPTION_COLUMNS = {
-    "image": Value("int64"),
-    "image_id": Value("string"),
-    "captions": [Value("string")],
-}
-_ENTAILMENT_COLUMNS = {
-    "image": Value("int64"),
-    **{name: Value("string") for name in ("image_id", "pair_id", "premise", "hypothesis", "label")},
-}
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ def write_prepared(
         with keep_problems(root, problems):
             _require_rows(texts, name, losses, problems, strict)
         with writing(root):
-            tables = _write_texts(partial.folder, texts, stored.index)
+            tables = write_tables(partial.folder, texts.captions, texts.entailment, stored.index)
             count_tokens = train_tokenizer(
                 training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER
             )
@@ -247,39 +233,6 @@ def _count_long(texts: _Texts, count_tokens: CountTokens | None, problems: Probl
             counts[MANY_SOURCE_TOKENS] += count_tokens(source) > MAX_SOURCE_TOKENS
     for reason, number in counts.items():
         problems.count(reason, number)
-
-
-def _write_texts(folder: Path, texts: _Texts, index: Mapping[str, int]) -> list[Path]:
-    """Write a table for each task and split; return their paths."""
-    paths = []
-    for split, captions in texts.captions.items():
-        paths.append(folder / CAPTION.name / split / TABLE)
-        _write_table(paths[-1], _CAPTION_COLUMNS, (_caption_record(row, index) for row in captions))
-    for split, pairs in texts.entailment.items():
-        paths.append(folder / ENTAILMENT.name / split / TABLE)
-        _write_table(paths[-1], _ENTAILMENT_COLUMNS, (_pair_record(row, index) for row in pairs))
-    return paths
-
-
-def _write_table(
-    path: Path, columns: Mapping[str, object], records: Iterable[dict[str, object]]
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)  # there already after a run that was stopped
-    with ArrowWriter(
-        path=str(path), features=Features(dict(columns)), writer_batch_size=ROWS_PER_BATCH
-    ) as writer:
-        for record in records:
-            writer.write(record)
-        writer.finalize()
-
-
-def _caption_record(row: CaptionRow, index: Mapping[str, int]) -> dict[str, object]:
-    return {"image": index[row.key], "image_id": row.image_id, "captions": list(row.captions)}
-
-
-def _pair_record(row: EntailmentRow, index: Mapping[str, int]) -> dict[str, object]:
-    texts = {name: getattr(row, name) for name in _ENTAILMENT_COLUMNS if name != "image"}
-    return {"image": index[row.key], **texts}
 
 
 def _counts(texts: _Texts) -> dict[str, dict[str, dict[str, int]]]:

@@ -13,6 +13,7 @@ from mue_cli.data.tasks import CAPTION, ENTAILMENT, LABELS
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.files import plain_file
 
+TABLE = "data.arrow"
 AGAIN = "run `mue prepare` again"
 
 PICTURES = {"image_id": pa.string(), "image": pa.binary()}
