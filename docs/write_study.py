@@ -18,6 +18,7 @@ from statistics import fmean
 
 from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import FULL
+from mue_cli.experiment.points import SHUFFLED
 from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.curves import drawable
@@ -138,6 +139,32 @@ def saturation(found: Sequence[Entry], run: Run) -> str:
     own = ", ".join(f"{name} {measured.own_share(name):.0%}" for name in measured.exit_scores)
     figure = f"![similarity of neighbouring layers]({_place(run)}/saturation.png)"
     return f"Own share: {own}.\n\n{figure}\n"
+
+
+def control(found: Sequence[Entry], run: Run) -> str:
+    """Set the scores beside those with every sample's picture replaced by another's."""
+    name = SHUFFLED.format(found[0].record.metric)
+    measured = [each for each in found if name in each.record.scores and not each.swept]
+    if not measured:
+        raise MissingStepError(
+            "no control was run", "`mue evaluate --set evaluation.shuffled_pictures=true`"
+        )
+    metric = measured[0].record.metric
+    columns = (Column("row"), Column("seed", "d"), Column(metric), Column("with shuffled pictures"))
+    rows = [
+        (
+            row_title(each.row),
+            each.seed,
+            *(_with_bounds(each.record, key) for key in (metric, name)),
+        )
+        for each in measured
+    ]
+    return to_markdown(Table(columns, tuple(rows)))
+
+
+def _with_bounds(record: Record, name: str) -> str:
+    low, high = record.confidence[name]
+    return f"{record.scores[name]:.1f} ({low:.1f} to {high:.1f})"
 
 
 def targets(found: Sequence[Entry], run: Run) -> str:
@@ -297,6 +324,7 @@ PARTS = {
     "claims": claims,
     "depth": depth,
     "saturation": saturation,
+    "control": control,
     "targets": targets,
     "curves": curves,
     "examples": examples,

@@ -110,3 +110,32 @@ def test_records_that_are_taken_over_fill_tables_and_figures(
     once = (docs / "study.md").read_bytes()
     script.write(docs)
     assert (docs / "study.md").read_bytes() == once
+
+
+def test_control_stands_beside_the_score(script, tmp_path: Path) -> None:
+    run = Run(tmp_path / "runs" / "flickr8k-caption")
+    keep(run, load(write_study(tmp_path)))
+    name = "CIDEr with shuffled pictures"
+    full = of_row("full", 40.0)
+    evaluated(
+        run,
+        0,
+        "full",
+        dataclasses.replace(
+            full,
+            scores={"CIDEr": 40.0, name: 9.0},
+            confidence={"CIDEr": (36.0, 44.0), name: (8.0, 10.5)},
+        ),
+    )
+    evaluated(run, 0, "mue", of_row("mue", 39.0))
+    rows = script.control(script.entries(run, "test"), run).splitlines()
+    assert "| full | 0 | 40.0 (36.0 to 44.0) | 9.0 (8.0 to 10.5) |" in rows
+    assert not any(row.startswith("| MuE") for row in rows), "its control was not run"
+
+
+def test_control_that_was_not_run_names_its_command(script, tmp_path: Path) -> None:
+    run = Run(tmp_path / "runs" / "flickr8k-caption")
+    keep(run, load(write_study(tmp_path)))
+    evaluated(run, 0, "full", of_row("full", 40.0))
+    with pytest.raises(script.MissingStepError, match="no control was run"):
+        script.control(script.entries(run, "test"), run)
