@@ -18,7 +18,6 @@ from statistics import fmean
 
 from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import FULL
-from mue_cli.experiment.points import SHUFFLED
 from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.curves import drawable
@@ -30,7 +29,7 @@ from mue_cli.reports.figures.saturation import saturation as draw_saturation
 from mue_cli.reports.figures.tradeoff import tradeoff
 from mue_cli.reports.paper_tables import PAPER_TABLES
 from mue_cli.reports.published import published
-from mue_cli.reports.record import Record
+from mue_cli.reports.record import SHUFFLED, Record
 from mue_cli.reports.saturation import Saturation
 from mue_cli.reports.table_forms import to_markdown
 from mue_cli.reports.tables import Column, Table
@@ -150,21 +149,24 @@ def control(found: Sequence[Entry], run: Run) -> str:
             "no control was run", "`mue evaluate --set evaluation.shuffled_pictures=true`"
         )
     metric = measured[0].record.metric
-    columns = (Column("row"), Column("seed", "d"), Column(metric), Column("with shuffled pictures"))
+    columns = (
+        Column("row"),
+        Column("seed", "d"),
+        Column(metric, ".1f"),
+        Column("with shuffled pictures", ".1f"),
+        Column("difference"),
+    )
     rows = [
-        (
-            row_title(each.row),
-            each.seed,
-            *(_with_bounds(each.record, key) for key in (metric, name)),
-        )
+        (row_title(each.row), each.seed, each.record.score, each.record.scores[name], gap)
         for each in measured
+        for gap in [_gap(each.record, name)]
     ]
     return to_markdown(Table(columns, tuple(rows)))
 
 
-def _with_bounds(record: Record, name: str) -> str:
-    low, high = record.confidence[name]
-    return f"{record.scores[name]:.1f} ({low:.1f} to {high:.1f})"
+def _gap(record: Record, name: str) -> str:
+    low, high = record.difference[name]
+    return f"{record.scores[name] - record.score:+.1f} ({low:.1f} to {high:.1f})"
 
 
 def targets(found: Sequence[Entry], run: Run) -> str:

@@ -125,11 +125,12 @@ def test_control_stands_beside_the_score(script, tmp_path: Path) -> None:
             full,
             scores={"CIDEr": 40.0, name: 9.0},
             confidence={"CIDEr": (36.0, 44.0), name: (8.0, 10.5)},
+            difference={name: (-33.0, -29.5)},
         ),
     )
     evaluated(run, 0, "mue", of_row("mue", 39.0))
     rows = script.control(script.entries(run, "test"), run).splitlines()
-    assert "| full | 0 | 40.0 (36.0 to 44.0) | 9.0 (8.0 to 10.5) |" in rows
+    assert "| full | 0 | 40.0 | 9.0 | -31.0 (-33.0 to -29.5) |" in rows
     assert not any(row.startswith("| MuE") for row in rows), "its control was not run"
 
 

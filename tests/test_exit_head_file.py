@@ -14,6 +14,7 @@ from mue_cli.model.tensor_file import open_tensors, write_tensors
 
 HEADS = HeadSizes("layers", 3, 8, 20)
 IMITATION = HeadSizes("imitation", 3, 8)
+GATES = HeadSizes("gates", 3, 8, encoder_layers={"image": 4})
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def rewrite(
     )
 
 
-@pytest.mark.parametrize("sizes", [HEADS, IMITATION], ids=lambda sizes: sizes.kind)
+@pytest.mark.parametrize("sizes", [HEADS, IMITATION, GATES], ids=lambda sizes: sizes.kind)
 def test_a_readout_is_read_back_to_the_bit(sizes: HeadSizes, tmp_path: Path) -> None:
     written = readout_file.make(sizes)
     readout_file.save(written, sizes, tmp_path / "a.safetensors")

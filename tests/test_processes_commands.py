@@ -15,7 +15,8 @@ from forked import launched
 
 from mue_cli.__main__ import main
 from mue_cli.errors import DataError
-from mue_cli.experiment import evaluate, finetune
+from mue_cli.evaluation.predict import predict
+from mue_cli.experiment import finetune, points
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.run_folder import Run, read_traces, records
 
@@ -34,7 +35,9 @@ def command(*words: object, mishap: Callable[[], object] | None = None) -> Calla
 
     def work() -> None:
         if mishap is not None and os.environ["RANK"] == "1":
-            evaluate.predict = finetune.predict = lambda *_, **__: mishap()  # type: ignore[assignment]
+            for module in (points, finetune):
+                assert module.predict is predict, "it predicts by that name"
+                module.predict = lambda *_, **__: mishap()  # type: ignore[assignment]
         sys.argv[1:] = map(str, words)
         main()
 

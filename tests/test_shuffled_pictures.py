@@ -1,17 +1,20 @@
 """The control that gives every sample another's picture."""
 
 import json
+import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+import torch
 
 from mue_cli import Experiment
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.errors import DataError
-from mue_cli.evaluation.predict import predict
 from mue_cli.evaluation.score import score
+from mue_cli.experiment import points
 from mue_cli.experiment.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("without_java")
@@ -59,44 +62,85 @@ def test_slice_takes_its_pictures_from_itself(tiny_data) -> None:
     assert {pixels(each) for each in shuffled} == {pixels(each) for each in examples}
 
 
-def test_one_picture_cannot_be_shuffled(copied_run: Run) -> None:
+def test_one_picture_cannot_be_shuffled(copied_run: Run, monkeypatch) -> None:
     experiment = Experiment.open(
         run=copied_run.folder, device="cpu", overrides=(*CONTROL, "evaluation.samples=1")
     )
     before = copied_run.records.read_bytes()
+    monkeypatch.setattr(points, "predict", lambda *_, **__: pytest.fail("it is known before"))
     with pytest.raises(DataError, match="all samples show the same one"):
         experiment.evaluate("mue")
     assert copied_run.records.read_bytes() == before
 
 
-def test_score_of_the_control_is_that_of_the_other_pictures(mue, copied_run: Run) -> None:
+@pytest.fixture
+def seen(monkeypatch) -> None:
+    """Let captions say which picture was seen: the model is too small to."""
+
+    def predict(predictor, method, batches, progress):
+        found = real(predictor, method, batches, progress=progress)
+        images = [image for batch in batches for image in batch.images]
+        words = ("red", "green", "blue", "large", "small", "circle", "square", "the", "a", "is")
+        return [
+            replace(each, text=" ".join(w for n, w in enumerate(words) if bits(image) >> n & 1))
+            for each, image in zip(found, images, strict=True)
+        ]
+
+    def bits(image: torch.Tensor) -> int:
+        return int(1000 * image.double().abs().sum())
+
+    real = points.predict
+    monkeypatch.setattr(points, "predict", predict)
+
+
+@pytest.mark.usefixtures("seen")
+def test_score_of_the_control_is_that_of_the_other_pictures(copied_run: Run) -> None:
     """Its twin: the predictions of shuffled batches, scored as they come."""
-    words = [word for setting in CONTROL for word in ("--set", setting)]
-    answer = mue("evaluate", "--run", copied_run.folder, "--json", *words)
-    assert answer.code == 0, answer.stderr
-    document = json.loads(answer.stdout)
-    experiment = Experiment.open(run=copied_run.folder, device="cpu")
-    batches = experiment.batches("test", 4).with_shuffled_pictures(experiment.recipe.seed)
-    name = "CIDEr with shuffled pictures"
-    for record, method in (("record", "mue"), ("full", "full")):
-        found = predict(experiment.predictor, experiment.method(method), batches)
-        expected = score(experiment.task, batches.in_order(found), ("CIDEr",))
-        assert document[record]["scores"][name] == pytest.approx(expected.values["CIDEr"])
-        assert document[record]["confidence"][name] == pytest.approx(expected.interval)
+    experiment = Experiment.open(run=copied_run.folder, device="cpu", overrides=CONTROL)
+    evaluated = experiment.evaluate("mue")
     own = experiment.batches("test", 4)
-    said = own.in_order(predict(experiment.predictor, experiment.method("mue"), own))
+    others = own.with_shuffled_pictures(experiment.recipe.seed)
+    name = "CIDEr with shuffled pictures"
+    for record in (evaluated.record, evaluated.full):
+        scores = {}
+        for key, batches in (("CIDEr", own), (name, others)):
+            method = experiment.method(record.method)
+            found = points.predict(experiment.predictor, method, batches, lambda *_: None)
+            scores[key] = score(experiment.task, batches.in_order(found), ("CIDEr",))
+            assert record.scores[key] == pytest.approx(scores[key].values["CIDEr"])
+            assert record.confidence[key] == pytest.approx(scores[key].interval)
+        assert record.scores[name] != pytest.approx(record.scores["CIDEr"]), "they were seen"
+        assert record.difference[name] == pytest.approx(scores[name].difference(scores["CIDEr"]))
+    assert "CIDEr" in evaluated.record.difference, "the full model's stays"
     kept = json.loads(copied_run.predictions.read_text())
-    assert [each["caption"] for each in kept] == [each.text for each in said]
+    assert [each["caption"] for each in kept] == [each.text for each in evaluated.predictions]
+
+
+def test_the_oracle_is_not_searched_again(copied_run: Run, monkeypatch) -> None:
+    searched = []
+    real = points.find_oracle
+
+    def find_oracle(predictor, decompose, batches, progress):
+        searched.append(len(batches.examples))
+        return real(predictor, decompose, batches, progress)
+
+    monkeypatch.setattr(points, "find_oracle", find_oracle)
+    experiment = Experiment.open(run=copied_run.folder, device="cpu", overrides=CONTROL)
+    evaluated = experiment.evaluate("oracle")
+    name = "CIDEr with shuffled pictures"
+    assert searched == [4]
+    assert evaluated.record.scores[name] == evaluated.full.scores[name]
 
 
 def test_the_table_shows_it_and_other_evaluations_do_not(mue, copied_run: Run) -> None:
     words = [word for setting in CONTROL for word in ("--set", setting)]
     shown = mue("evaluate", "--run", copied_run.folder, *words)
     assert "CIDEr with shuffled pictures" in shown.stdout
+    assert re.search(r"CIDEr of mue with shuffled pictures [+-]\d+\.\d \[", shown.stdout)
     assert "CIDEr with shuffled pictures" not in mue("evaluate", "--run", copied_run.folder).stdout
 
 
-def test_entailment_says_what_the_text_alone_answers(mue, tiny_demo, tmp_path) -> None:
+def test_entailment_says_what_hypotheses_alone_answer(mue, tiny_demo, tmp_path) -> None:
     folder = tmp_path / "demo"
     shutil.copytree(tiny_demo[1], folder)
     (run,) = (folder / "runs").iterdir()
@@ -105,8 +149,11 @@ def test_entailment_says_what_the_text_alone_answers(mue, tiny_demo, tmp_path) -
     known = 100 * PreparedData.open(folder / "data" / "shapes").manifest.text_only_accuracy
     shown = mue("evaluate", *words).stdout
     assert "accuracy with shuffled pictures" in shown
-    sentence = f"the text alone answers {known:.1f} % of test (a linear classifier)"
+    sentence = f"a linear classifier of the hypotheses alone gets {known:.1f} % of test right"
     assert sentence in shown
     assert sentence not in mue("evaluate", "--split", "val", *words).stdout, "known of test"
     document = json.loads(mue("evaluate", "--json", *words).stdout)
-    assert 100 * document["text_only_accuracy"] == pytest.approx(known)
+    assert document["hypothesis_only"] == pytest.approx(known)
+    assert {f"accuracy of {each} with shuffled pictures" for each in ("yes", "no", "maybe")} <= set(
+        document["record"]["scores"]
+    )

@@ -29,7 +29,17 @@ def test_a_model_runs_without_what_only_others_need(tiny_data, copied_run, comma
         "evaluate": ["--metrics", "CIDEr", "--set", "evaluation.timed_samples=0"],
     }[command]
     answer = subprocess.run(
-        [sys.executable, "-c", ASK, command, *words, "--run", str(copied_run.folder)],
+        [
+            sys.executable,
+            "-c",
+            ASK,
+            command,
+            *words,
+            "--run",
+            str(copied_run.folder),
+            "--device",
+            "cpu",
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},

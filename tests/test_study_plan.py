@@ -318,6 +318,38 @@ def test_rows_are_done_again_when_the_recipe_behind_them_changed(
     assert place.lines(text=text) == []
 
 
+def test_what_was_done_before_a_setting_existed_stays_done(place: Place, own_recipe: Path) -> None:
+    """A setting that an older version did not have was at its default, in folders, starts, rows and
+    second stages; at another value it is a change like any other.
+    """
+    text = STUDY.replace("recipe: shapes-caption", f"recipe: {own_recipe}")
+    place.carry_out(text=text)
+    journal = place.plans("full", text=text)[0].journal
+
+    def older(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        new = ("shuffled_pictures", "rotating_layers")
+        return {key: older(each) for key, each in value.items() if key not in new}
+
+    for key, note in journal.notes().items():
+        assert older(note) != note or "evaluated" not in str(note)
+        journal.note(key, older(note))
+    assert place.lines(text=text) == []
+    own_recipe.write_text(
+        own_recipe.read_text(encoding="utf-8") + "\nevaluation: {shuffled_pictures: true}\n",
+        encoding="utf-8",
+    )
+    assert {line.split()[0] for line in place.lines(text=text)} == {"calibrate", "evaluate"}
+
+
+def test_row_may_have_a_control_of_its_own(place: Place) -> None:
+    text = STUDY.replace("exits.tau: 2", "exits.tau: 2, evaluation.shuffled_pictures: true")
+    with_control = [line for line in place.lines(text=text) if "shuffled" in line]
+    assert all("--method mue" in line for line in with_control)
+    assert any(line.startswith("evaluate") for line in with_control)
+
+
 def test_second_stage_whose_training_changed_in_the_recipe_is_trained_again(
     place: Place, own_recipe: Path
 ) -> None:

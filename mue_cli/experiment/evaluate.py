@@ -26,14 +26,15 @@ from mue_cli.reports.traces import write_traces
 class Evaluated:
     """One evaluation. record: the method's. full: the full model's on the same samples. curve: of
     the method's trade-off, from little to much saving. predictions: the method's, in order.
-    text_only_accuracy: fraction of the whole split that is right without pictures, where known.
+    hypothesis_only: accuracy on the whole split, in per cent, of a linear classifier that sees
+    neither pictures nor premises, where known.
     """
 
     record: Record
     full: Record
     curve: tuple[Record, ...]
     predictions: tuple[Prediction, ...]
-    text_only_accuracy: float | None = None
+    hypothesis_only: float | None = None
 
 
 @holding_run("evaluate")
@@ -69,9 +70,8 @@ def evaluate(
     full = point if name == FULL.name else points.at(FULL.name, {})
     curve = tuple(each.against(full) for each in _curve(points, name, thresholds)) if sweep else ()
     record, whole = point.against(full), full.record
-    known = experiment.data.manifest.text_only_accuracy  # of pairs, and of `test`
-    text_only = known if experiment.task.answers and split == "test" else None
-    evaluated = Evaluated(record, whole, curve, tuple(point.predictions), text_only)
+    alone = _hypothesis_only(experiment, split)
+    evaluated = Evaluated(record, whole, curve, tuple(point.predictions), alone)
     if experiment.processes.writes:
         _keep(experiment, evaluated, full.predictions)
     failed = {**whole.left_out, **record.left_out}
@@ -82,6 +82,13 @@ def evaluate(
                 f"all else was kept in {experiment.run.records}",
             )
     return evaluated
+
+
+def _hypothesis_only(experiment: Experiment, split: str) -> float | None:
+    known = experiment.data.manifest.text_only_accuracy  # of pairs, and of `test`
+    if known is None or not experiment.task.answers or split != "test":
+        return None
+    return 100.0 * known
 
 
 def _identity(experiment: Experiment, name: str, call: tuple[object, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from mue_cli import __version__
@@ -12,13 +13,12 @@ from mue_cli.evaluation.predict import Prediction, predict
 from mue_cli.evaluation.score import Scores, score
 from mue_cli.exits.catalogue import CATALOGUE, FULL, ORACLE
 from mue_cli.exits.methods import Method
+from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import decay_settings
 from mue_cli.experiment.progress import counting
-from mue_cli.reports.record import Record
+from mue_cli.reports.record import SHUFFLED, Record
 
-SHUFFLED = "{} with shuffled pictures"
-"""Name of the task's metric where every sample has another's picture (a control)."""
 QUICK_METRICS = ("BLEU", "CIDEr")
 """Of a curve's points; METEOR and SPICE take seconds each time."""
 
@@ -36,7 +36,8 @@ class Point:
         bounds = None if self is full else self.scores.difference(full.scores)
         if bounds is None:
             return self.record
-        return replace(self.record, difference={self.record.metric: bounds})
+        difference = {**self.record.difference, self.record.metric: bounds}
+        return replace(self.record, difference=difference)
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,14 @@ class Points:
         """
         experiment, recipe = self.experiment, self.experiment.recipe
         method = self._method(name, thresholds)
-        predictions = self._predict(method)
+        shuffled = self.shuffled if point is None else None
+        predictions = self._predict(method, self.batches, oracle=name == ORACLE)
         one = experiment.processes.first
         scores = one(lambda: self._score(predictions, quick=point is not None))
         traces = [prediction.trace for prediction in predictions]
         spent = costs(experiment.predictor, method, traces, recipe.data.image_size)
         metric = experiment.task.metric
-        values, intervals = dict(scores.values), {metric: scores.interval}
-        if point is None and recipe.evaluation.shuffled_pictures:
-            shuffled = self._predict(method, shuffled=True)
-            control = one(lambda: score(experiment.task, shuffled, (metric,)))
-            control_name = SHUFFLED.format(metric)
-            values[control_name], intervals[control_name] = control.values[metric], control.interval
+        interval = scores.interval
         record = Record(
             id=self.id,
             row=self.row if name == self.method else None,
@@ -83,13 +80,15 @@ class Points:
             seed=recipe.seed,
             num_samples=len(predictions),
             metric=metric,
-            scores=values,
+            scores=scores.values,
             costs={**spent, **(one(lambda: self._measure(method)) if point is None else {})},
             settings=self._settings(method, thresholds),
             left_out=scores.left_out,
             versions={"mue": __version__, **library_versions()},
-            confidence={name: bounds for name, bounds in intervals.items() if bounds},
+            confidence={metric: interval} if interval else {},
         )
+        if shuffled is not None:
+            record = _with_control(record, scores, self._score_shuffled(method, shuffled))
         return Point(record, predictions, scores)
 
     def _method(self, name: str, thresholds: Mapping[str, float]) -> Method:
@@ -97,32 +96,54 @@ class Points:
             return oracle_method(self.experiment.recipe.model.decompose)
         return self.experiment.method(name, thresholds)
 
-    def _predict(self, method: Method, shuffled: bool = False) -> list[Prediction]:
+    @cached_property
+    def batches(self) -> Batches:
+        """The samples that all points share."""
+        return self.experiment.batches(self.split, self.experiment.recipe.evaluation.samples)
+
+    @cached_property
+    def shuffled(self) -> Batches | None:
+        """The same samples with others' pictures, where the recipe asks for that control.
+
+        Raises DataError when all samples show one picture.
+        """
+        recipe = self.experiment.recipe
+        if not recipe.evaluation.shuffled_pictures:
+            return None
+        return self.batches.with_shuffled_pictures(recipe.seed)
+
+    def _predict(self, method: Method, batches: Batches, oracle: bool) -> list[Prediction]:
+        """Predict for all samples, shared among the processes."""
         experiment = self.experiment
-        everything = experiment.batches(self.split, experiment.recipe.evaluation.samples)
-        what = f"evaluate {method.name}"
-        if shuffled:
-            everything = everything.with_shuffled_pictures(experiment.recipe.seed)
-            what += " with shuffled pictures"
-        batches = everything.share(experiment.processes)
-        progress = counting(experiment.progress, what, len(batches.examples))
-        if method.name == ORACLE:
-            predictions = find_oracle(experiment.predictor, method.decompose, batches, progress)
+        own = batches.share(experiment.processes)
+        control = "" if batches is self.batches else " with shuffled pictures"
+        what = f"evaluate {method.name}{control}"
+        progress = counting(experiment.progress, what, len(own.examples))
+        if oracle:
+            predictions = find_oracle(experiment.predictor, method.decompose, own, progress)
         else:
-            predictions = predict(experiment.predictor, method, batches, progress=progress)
-        whole = len(everything.examples)
-        return experiment.processes.merge(batches.in_order(predictions), whole)
+            predictions = predict(experiment.predictor, method, own, progress=progress)
+        return experiment.processes.merge(own.in_order(predictions), len(batches.examples))
+
+    def _score_shuffled(self, method: Method, batches: Batches) -> Scores:
+        """Score what a method says about others' pictures by the task's own metric. The oracle says
+        what the full model says.
+        """
+        experiment, metric = self.experiment, self.experiment.task.metric
+        predictions = self._predict(method, batches, oracle=False)
+        return experiment.processes.first(
+            lambda: score(experiment.task, predictions, (metric,), self._tell_scoring)
+        )
+
+    def _tell_scoring(self, done: int, total: int, what: str) -> None:
+        self.experiment.progress("score", done, total, what)
 
     def _score(self, predictions: list[Prediction], quick: bool) -> Scores:
         experiment, metrics = self.experiment, self.metrics
         if quick and metrics is None and experiment.task.generates:
             metrics = QUICK_METRICS
-
-        def progress(done: int, total: int, what: str) -> None:
-            experiment.progress("score", done, total, what)
-
         folder = None if quick else self.spice_dir
-        scores = score(experiment.task, predictions, metrics, progress, folder)
+        scores = score(experiment.task, predictions, metrics, self._tell_scoring, folder)
         for note in () if quick else scores.notes:
             experiment.progress("score", 0, 0, f"note: {note}")
         return scores
@@ -164,3 +185,20 @@ class Points:
                 settings["skipped_layers"] = method.skipped_layers
             settings |= decay_settings(recipe, experiment.task, CATALOGUE[method.name])
         return settings
+
+
+def _with_control(record: Record, scores: Scores, control: Scores) -> Record:
+    """Return the record with the scores of others' pictures beside its own, and how far they are
+    apart, sample by sample.
+    """
+    name = SHUFFLED.format(record.metric)
+    apart = control.difference(scores)
+    return replace(
+        record,
+        scores={
+            **record.scores,
+            **{SHUFFLED.format(each): value for each, value in control.values.items()},
+        },
+        confidence={**record.confidence, **({name: control.interval} if control.interval else {})},
+        difference={**record.difference, **({name: apart} if apart else {})},
+    )

@@ -117,7 +117,7 @@ def remarks(manifest: Manifest, out: Path) -> Iterator[str]:
     """Yield what a reader has to know, a line each: notes, what was kept, what was left out."""
     if manifest.text_only_accuracy is not None:
         right = f"{100 * manifest.text_only_accuracy:.1f} %"
-        yield f"entailment without looking (text alone, test): {right} right"
+        yield f"entailment without looking (hypotheses alone, test): {right} right"
     for note in manifest.notes:
         yield f"note: {note}"
     if manifest.images_in_several_splits:

@@ -23,16 +23,21 @@ def unfilled() -> Iterator[None]:
 
 
 def allocate(module: nn.Module, device: torch.device | str | None = None) -> None:
-    """Give every tensor of an unfilled module memory on a device, in place; values are whatever was
-    there. Tensors that were one are one no more.
+    """Give every tensor of an unfilled module memory on a device (None: the CPU), in place; values
+    are whatever was there.
 
-    `nn.Module.to_empty` does the same, and takes half a second to import symbolic algebra.
+    `nn.Module.to_empty` does the same, and takes half a second to import symbolic algebra. Raises
+    ValueError for a tensor that the state dict does not have.
     """
-    tensors = {
-        name: torch.empty(each.shape, dtype=each.dtype, device=device or "cpu")
-        for name, each in module.state_dict().items()
+    state = module.state_dict(keep_vars=True)
+    once = {
+        id(each): torch.empty(each.shape, dtype=each.dtype, device=device or "cpu")
+        for each in state.values()
     }
-    module.load_state_dict(tensors, assign=True)
+    module.load_state_dict({name: once[id(each)] for name, each in state.items()}, assign=True)
+    left = [name for name, each in module.named_buffers() if each.is_meta]
+    if left:
+        raise ValueError(f"no memory for {left}: they are in no state dict")
 
 
 class _NothingDrawn(TorchFunctionMode):

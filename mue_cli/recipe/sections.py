@@ -212,8 +212,8 @@ class EvaluationSection:
     metrics: tuple[Metric, ...] | None = None
     """Metrics of captions, each of which must be there; null: all that are there."""
     shuffled_pictures: bool = False
-    """Whether the task's metric is also computed with every sample's picture replaced by another's:
-    what is left of the score owes nothing to the picture. The samples run twice."""
+    """Whether the task's metric is also computed with every sample's picture replaced by that of
+    another evaluated sample: what is left of the score does not need its own. They run twice."""
 
 
 @stored

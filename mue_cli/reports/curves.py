@@ -152,7 +152,7 @@ def intervals(entries: Sequence[Entry]) -> dict[str, list[CurvePoint]]:
 
 def has_differences(entries: Sequence[Entry]) -> bool:
     """Return whether records say how sure their difference to the full model is."""
-    return any(entry.record.difference for entry in entries)
+    return any(entry.record.metric in entry.record.difference for entry in entries)
 
 
 def _bounds(entry: Entry, of_difference: bool) -> tuple[float, float] | None:

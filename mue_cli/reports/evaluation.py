@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mue_cli.exits.catalogue import FULL
-from mue_cli.reports.record import Record
+from mue_cli.reports.record import SHUFFLED, Record
 from mue_cli.reports.table_forms import to_text
 from mue_cli.reports.tables import Column, Table, compare
 
@@ -11,11 +11,11 @@ NOTABLE_DIFFERENCE = 0.10
 """Expected and measured reductions further apart than this are explained in words."""
 
 
-def evaluation_text(full: Record, record: Record, text_only: float | None = None) -> str:
+def evaluation_text(full: Record, record: Record, hypothesis_only: float | None = None) -> str:
     """Return scores and costs of a method beside those of the full model, and a sentence where the
     clock disagrees with the layers.
 
-    text_only: fraction of `test` that is right without pictures, where that is known.
+    hypothesis_only: per cent of `test` that is right without pictures and premises, where known.
     """
     records = [record] if record.method == FULL.name else [full, record]
     columns = (Column("metric"), *(Column(each.method, ".1f") for each in records))
@@ -26,7 +26,7 @@ def evaluation_text(full: Record, record: Record, text_only: float | None = None
             to_text(Table(columns, rows)),
             *difference(full, record),
             *disagreement(record),
-            *without_looking(text_only),
+            *without_looking(record, hypothesis_only),
         ]
     )
 
@@ -54,13 +54,26 @@ def left_out_notes(record: Record) -> list[str]:
     return [f"{metric} is left out: {reason}" for metric, reason in record.left_out.items()]
 
 
-def without_looking(accuracy: float | None) -> list[str]:
-    """Return a sentence on the fraction of `test` that a linear classifier of the text alone gets
-    right; nothing where that is not known.
+def without_looking(record: Record, hypothesis_only: float | None) -> list[str]:
+    """Return what is known of the score without the samples' own pictures, a line each.
+
+    hypothesis_only: per cent of `test` that a linear classifier of the hypotheses gets right.
     """
-    if accuracy is None:
-        return []
-    return [f"the text alone answers {100.0 * accuracy:.1f} % of test (a linear classifier)"]
+    lines = []
+    name = SHUFFLED.format(record.metric)
+    if name in record.difference:
+        low, high = record.difference[name]
+        gap = record.scores[name] - record.score
+        lines.append(
+            f"{record.metric} of {record.method} with shuffled pictures {gap:+.1f} "
+            f"[{low:.1f}, {high:.1f}]"
+        )
+    if hypothesis_only is not None:
+        lines.append(
+            "a linear classifier of the hypotheses alone gets "
+            f"{hypothesis_only:.1f} % of test right"
+        )
+    return lines
 
 
 def disagreement(record: Record) -> list[str]:

@@ -12,6 +12,9 @@ from mue_cli.files import append
 from mue_cli.schema.json_files import built, json_lines, parse_json
 from mue_cli.schema.schema import Count, Range, show
 
+SHUFFLED = "{} with shuffled pictures"
+"""Name of a metric where every sample has another's picture (a control)."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -35,6 +38,9 @@ class Record:
     where that was computed.
     difference: likewise of the score minus that of the `full` beside it, paired by sample: far
     narrower, since both find the same samples hard.
+
+    With `evaluation.shuffled_pictures` there are scores named SHUFFLED too, of the same samples
+    with others' pictures; their difference is to the score with the samples' own.
     """
 
     id: str

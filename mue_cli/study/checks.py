@@ -16,6 +16,8 @@ FOLDER, ROW, SECOND = ("training", "model"), ("exits", "calibration"), ("trainin
 """Sections that a folder, a row and its second stage may change: rows are compared with each other,
 on the same samples with the same search.
 """
+CONTROLS = ("evaluation.shuffled_pictures",)
+"""Settings that a row may have besides: they add to its record and change nothing in it."""
 STREAMS = ("image", "text", "joint", "decoder")
 
 
@@ -30,7 +32,7 @@ def check(study: Study, place: str) -> None:
     for name, folder in study.folders.items():
         _check_settings(study, folder.settings, FOLDER, f"`folders.{name}.settings` of {place}")
     for name, row in study.rows.items():
-        _check_settings(study, row.settings, ROW, f"`rows.{name}.settings` of {place}")
+        _check_settings(study, row.settings, ROW, f"`rows.{name}.settings` of {place}", CONTROLS)
         _check_settings(study, row.second_stage, SECOND, f"`rows.{name}.second_stage` of {place}")
     for name in study.rows:
         _check_commands(study, name, f"`rows.{name}` of {place}")
@@ -176,10 +178,14 @@ def _check_static(recipe: Recipe, decompose: bool, place: str) -> None:
 
 
 def _check_settings(
-    study: Study, settings: Settings, sections: tuple[str, ...], place: str
+    study: Study,
+    settings: Settings,
+    sections: tuple[str, ...],
+    place: str,
+    besides: tuple[str, ...] = (),
 ) -> None:
     for key, value in settings.items():
-        if key.partition(".")[0] not in sections:
+        if key.partition(".")[0] not in sections and key not in besides:
             message = f"{place} has `{key}`, expected settings of {' or '.join(sections)}"
             raise RecipeError(message, "what all rows share is said with --set or `overrides`")
         if isinstance(value, Mapping) or "." not in key:

@@ -4,10 +4,13 @@ target they were made.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from mue_cli.files import write_text
+from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.json_files import read_json
 
 _HINT = "remove it: what is trained stays, rows are evaluated again"
@@ -32,3 +35,50 @@ class Journal:
         write_text(
             self.path, json.dumps({**self.notes(), key: value}, ensure_ascii=False, indent=1) + "\n"
         )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that is not what was noted. key: dotted."""
+
+    key: str
+    before: object
+    now: object
+
+
+def first_change(noted: Mapping[str, object], now: Mapping[str, object]) -> Change | None:
+    """Return the first value by name that is not as noted, None when all are.
+
+    A setting of recipes that was not noted is one that did not exist yet: it was at its default.
+    """
+    before, after = _flat(noted), _flat(now)
+    for key in sorted(before.keys() | after.keys()):
+        default = _DEFAULTS.get(_setting(key))
+        was, is_now = before.get(key, default), after.get(key, default)
+        if was != is_now:
+            return Change(key, was, is_now)
+    return None
+
+
+def _setting(key: str) -> str:
+    """Return the setting that a note's key means: a start is noted like its folder, and a second
+    stage has settings of training.
+    """
+    while key.startswith("start."):
+        key = key.removeprefix("start.")
+    return key.replace("second_stage.", "training.", 1) if key.startswith("second") else key
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return nested values by dotted key."""
+    pairs = (
+        _flat(value, f"{prefix}{key}.").items()
+        if isinstance(value, Mapping)
+        else [(f"{prefix}{key}", value)]
+        for key, value in values.items()
+    )
+    return dict(chain.from_iterable(pairs))
+
+
+_DEFAULTS = _flat(json.loads(json.dumps(asdict(Recipe("", "")))))
+"""Settings of recipes at first, as JSON gives them back."""

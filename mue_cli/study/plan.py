@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import sha256
-from itertools import chain
 
 from mue_cli.data.store.manifest import read_manifest
 from mue_cli.errors import MissingStepError, RecipeError
@@ -20,7 +19,7 @@ from mue_cli.study import steps
 from mue_cli.study.entries import newest_evaluation, row_records
 from mue_cli.study.file import journal, trained_run
 from mue_cli.study.fingerprint import fingerprint
-from mue_cli.study.journal import Journal
+from mue_cli.study.journal import Journal, first_change
 from mue_cli.study.parts import Study
 from mue_cli.study.steps import Step, Words
 
@@ -97,6 +96,10 @@ class _SeedPlan:
         note = self._notes.get(key)
         return note if isinstance(note, dict) else {}
 
+    @staticmethod
+    def _was(noted: object, now: Mapping[str, object]) -> bool:
+        return isinstance(noted, dict) and first_change(noted, now) is None
+
     # Folders.
 
     def _is_stale(self, name: str) -> bool:
@@ -123,14 +126,13 @@ class _SeedPlan:
         kept = (here.checkpoint, here.last_state, here.records)
         if not isinstance(noted, dict) or not any(path.exists() for path in kept):
             return
-        before, now = _flat(noted), _flat(self._training(name))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                was, is_now = show(before.get(key)), show(now.get(key))
-                raise RecipeError(
-                    f"`{here.folder}` was trained with {key} {was}, now it is {is_now}",
-                    "remove that folder to train it anew, or name another with --run",
-                )
+        changed = first_change(noted, self._training(name))
+        if changed is not None:
+            raise RecipeError(
+                f"`{here.folder}` was trained with {changed.key} {show(changed.before)}, now it is "
+                f"{show(changed.now)}",
+                "remove that folder to train it anew, or name another with --run",
+            )
 
     def _describe_training(self, name: str) -> dict[str, object]:
         """Return all that makes a training what it is."""
@@ -151,7 +153,7 @@ class _SeedPlan:
         folder = self._folder(name)
         self._check_same(folder)
         note = self._note(f"row {name}")
-        if self._is_stale(folder) or note.get("settings") != self._settings(name):
+        if self._is_stale(folder) or not self._was(note.get("settings"), self._settings(name)):
             return False
         evaluated = row_records(self._study, self._run, self._seed, name)
         return bool(evaluated) and note.get("weights") == self._weights(folder)
@@ -210,7 +212,7 @@ class _SeedPlan:
         row = self._study.rows[name]
         if row.folder in self._planned or not self._at(row.folder).exit_head(row.method).exists():
             return False
-        return self._note(self._heads_key(name)) == self._heads(name)
+        return self._was(self._note(self._heads_key(name)), self._heads(name))
 
     def _heads(self, name: str) -> dict[str, object]:
         here = self._at(self._folder(name))
@@ -241,14 +243,3 @@ def _as_json(values: Mapping[str, object]) -> dict[str, object]:
     """Return values as a journal would give them back."""
     plain: dict[str, object] = json.loads(json.dumps(values))
     return plain
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Return nested values by dotted key."""
-    pairs = (
-        _flat(value, f"{prefix}{key}.").items()
-        if isinstance(value, Mapping)
-        else [(f"{prefix}{key}", value)]
-        for key, value in values.items()
-    )
-    return dict(chain.from_iterable(pairs))
