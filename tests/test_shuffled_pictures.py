@@ -136,7 +136,7 @@ def test_the_table_shows_it_and_other_evaluations_do_not(mue, copied_run: Run) -
     words = [word for setting in CONTROL for word in ("--set", setting)]
     shown = mue("evaluate", "--run", copied_run.folder, *words)
     assert "CIDEr with shuffled pictures" in shown.stdout
-    assert re.search(r"CIDEr of mue with shuffled pictures [+-]\d+\.\d \[", shown.stdout)
+    assert re.search(r"with shuffled pictures CIDEr of mue changes by [+-]\d+\.\d \[", shown.stdout)
     assert "CIDEr with shuffled pictures" not in mue("evaluate", "--run", copied_run.folder).stdout
 
 

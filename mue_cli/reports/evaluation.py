@@ -65,7 +65,7 @@ def without_looking(record: Record, hypothesis_only: float | None) -> list[str]:
         low, high = record.difference[name]
         gap = record.scores[name] - record.score
         lines.append(
-            f"{record.metric} of {record.method} with shuffled pictures {gap:+.1f} "
+            f"with shuffled pictures {record.metric} of {record.method} changes by {gap:+.1f} "
             f"[{low:.1f}, {high:.1f}]"
         )
     if hypothesis_only is not None:

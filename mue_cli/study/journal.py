@@ -66,7 +66,10 @@ def _setting(key: str) -> str:
     """
     while key.startswith("start."):
         key = key.removeprefix("start.")
-    return key.replace("second_stage.", "training.", 1) if key.startswith("second") else key
+    second_stage = "second_stage."
+    if key.startswith(second_stage):
+        return f"training.{key.removeprefix(second_stage)}"
+    return key
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
