@@ -18,7 +18,6 @@ from damage import (
     pipe,
     removed,
     replaced,
-    sources,
     write,
 )
 
@@ -120,6 +119,7 @@ BINARIES = {
     RUN / "modality.npz": f"table 2 {AT}",
     RUN / "depth.npz": f"plot depth {AT}",
     DATA / "caption" / "test" / "data.arrow": f"evaluate {AT}",
+    DATA / "images" / "data-00000.arrow": f"evaluate {AT}",
 }
 
 
@@ -263,35 +263,6 @@ def odd_places() -> Iterator[Bad]:
             yield Bad(kind, f"{what} for a page", page, make(Path("odd.html")))
     for name in ("manifest.json", "caption/test/data.arrow"):
         yield Bad(kind, f"a device for {name}", f"evaluate {AT}", linked(DATA / name, "/dev/zero"))
-
-
-PAIR = '{"Flickr30K_ID": "1", "pairID": "1#0", "sentence1": "A.", "sentence2": "B.", "gold_label": "neutral"}'
-
-
-def sources_to_prepare() -> Iterator[Bad]:
-    kind = "Sources to prepare"
-    coco, karpathy = "captions_val2017.json", "dataset_flickr8k.json"
-    for what, text in {
-        "empty": "",
-        "a list": "[]",
-        "cut": '{"images": [{"id": 1, "file_name": "good',
-        "nested 100,000 deep": DEEP,
-        "not UTF-8": '{"info": "caf\xe9"}'.encode("latin-1"),
-        "UTF-16 without its mark": '{"images": []}'.encode("utf-16-le"),
-    }.items():
-        yield Bad(kind, f"COCO captions: {what}", PREPARE.format("coco"), sources(text, coco))
-        yield Bad(
-            kind, f"Karpathy's file: {what}", PREPARE.format("flickr8k"), sources(text, karpathy)
-        )
-    yield Bad(
-        kind, "COCO boxes alone", PREPARE.format("coco"), sources("{}", "instances_val2017.json")
-    )
-    parts = [f"snli_ve_{part}.jsonl" for part in ("train", "dev", "test")]
-    text = f"{PAIR}\n{PAIR}caf\xe9\n".encode("latin-1")
-    yield Bad(kind, "SNLI-VE: not UTF-8", PREPARE.format("snli-ve"), sources(text, *parts))
-
-
-PREPARE = "prepare {} --source source --out out"
 
 
 def kept_states() -> Iterator[Bad]:

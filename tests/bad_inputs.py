@@ -6,11 +6,11 @@ from bad_files import (
     odd_places,
     pictures,
     places,
-    sources_to_prepare,
     stored_files,
     stored_values,
 )
 from bad_lines import overrides, recipes, words_of_the_command_line
+from bad_sources import sources_to_prepare
 from bad_world import Bad
 
 

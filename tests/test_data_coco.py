@@ -78,7 +78,10 @@ def test_karpathys_splits_are_used_where_they_are(tmp_path):
     write_captions(source / "annotations" / "captions_val2014.json", [(1, "ignored")])
     manifest = prepare_coco(source, tmp_path / "out", write_texts)
     assert image_ids(tmp_path / "out") == {"train": ["1", "2"], "val": ["3"], "test": ["4"]}
-    assert manifest.notes == ("Karpathy's splits; restval counts as train",)
+    assert manifest.notes == (
+        "Karpathy's splits; restval counts as train",
+        "captions_val2014.json is not read beside dataset_coco.json",
+    )
     assert PreparedData.open(tmp_path / "out").examples(CAPTION, "test")[0].references == (
         "Number 4.",
     )
@@ -293,3 +296,18 @@ def test_two_caption_files_of_one_split_are_refused(tmp_path):
     (tmp_path / "annotations" / "captions_dev2017.json").unlink()
     (tmp_path / "annotations" / "captions_val2017.json").symlink_to("../captions_val2017.json")
     assert prepare_coco(tmp_path, tmp_path / "out", write_texts).num_images == 1
+
+
+@pytest.mark.parametrize("other", ["dataset_coco.json", "annotations/captions_train2014.json"])
+def test_ofas_files_beside_another_form_are_refused(tmp_path, other):
+    fill_folder(tmp_path, {"caption_val.tsv": b"", other: b"{}"})
+    with pytest.raises(DataError, match="holds annotations in two forms") as caught:
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)
+    assert "caption_val.tsv" in caught.value.message
+    assert other.rpartition("/")[2] in caught.value.message
+
+
+def test_two_of_karpathys_files_are_refused(tmp_path):
+    fill_folder(tmp_path, {"dataset_coco.json": b"", "annotations/dataset_coco.json": b"{}"})
+    with pytest.raises(DataError, match=r"^both dataset_coco.json and annotations/dataset_coco"):
+        prepare_coco(tmp_path, tmp_path / "out", write_texts)

@@ -9,15 +9,9 @@ from prepared_data import picture, problems_in, write_texts
 from mue_cli.data.problems import Problems
 from mue_cli.data.sources import ofa_tsv
 from mue_cli.data.sources.coco import prepare_coco
-from mue_cli.data.sources.ofa_tsv import (
-    CAPTION_FILE,
-    PAIR_FILE,
-    TsvFiles,
-    find_files,
-    read_captions,
-    read_pairs,
-)
+from mue_cli.data.sources.ofa_tsv import read_captions, read_pairs
 from mue_cli.data.sources.snli_ve import prepare_snli_ve
+from mue_cli.data.sources.tsv_files import CAPTION_FILE, PAIR_FILE, TsvFiles, find_files
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import CAPTION, ENTAILMENT
 from mue_cli.errors import DataError
@@ -75,11 +69,33 @@ def test_stage_1_has_a_caption_a_line_and_each_picture_is_stored_once(tmp_path):
 def test_stage_2_goes_before_stage_1(tmp_path):
     for name in ("caption_stage1_train.tsv", "caption_stage2_train.tsv", "caption_test.tsv"):
         (tmp_path / name).touch()
-    files = find_files(tmp_path, CAPTION_FILE).of_split
-    assert {split: path.name for split, path in files.items()} == {
+    files = find_files(tmp_path, CAPTION_FILE)
+    assert {split: path.name for split, path in files.of_split.items()} == {
         "train": "caption_stage2_train.tsv",
         "test": "caption_test.tsv",
     }
+    assert files.notes == ("caption_stage1_train.tsv is not read beside caption_stage2_train.tsv",)
+
+
+@pytest.mark.parametrize("stages", [("", "stage1_"), ("stage2_", ""), ("", "stage1_", "stage2_")])
+def test_a_file_without_a_stage_beside_one_with_a_stage_is_refused(tmp_path, stages):
+    for stage in stages:
+        (tmp_path / f"caption_{stage}train.tsv").touch()
+    with pytest.raises(DataError, match=r"^both .*caption_train.tsv.* are the train split"):
+        find_files(tmp_path, CAPTION_FILE)
+
+
+def test_pairs_in_two_forms_are_refused(tmp_path):
+    for name in ("snli_ve_dev.tsv", "snli_ve_train.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="in two forms: OFA's snli_ve_dev"):
+        prepare_snli_ve(tmp_path, tmp_path / "out", write_texts)
+
+
+def test_files_that_are_not_read_are_named(tmp_path):
+    write_lines(tmp_path / "snli_ve_dev.tsv", pair("6", "Who knows."))
+    manifest = prepare_snli_ve(tmp_path, tmp_path / "out", write_texts, images=tmp_path / "mine")
+    assert f"{tmp_path / 'mine'} is not read: OFA's files hold their pictures" in manifest.notes
 
 
 def test_split_names_that_people_use_are_known_and_others_are_named(tmp_path):

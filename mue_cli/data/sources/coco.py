@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from mue_cli.data.problems import MALFORMED, SEVERAL_FILES, Fault, Problems
-from mue_cli.data.rows import ROWS_PER_BATCH, SPLITS, CaptionRow, Rows
+from mue_cli.data.rows import ROWS_PER_BATCH, CaptionRow, Rows
 from mue_cli.data.sources import ofa_tsv
+from mue_cli.data.sources.coco_files import CocoFiles, find_annotations
 from mue_cli.data.sources.fields import MalformedError, id_of, object_of, optional_text
 from mue_cli.data.sources.json_list import read_lists
 from mue_cli.data.sources.karpathy import Captions, read_karpathy, usable_captions
-from mue_cli.data.sources.names import split_of
 from mue_cli.data.sources.places import COMMON_NAMES, Pictures, find_images, require_images
 from mue_cli.data.sources.provenance import describe_images, describe_texts
 from mue_cli.data.sources.resolver import Requests
@@ -27,9 +27,7 @@ from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.data.tasks.captioning import COCO_CAPTION
 from mue_cli.errors import DataError
 
-SPLIT_FILE = "dataset_coco.json"
 IMAGE_NAMES = ("train2014", "val2014", "train2017", "val2017")
-YEARS = ("2017", "2014", "")
 LAYOUT = """needed in one folder:
   annotations/captions_train2014.json, captions_val2014.json   from
       http://images.cocodataset.org/annotations/annotations_trainval2014.zip
@@ -41,7 +39,6 @@ the 2017 files do as well, and so does a part of them (val2017 alone), or OFA's 
 without anything else; then run: mue prepare coco --source FOLDER; with --download it fetches all of
 this itself"""
 
-_CAPTION_FILE = re.compile(r"captions_([a-z]+?)_?((?:20\d\d)?)\.json", re.IGNORECASE)
 _OFFICIAL_NAME = re.compile(r"(?:COCO_[a-z]+20\d\d_)?(\d{12})\.jpg")
 
 
@@ -82,7 +79,7 @@ def prepare_coco(
     strict: bool = False,
 ) -> Manifest:
     """Read COCO from the folder `source` and write it to `root`; OFA's own TSV files where they are
-    there.
+    there alone.
 
     Splits: Karpathy's where dataset_coco.json is there. Otherwise captions_train is train, and
     captions_val is halved into val and test by a hash of the image id where there is no
@@ -90,12 +87,14 @@ def prepare_coco(
     DataError when files are missing or nothing is left; with `strict`, when more than a tenth of a
     split is lost.
     """
-    if tsv := ofa_tsv.find_files(source, ofa_tsv.CAPTION_FILE):
+    files = find_annotations(source)
+    if files.tsv.of_split:
+        read = ofa_tsv.read_captions
         return ofa_tsv.prepare_tsv(
-            ofa_tsv.read_captions, tsv, root, "coco", train_tokenizer, progress, num_workers, strict
+            read, files.tsv, root, "coco", train_tokenizer, progress, num_workers, strict
         )
     problems = Problems()
-    captions = _read_captions(source, problems)
+    captions = _read_captions(source, files, problems)
     paths = find_images(source, IMAGE_NAMES) or find_images(source, COMMON_NAMES)
     require_images(paths, source, LAYOUT)
     pictures = Pictures(paths, captions.requests, problems)
@@ -134,19 +133,18 @@ def hash_split(image_id: str, cuts: Sequence[tuple[str, int]]) -> str:
     raise ValueError("the shares must sum to 100")
 
 
-def _read_captions(source: Path, problems: Problems) -> Captions:
-    karpathy = next((path for path in _places(source, SPLIT_FILE) if path.exists()), None)
-    if karpathy is not None:
-        captions = read_karpathy(karpathy, problems, id_field="cocoid", ids_of=official_ids)
-        return replace(captions, notes=("Karpathy's splits; restval counts as train",))
-    files, unread = _caption_files(source)
-    if not files:
+def _read_captions(source: Path, files: CocoFiles, problems: Problems) -> Captions:
+    if files.karpathy is not None:
+        captions = read_karpathy(files.karpathy, problems, id_field="cocoid", ids_of=official_ids)
+        return replace(captions, notes=("Karpathy's splits; restval counts as train", *files.notes))
+    official = files.official
+    if not official:
         raise DataError(f"no captions found in {source}", hint=LAYOUT)
     reading = _Official()
-    if len(files) > 1:
-        rows, notes = _read_splits(files, reading, problems)
+    if len(official) > 1:
+        rows, notes = _read_splits(official, reading, problems)
     else:
-        (path,) = files.values()
+        (path,) = official.values()
         cuts = (("train", 80), ("val", 10), ("test", 10))
         rows = _cut(_read_official(path, "", reading, problems), cuts)
         notes = (
@@ -155,9 +153,9 @@ def _read_captions(source: Path, problems: Problems) -> Captions:
     return Captions(
         rows,
         reading.requests,
-        tuple(files.values()),
+        tuple(official.values()),
         reading.numeric_ids,
-        (*notes, *unread),
+        (*notes, *files.notes),
         reading.faults,
     )
 
@@ -177,48 +175,6 @@ def _read_splits(
     train = Rows(CaptionRow, _read_official(files["train"], "train", reading, problems))
     note = f"{held_out.name} halved into val and test by a hash of the image id"
     return {"train": train, **cut}, (note,)
-
-
-def _caption_files(source: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Return the caption file of each split, of the first year that has train and another, else the
-    one file of a year; and notes on those that are not read. Raises DataError when two files are
-    the same split's.
-    """
-    by_year: dict[str, dict[str, Path]] = {year: {} for year in YEARS}
-    paths = [each for base in (source, source / "annotations") for each in base.glob("captions_*")]
-    notes = []
-    for path in sorted(paths, key=lambda each: each.name):
-        if (match := _CAPTION_FILE.fullmatch(path.name)) is None:
-            continue
-        split, year = split_of(match[1]), match[2]
-        if split is None or year not in by_year:
-            word = f"{match[1]!r} is no split" if split is None else f"{year} is no year"
-            notes.append(f"{path.name} is not read: {word} that is known")
-        elif not path.samefile(before := by_year[year].setdefault(split, path)):
-            both = " and ".join(str(each.relative_to(source)) for each in (before, path))
-            raise DataError(f"both {both} are the {split} split", hint="move one of them away")
-    files = _of_one_year(list(by_year.values()))
-    names = ", ".join(path.name for path in files.values())
-    others = {path.name for year in by_year.values() for path in year.values()} - {
-        path.name for path in files.values()
-    }
-    notes += [f"{name} is not read beside {names}" for name in sorted(others)]
-    return files, tuple(notes)
-
-
-def _of_one_year(by_year: Sequence[Mapping[str, Path]]) -> dict[str, Path]:
-    for files in by_year:
-        if "train" in files and len(files) > 1:
-            return {split: files[split] for split in SPLITS if split in files}
-    for files in by_year:
-        for split in ("val", "train", "test"):
-            if split in files:
-                return {split: files[split]}
-    return {}
-
-
-def _places(source: Path, name: str) -> tuple[Path, Path]:
-    return source / name, source / "annotations" / name
 
 
 def _read_official(

@@ -10,9 +10,8 @@ picture stands, then the pictures.
 
 import base64
 import binascii
-import re
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,19 +25,16 @@ from mue_cli.data.problems import (
     Fault,
     Problems,
 )
-from mue_cli.data.rows import SPLITS, CaptionRow, EntailmentRow, Rows
+from mue_cli.data.rows import CaptionRow, EntailmentRow, Rows
 from mue_cli.data.sources.karpathy import usable_captions
-from mue_cli.data.sources.names import split_of
 from mue_cli.data.sources.provenance import describe_images
+from mue_cli.data.sources.tsv_files import TsvFiles
 from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import TrainTokenizer, write_prepared
 from mue_cli.data.tasks import LABELS
-from mue_cli.errors import DataError
 from mue_cli.files import encoding_of, open_text, plain_file
 
-CAPTION_FILE = re.compile(r"caption_(?:stage(?P<stage>[0-9])_)?(?P<split>\w+)\.tsv", re.IGNORECASE)
-PAIR_FILE = re.compile(r"snli_ve_(?P<split>\w+)\.tsv", re.IGNORECASE)
 MAX_LINE_BYTES = 64 * 2**20
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -69,14 +65,6 @@ class Line:
     number: int
     layout: Layout
     crc: int
-
-
-@dataclass(frozen=True)
-class TsvFiles:
-    """The file of each split that is there. notes: files that are no split's."""
-
-    of_split: Mapping[str, Path]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -141,31 +129,6 @@ def prepare_tsv(
         num_workers=num_workers,
         strict=strict,
     )
-
-
-def find_files(source: Path, pattern: re.Pattern[str]) -> TsvFiles | None:
-    """Return the files of `source` that are named so, None when there is none. Stage 2 has each
-    picture once with all its captions, stage 1 a line for each caption: the higher one is read.
-
-    Raises DataError when two files are the same split's.
-    """
-    of_split: dict[str, tuple[str, Path]] = {}
-    notes = []
-    for path in sorted(source.glob("*")):
-        if (match := pattern.fullmatch(path.name)) is None:
-            continue
-        split, stage = split_of(match["split"]), match.groupdict().get("stage") or ""
-        if split is None:
-            notes.append(f"{path.name} is not read: {match['split']!r} is no split that is known")
-        elif split in of_split and of_split[split][0] == stage:
-            raise DataError(
-                f"both {of_split[split][1].name} and {path.name} are the {split} split",
-                hint="move one of them away",
-            )
-        elif split not in of_split or stage > of_split[split][0]:
-            of_split[split] = stage, path
-    files = {split: of_split[split][1] for split in SPLITS if split in of_split}
-    return TsvFiles(files, tuple(notes)) if files else None
 
 
 def read_captions(files: TsvFiles, problems: Problems) -> TsvData:

@@ -7,6 +7,7 @@ A photograph is looked up by the number that its file name starts with, so Flick
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mue_cli.data.problems import EMPTY_TEXT, MALFORMED, OTHER_LABEL, Problems
@@ -26,6 +27,7 @@ from mue_cli.errors import DataError
 from mue_cli.files import open_text
 
 FILES = {"train": "snli_ve_train.jsonl", "val": "snli_ve_dev.jsonl", "test": "snli_ve_test.jsonl"}
+from mue_cli.data.sources.tsv_files import PAIR_FILE, find_files, require_one_form
 IMAGE_NAMES = (
     "flickr30k-images",
     "flickr30k_images",
@@ -58,13 +60,19 @@ def prepare_snli_ve(
     strict: bool = False,
 ) -> Manifest:
     """Read SNLI-VE from the folder `source` and write it to `root`; OFA's own TSV files where they
-    are there.
+    are there alone.
 
     images: folder or archive with the photographs; when None they are looked for in `source`. A
     missing file of a split is noted. Raises DataError when all are missing or nothing is left; with
     `strict`, when more than a tenth of a split is lost.
     """
-    if tsv := ofa_tsv.find_files(source, ofa_tsv.PAIR_FILE):
+    tsv = find_files(source, PAIR_FILE)
+    beside = [path for path in sorted(source.glob("*")) if _FILE.fullmatch(path.name)]
+    require_one_form(source, tsv, beside)
+    if tsv.of_split:
+        if images is not None:
+            unread = f"{images} is not read: OFA's files hold their pictures"
+            tsv = replace(tsv, notes=(*tsv.notes, unread))
         return ofa_tsv.prepare_tsv(
             ofa_tsv.read_pairs, tsv, root, "snli-ve", train_tokenizer, progress, num_workers, strict
         )
@@ -84,7 +92,7 @@ def prepare_snli_ve(
         entailment=rows,
         problems=problems,
         sources={"pairs": describe_texts(files.values()), "images": describe_images(paths)},
-        notes=(*notes, *pictures.notes),
+        notes=(*notes, *tsv.notes, *pictures.notes),
         progress=progress,
         num_workers=num_workers,
         strict=strict,
