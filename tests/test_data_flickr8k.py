@@ -72,6 +72,8 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
         "text",
         {"filename": "5_e.jpg", "split": "train", "sentences": [None]},
         {**entry("6_f"), "filename": "half a character \ud83d.jpg"},
+        entry("7_g", captions=("\u200b", "…", "a\0dog")),
+        entry("8\0h"),
     ]
     write_karpathy(source / "dataset_flickr8k.json", entries)
     write_tar(source / "images.tar", {"1_a.jpg": picture(form="JPEG")})
@@ -89,6 +91,10 @@ def test_what_cannot_be_used_is_listed(source, tmp_path):
         ("images[6]", "malformed field", "entry: text"),
         ("images[7]", "malformed field", "caption: None"),
         ("images[8]", "malformed field", "filename: half a character \\ud83d.jpg"),
+        ("images[9]", "no word in the text", "\\u200b"),
+        ("images[9]", "no word in the text", "…"),
+        ("images[9]", "malformed field", "caption: a\\x00dog"),
+        ("images[10]", "malformed field", "filename: 8\\x00h.jpg"),
         ("4_d", "no such file", "4_d.jpg"),
     ]
 

@@ -209,6 +209,33 @@ def test_pairs_that_cannot_be_used_are_problems_and_ids_are_unique(tmp_path):
     ]
 
 
+def test_texts_without_a_word_or_with_a_control_character_are_problems(tmp_path):
+    problems = Problems()
+    rows = [
+        pair("1", "...", pair_id="a"),
+        pair("1", "A dog.", pair_id="b", premise="“”"),
+        pair("1", "A\0dog.", pair_id="c"),
+        pair("1\0", "A dog.", pair_id="d"),
+        pair("1", "A dog.", pair_id="e\0"),
+        pair("1", "A dog.", pair_id="kept"),
+    ]
+    read = read_pairs(TsvFiles({"test": write_lines(tmp_path / "x.tsv", *rows)}), problems)
+    assert [row.pair_id for row in read.pairs["test"]] == ["kept"]
+    lines = [caption("1", "A dog&&…&&a\0cat"), caption("2\0", "A cat.", BLUE)]
+    read = read_captions(TsvFiles({"val": write_lines(tmp_path / "y.tsv", *lines)}), problems)
+    assert [(row.image_id, row.captions) for row in read.captions["val"]] == [("1", ("A dog",))]
+    assert [(problem.reason, problem.value) for problem in problems.listed] == [
+        ("no word in the text", "hypothesis: ..."),
+        ("no word in the text", "premise: “”"),
+        ("malformed field", "hypothesis: A\\x00dog."),
+        ("malformed field", "image-id: 1\\x00"),
+        ("malformed field", "pair_id: e\\x00"),
+        ("no word in the text", "…"),
+        ("malformed field", "caption: a\\x00cat"),
+        ("malformed field", "image-id: 2\\x00"),
+    ]
+
+
 def test_pictures_that_are_none_are_problems_and_their_rows_are_left_out(tmp_path):
     source = tmp_path / "data"
     rows = [

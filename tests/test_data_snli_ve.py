@@ -234,3 +234,30 @@ def test_two_photographs_with_one_number_are_a_problem_not_a_guess(source, tmp_p
     fill_folder(source / "images", {**PHOTOGRAPHS, "11_other.jpg": picture(form="JPEG")})
     prepare_snli_ve(source, tmp_path / "out", write_texts)
     assert ("11.jpg#0r1e", "several files") in problems_in(tmp_path / "out")
+
+
+def test_pairs_without_a_word_or_with_a_control_character_are_left_out(source, tmp_path):
+    wordless = ["...", "-", "!!!", "\u200b", "“”"]
+    pairs = [pair(pair_id=str(number), hypothesis=text) for number, text in enumerate(wordless)]
+    pairs += [
+        pair(premise="?"),
+        pair(hypothesis="a\0dog"),
+        pair(premise="a\x1bdog"),
+        pair("1\x001"),
+        pair(pair_id="kept", hypothesis="A\tdog\u2028sits 🐕"),
+    ]
+    write_pairs(source / "snli_ve_train.jsonl", pairs)
+    fill_folder(source / "images", PHOTOGRAPHS)
+    prepare_snli_ve(source, tmp_path / "out", write_texts)
+    rows = PreparedData.open(tmp_path / "out").examples(ENTAILMENT, "train")
+    assert [row.sample_id for row in rows] == ["kept"]
+    lines = [line for line in problem_lines(tmp_path / "out") if not line.get("kept")]
+    assert [(line["reason"], line["value"]) for line in lines] == [
+        *(("no word in the text", f"sentence2: {text}") for text in wordless[:3]),
+        ("no word in the text", "sentence2: \\u200b"),
+        ("no word in the text", "sentence2: “”"),
+        ("no word in the text", "sentence1: ?"),
+        ("malformed field", "sentence2: a\\x00dog"),
+        ("malformed field", "sentence1: a\\x1bdog"),
+        ("malformed field", "Flickr30K_ID: 1\\x001"),
+    ]

@@ -76,11 +76,32 @@ def test_caption_target_loses_punctuation_and_case():
     assert caption_target(" A man's dog, running (fast) . ") == "a mans dog running fast"
 
 
+@pytest.mark.parametrize("text", ["a", " Ä! ", ". x .", "7", "星", "ไทย", "🐕", "€", "“dog”"])
+def test_a_letter_a_digit_or_a_symbol_is_a_word(text: str):
+    assert has_words(text)
+    assert caption_target(text)
+
+
 @pytest.mark.parametrize(
-    "caption", ["", " ", "...", " - . \u3000 ", "a", " Ä! ", "\u2014", ". x ."]
+    "text",
+    [
+        "",
+        " ",
+        "...",
+        " - . \u3000 ",
+        "-",
+        "!!!",
+        "\u2014",
+        "\u200b",
+        "…",
+        "。。",
+        "“”",
+        "\ufeff",
+        "\u00b4",
+    ],
 )
-def test_words_are_what_the_target_keeps(caption: str):
-    assert has_words(caption) == bool(caption_target(caption))
+def test_punctuation_and_what_nobody_sees_are_no_words(text: str):
+    assert not has_words(text)
 
 
 def test_caption_target_keeps_every_word():
@@ -94,6 +115,12 @@ def test_caption_of_punctuation_alone_is_empty():
 
 def test_generated_caption_loses_punctuation_only():
     assert clean_generated(" A dog, on-the grass. ") == "A dog onthe grass"
+
+
+@pytest.mark.parametrize("question", [Question("..."), Question("A dog.", "\u200b")])
+def test_sentence_without_a_word_is_refused(question: Question) -> None:
+    with pytest.raises(MueError, match="in which there is no word"):
+        question.check(TASKS["entailment"], "shapes-entailment")
 
 
 def test_sentence_in_another_encoding_is_refused() -> None:

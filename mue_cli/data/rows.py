@@ -1,5 +1,6 @@
 """Rows of text about images, as a reader hands them to the writer."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeGuard, TypeVar, overload
@@ -120,5 +121,18 @@ class Rows(Sequence[Row], Generic[Row]):
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Tell whether it is a string that can be written: JSON's escapes can name half a character."""
-    return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
+    """Tell whether it is a string that can be written and read: JSON's escapes can name half a
+    character, or NUL.
+    """
+    return (
+        isinstance(value, str)
+        and value == value.encode("utf-8", "replace").decode()
+        and not _has_controls(value)
+    )
+
+
+def _has_controls(text: str) -> bool:
+    """Tell whether a control character is in a text, other than white space."""
+    return not text.isprintable() and any(
+        unicodedata.category(character) == "Cc" and not character.isspace() for character in text
+    )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mue_cli.data.problems import shown
 from mue_cli.data.rows import is_text
 
+from mue_cli.data.tasks import has_words
 
 class MalformedError(ValueError):
     """A field with another value than expected; its text is "field: value"."""
@@ -42,3 +43,20 @@ def id_of(entry: Mapping[str, object], field: str) -> str | int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     return text_of(entry, field)
+
+
+def require_text(**fields: str) -> None:
+    """Raise MalformedError for a field that no text can be, such as one with NUL in it."""
+    for field, value in fields.items():
+        if not is_text(value):
+            raise MalformedError(field, value)
+
+
+def without_words(**sentences: str | None) -> str:
+    """Return "field: text" of a sentence that has no word, "" where none of those given is such."""
+    without = (
+        f"{field}: {text}" if text.strip() else field
+        for field, text in sentences.items()
+        if text is not None and not has_words(text)
+    )
+    return next(without, "")

@@ -12,7 +12,7 @@ import base64
 import binascii
 import zlib
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mue_cli.data.problems import (
@@ -25,7 +25,8 @@ from mue_cli.data.problems import (
     Fault,
     Problems,
 )
-from mue_cli.data.rows import CaptionRow, EntailmentRow, Rows
+from mue_cli.data.rows import CaptionRow, EntailmentRow, Rows, is_text
+from mue_cli.data.sources.fields import MalformedError, require_text, without_words
 from mue_cli.data.sources.karpathy import usable_captions
 from mue_cli.data.sources.provenance import describe_images
 from mue_cli.data.sources.tsv_files import TsvFiles
@@ -163,21 +164,26 @@ def read_pairs(files: TsvFiles, problems: Problems) -> TsvData:
     for split, path in files.of_split.items():
         rows, used = data.pairs.setdefault(split, Rows(EntailmentRow)), set[str]()
         for number, key, texts in _rows(path, split, PAIR_LAYOUT, data.lines, problems):
-            pair_id, image_id, _, hypothesis, premise, label = texts[:6]
-            if label.lower() not in LABELS:
-                problems.add(path.name, f"line {number}", OTHER_LABEL, label, split)
-            elif not hypothesis:
-                problems.add(path.name, f"line {number}", EMPTY_TEXT, "hypothesis", split)
+            try:
+                row = _pair(texts, "" if key == texts[1] else key)
+            except MalformedError as error:
+                problems.add(path.name, f"line {number}", MALFORMED, str(error), split)
+                continue
+            if row.label not in LABELS:
+                problems.add(path.name, f"line {number}", OTHER_LABEL, texts[5], split)
+            elif empty := without_words(hypothesis=row.hypothesis, premise=row.premise):
+                problems.add(path.name, f"line {number}", EMPTY_TEXT, empty, split)
             else:
-                pair_id = _unique(pair_id, f"{path.stem}-{number}", used)
-                picture = "" if key == image_id else key
-                rows.append(
-                    EntailmentRow(
-                        image_id, pair_id, premise or None, hypothesis, label.lower(), picture
-                    )
-                )
+                pair_id = _unique(row.pair_id, f"{path.stem}-{number}", used)
+                rows.append(replace(row, pair_id=pair_id))
     _drop_unused(data)
     return data
+
+
+def _pair(texts: list[str], picture: str) -> EntailmentRow:
+    pair_id, image_id, _, hypothesis, premise, label = texts[:6]
+    require_text(pair_id=pair_id, hypothesis=hypothesis, premise=premise)
+    return EntailmentRow(image_id, pair_id, premise or None, hypothesis, label.lower(), picture)
 
 
 def _unique(pair_id: str, spare_id: str, used: set[str]) -> str:
@@ -219,8 +225,9 @@ def _rows(
             value = f"no UTF-8: {error.object[error.start :][:16]!r}"
             problems.add(path.name, item, MALFORMED, value, split)
             continue
-        if not texts[1]:
-            problems.add(path.name, item, MALFORMED, "image-id: absent", split)
+        if not texts[1] or not is_text(texts[1]):
+            value = f"image-id: {texts[1] or 'absent'}"
+            problems.add(path.name, item, MALFORMED, value, split)
             continue
         key = _key(texts[1], Line(path, number, layout, crc), lines)
         if key is None:

@@ -14,7 +14,14 @@ from mue_cli.data.problems import EMPTY_TEXT, MALFORMED, OTHER_LABEL, Problems
 from mue_cli.data.rows import EntailmentRow, Rows, is_text
 from mue_cli.data.sources import ofa_tsv
 from mue_cli.data.sources.archives import is_archive
-from mue_cli.data.sources.fields import MalformedError, id_of, object_of, optional_text, text_of
+from mue_cli.data.sources.fields import (
+    MalformedError,
+    id_of,
+    object_of,
+    optional_text,
+    text_of,
+    without_words,
+)
 from mue_cli.data.sources.names import split_of, stem_of
 from mue_cli.data.sources.places import Pictures, find_images, require_images
 from mue_cli.data.sources.provenance import describe_images, describe_texts
@@ -155,8 +162,8 @@ def read_pairs(path: Path, problems: Problems, split: str = "") -> Rows[Entailme
             if row.label not in LABELS:
                 reason = NO_LABEL if row.label == "-" else OTHER_LABEL
                 problems.add(path.name, item, reason, row.label, split)
-            elif not row.hypothesis.strip():
-                problems.add(path.name, item, EMPTY_TEXT, "sentence2", split)
+            elif empty := without_words(sentence1=row.premise, sentence2=row.hypothesis):
+                problems.add(path.name, item, EMPTY_TEXT, empty, split)
             else:
                 used.add(row.pair_id)
                 rows.append(row)

@@ -10,7 +10,6 @@ from mue_cli.data.tasks.captioning import (
     CAPTION_PROMPT,
     caption_target,
     clean_generated,
-    has_words,
 )
 from mue_cli.data.tasks.task import Task, TextRow, TextRows
 from mue_cli.data.tasks.visual_entailment import (
@@ -21,6 +20,7 @@ from mue_cli.data.tasks.visual_entailment import (
     entailment_source,
     is_cut,
 )
+from mue_cli.data.tasks.words import has_words
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (CAPTION, ENTAILMENT)}
 

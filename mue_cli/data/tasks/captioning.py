@@ -1,10 +1,10 @@
 """Image captioning: OFA's prompt, caption clean-up, and the columns of a prepared table."""
 
-import string
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mue_cli.data.tasks.task import Question, Task, TextRow, TextRows
+from mue_cli.data.tasks.words import without_punctuation
 
 if TYPE_CHECKING:
     import pyarrow
@@ -13,8 +13,6 @@ COCO_CAPTION = "caption"
 """COCO's key of a caption, in annotations and in results."""
 CAPTION_PROMPT = " what does the image describe?"
 
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
 
 def caption_target(caption: str) -> str:
     """Return a caption as the decoder learns it: no punctuation, white space collapsed.
@@ -22,19 +20,14 @@ def caption_target(caption: str) -> str:
     OFA: also the first 20 words alone. Here lower case too, since the metrics ignore case, and
     data.max_target_tokens is the one limit of length: a batch says how many it cut.
     """
-    return " ".join(caption.lower().translate(_NO_PUNCTUATION).split())
-
-
-def has_words(caption: str) -> bool:
-    """Tell whether `caption_target` leaves anything of a caption."""
-    return bool(caption.translate(_NO_PUNCTUATION).strip())
+    return " ".join(without_punctuation(caption.lower()).split())
 
 
 def clean_generated(text: str) -> str:
     """Return a generated caption as it is scored: ASCII punctuation deleted, white space
     collapsed.
     """
-    return " ".join(text.translate(_NO_PUNCTUATION).split())
+    return " ".join(without_punctuation(text).split())
 
 
 def _rows(table: "pyarrow.Table", per_text: bool, bare: bool) -> TextRows:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mue_cli.errors import MueError
+from mue_cli.data.tasks.words import has_words
+from mue_cli.errors import MueError, one_line
 
 if TYPE_CHECKING:
     import pyarrow
@@ -58,6 +59,11 @@ class Question:
             if text is not None and not _is_unicode(text):
                 raise MueError(
                     f"--{name} is no text that can be read", "is the terminal's encoding UTF-8?"
+                )
+            if text is not None and not has_words(text):
+                raise MueError(
+                    f"--{name} is `{one_line(text, 40)}`, in which there is no word",
+                    "give a sentence",
                 )
         if task.judges and self.hypothesis is None:
             raise MueError(
