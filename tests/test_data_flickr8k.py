@@ -115,3 +115,19 @@ def test_nothing_left_is_an_error(source, tmp_path):
     with pytest.raises(DataError, match="nothing is left of flickr8k"):
         prepare_flickr8k(source, tmp_path / "out", write_texts)
     assert not (tmp_path / "out").exists()
+
+
+def test_entries_with_a_key_twice_are_listed(source, tmp_path):
+    entries = [
+        '{"filename": "b.jpg", "filename": "a.jpg", "split": "train", "sentences": [{"raw": "B"}]}',
+        '{"filename": "a.jpg", "split": "train", "sentences": [{"raw": "A"}, {"raw": 1, "raw": "B"}]}',
+    ]
+    (source / "dataset_flickr8k.json").write_text(f'{{"images": [{", ".join(entries)}]}}')
+    fill_folder(source / "images", {"a.jpg": picture(), "b.jpg": picture("blue")})
+    manifest = prepare_flickr8k(source, tmp_path / "out", write_texts)
+    assert manifest.counts["caption"] == {"train": {"images": 1, "captions": 1}}
+    lines = [line for line in problem_lines(tmp_path / "out") if not line.get("kept")]
+    assert [(line["item"], line["value"]) for line in lines] == [
+        ("images[0]", "entry: `filename` twice"),
+        ("images[1]", "caption: `raw` twice"),
+    ]

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mue_cli.data.sources import json_list
+from mue_cli.data.sources.fields import Repeated
 from mue_cli.data.sources.json_list import read_list, read_lists
 from mue_cli.errors import DataError, MueError
 
@@ -71,6 +72,7 @@ def test_only_a_window_of_the_file_is_held(tmp_path, monkeypatch):
         ("12", "holds a int, not an object"),
         ("{}", "has no list 'wanted'"),
         ('{"wanted": {}}', "has no list 'wanted'"),
+        ('{"wanted": [1], "wanted": [2]}', "has the list 'wanted' twice"),
         ('{"wanted": [1, 2', "cannot read .*: expected ',', found ''"),
         ('{"wanted": [1 2]}', "cannot read .*: expected ',', found '2'"),
         ('{"wanted": [1]', "cannot read .*: expected ',', found ''"),
@@ -87,6 +89,15 @@ def test_what_is_no_such_list_is_a_data_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         list(read_list(path, "wanted"))
+
+
+def test_object_with_a_key_twice_is_told_from_the_others(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    path.write_text('{"wanted": [{"a": 1}, {"a": 1, "b": 2, "a": 3}, {"c": [{"d": 1, "d": 1}]}]}')
+    for window in (4, 10_000):
+        monkeypatch.setattr(json_list, "CHUNK_CHARACTERS", window)
+        expected = [{"a": 1}, Repeated("a"), {"c": [Repeated("d")]}]
+        assert list(read_list(path, "wanted")) == expected
 
 
 def test_bytes_that_are_no_text_and_missing_files_are_data_errors(tmp_path):

@@ -244,6 +244,7 @@ def test_pairs_without_a_word_or_with_a_control_character_are_left_out(source, t
         pair(hypothesis="a\0dog"),
         pair(premise="a\x1bdog"),
         pair("1\x001"),
+        '{"gold_label": "neutral", "gold_label": "entailment"}\n',
         pair(pair_id="kept", hypothesis="A\tdog\u2028sits 🐕"),
     ]
     write_pairs(source / "snli_ve_train.jsonl", pairs)
@@ -260,4 +261,5 @@ def test_pairs_without_a_word_or_with_a_control_character_are_left_out(source, t
         ("malformed field", "sentence2: a\\x00dog"),
         ("malformed field", "sentence1: a\\x1bdog"),
         ("malformed field", "Flickr30K_ID: 1\\x001"),
+        ("malformed field", "entry: `gold_label` twice"),
     ]

@@ -1,17 +1,37 @@
 """Fields of an entry that somebody else wrote: as expected, or named with their value."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mue_cli.data.problems import shown
 from mue_cli.data.rows import is_text
-
 from mue_cli.data.tasks import has_words
+
 
 class MalformedError(ValueError):
     """A field with another value than expected; its text is "field: value"."""
 
     def __init__(self, field: str, value: object) -> None:
         super().__init__(f"{field}: {shown(value)}")
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Stands for a JSON object that has a key twice: nobody knows which value was meant."""
+
+    key: str
+
+    def __repr__(self) -> str:
+        return f"`{self.key}` twice"
+
+
+def unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object] | Repeated:
+    """Return the object that JSON's pairs make, for json's object_pairs_hook."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    keys = [key for key, _ in pairs]
+    return Repeated(next(key for key in keys if keys.count(key) > 1))
 
 
 _ABSENT = "absent"

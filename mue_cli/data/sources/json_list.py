@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from mue_cli.data.sources.fields import unambiguous
 from mue_cli.errors import DataError, MueError
 from mue_cli.files import open_text
 
@@ -27,11 +28,12 @@ def read_list(path: Path, key: str) -> Iterator[object]:
 def read_lists(
     path: Path, keys: Collection[str], optional: Collection[str] = ()
 ) -> Iterator[tuple[str, object]]:
-    """Yield (key, entry) of the lists that the file's object has at `keys`, in the file's order.
+    """Yield (key, entry) of the lists that the file's object has at `keys`, in the file's order. An
+    object with a key twice comes as Repeated.
 
     What stands beside the lists is passed over, but must be JSON: a file that was cut short does
     not pass. Raises DataError, maybe after some entries, when the file cannot be read, is no JSON
-    object or lacks a list at one of `keys`; `optional` ones may be absent.
+    object, lacks a list at one of `keys` or has it twice; `optional` ones may be absent.
     """
     try:
         with open_text(path) as file:
@@ -50,7 +52,7 @@ class _Scanner:
     def __init__(self, file: TextIO, path: Path) -> None:
         self._file = file
         self._path = path
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = json.JSONDecoder(object_pairs_hook=unambiguous).raw_decode
         self._text = ""
         self._at = 0
 
@@ -62,7 +64,7 @@ class _Scanner:
                 f"{self._path} holds a {type(self._value()).__name__}, not an object",
                 hint="is it the right file?",
             )
-        missing = set(keys)
+        met: set[str] = set()
         for _ in self._items("{", "}"):
             key = self._value()
             self._take(":")
@@ -70,13 +72,17 @@ class _Scanner:
                 self._value()
                 continue
             is_wanted = isinstance(key, str) and (key in keys or key in optional)
-            missing.discard(str(key))
+            if is_wanted and key in met:
+                raise DataError(
+                    f"{self._path} has the list {key!r} twice", hint="make one list of both"
+                )
+            met.add(str(key))
             for entry in self._list():
                 if is_wanted:
                     yield str(key), entry
         if self._peek():
             raise ValueError(f"something follows the object: {self._peek()!r}")
-        for key in missing:
+        for key in set(keys) - met:
             raise DataError(f"{self._path} has no list {key!r}", hint="is it the right file?")
 
     def _list(self) -> Iterator[object]:
@@ -98,7 +104,9 @@ class _Scanner:
         if end < 0:
             return []
         try:
-            entries: list[object] = json.loads(f"[{self._text[self._at : end + 1]}]")
+            entries: list[object] = json.loads(
+                f"[{self._text[self._at : end + 1]}]", object_pairs_hook=unambiguous
+            )
         except (ValueError, RecursionError):
             return []
         self._at = end + 2

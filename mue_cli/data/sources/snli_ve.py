@@ -20,12 +20,14 @@ from mue_cli.data.sources.fields import (
     object_of,
     optional_text,
     text_of,
+    unambiguous,
     without_words,
 )
 from mue_cli.data.sources.names import split_of, stem_of
 from mue_cli.data.sources.places import Pictures, find_images, require_images
 from mue_cli.data.sources.provenance import describe_images, describe_texts
 from mue_cli.data.sources.resolver import Requests
+from mue_cli.data.sources.tsv_files import PAIR_FILE, find_files, require_one_form
 from mue_cli.data.store.image_shards import Progress
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.storage import TrainTokenizer, write_prepared
@@ -34,7 +36,6 @@ from mue_cli.errors import DataError
 from mue_cli.files import open_text
 
 FILES = {"train": "snli_ve_train.jsonl", "val": "snli_ve_dev.jsonl", "test": "snli_ve_test.jsonl"}
-from mue_cli.data.sources.tsv_files import PAIR_FILE, find_files, require_one_form
 IMAGE_NAMES = (
     "flickr30k-images",
     "flickr30k_images",
@@ -172,7 +173,7 @@ def read_pairs(path: Path, problems: Problems, split: str = "") -> Rows[Entailme
 
 def _read_pair(line: str, spare_id: str, used: set[str]) -> EntailmentRow:
     try:
-        entry = object_of(json.loads(line))
+        entry = object_of(json.loads(line, object_pairs_hook=unambiguous))
     except (ValueError, RecursionError) as error:
         if isinstance(error, MalformedError):
             raise
