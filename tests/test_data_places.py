@@ -183,6 +183,17 @@ def test_an_archive_beside_its_unpacked_form_is_one_place(tmp_path):
     assert (images, faults) == ({"a.jpg": b"A", "b.jpg": b"B", "c.jpg": b"C"}, {})
 
 
+@pytest.mark.parametrize("packed", ["zip", "tar"])
+def test_an_archive_beside_other_bytes_of_one_name_is_a_problem(tmp_path, packed):
+    unpacked = fill_folder(tmp_path / "images", {"a.jpg": b"A", "b.jpg": b"B"})
+    files = {"a.jpg": b"Another", "images/b.jpg": b"B"}
+    archive = make(tmp_path / "images", packed, files)
+    pictures = Pictures([unpacked, archive], asking(["a.jpg", "b.jpg"]), Problems())
+    assert dict(pictures.read(())) == {"b.jpg": b"B"}
+    assert pictures.faults["a.jpg"].reason == "several files"
+    assert pictures.faults["a.jpg"].value == f"a.jpg: images/a.jpg, images.{packed}/a.jpg"
+
+
 def test_two_places_with_one_name_are_a_problem(tmp_path):
     first = fill_folder(tmp_path / "one", {"a.jpg": b"first"})
     second = fill_folder(tmp_path / "two", {"a.jpg": b"second", "b.jpg": b"B"})

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Container, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mue_cli.data.problems import TOO_LARGE, UNREADABLE, Fault
@@ -49,10 +50,10 @@ class Tar:
         links: dict[str, str] = {}
         for number, member in enumerate(_members(self.path)):
             if member.isfile():
-                files.append(Listed(number, member.name))
+                files.append(Listed(number, member.name, size=member.size))
                 yield files[-1]
                 for spelling in other_spellings(member.name):
-                    yield Listed(number, spelling, reread=True)
+                    yield replace(files[-1], path=spelling, reread=True)
             elif member.islnk():
                 links[member.name] = member.linkname.lstrip("/")
             elif member.issym():
@@ -94,10 +95,10 @@ class Zip:
                         target = link.decode("utf-8", "surrogateescape")
                         links[member.filename] = target_of(member.filename, target)
                     continue
-                files.append(Listed(number, member.filename))
+                files.append(Listed(number, member.filename, size=member.file_size))
                 yield files[-1]
                 for spelling in _other_names(member):
-                    yield Listed(number, spelling, reread=True)
+                    yield replace(files[-1], path=spelling, reread=True)
         yield from aliases(files, links)
 
     def read(self, wanted: Container[int]) -> Iterator[tuple[int, bytes | Fault]]:

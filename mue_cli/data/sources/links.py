@@ -1,6 +1,7 @@
 """Links inside archives, followed by name: nothing is unpacked, so nothing can escape."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from posixpath import dirname, join, normpath
 
 from mue_cli.data.sources.resolver import Listed
@@ -32,13 +33,13 @@ def aliases(files: Sequence[Listed], links: Mapping[str, str]) -> Iterator[Liste
             continue
         if target in by_path:
             made += 1
-            yield Listed(by_path[target].number, path)
+            yield replace(by_path[target], path=path)
         elif target in folders or target == ".":
             for other, file in by_path.items():
                 if target == "." or other.startswith(f"{target}/"):
                     made += 1
                     inside = other if target == "." else other[len(target) + 1 :]
-                    yield Listed(file.number, f"{path}/{inside}")
+                    yield replace(file, path=f"{path}/{inside}")
         if made > MAX_ALIASES:
             return
 

@@ -97,7 +97,7 @@ class Pictures:
     def _resolve(self, requests: Requests) -> Resolved:
         resolver = Resolver(requests, self._is_same)
         for source in self._sources:
-            resolver.take(self._listed(source), source.root)
+            resolver.take(self._listed(source), source.root, source.path.name)
         return resolver.result()
 
     def _listed(self, source: Source) -> Iterator[Listed]:
@@ -117,7 +117,8 @@ class Pictures:
         """Tell whether two places hold one file: an archive and its unpacked form, or links."""
         left, right = self._sources[one.source], self._sources[other.source]
         if left is not right and _home(left.path) == _home(right.path):
-            return _below(one.path, left.root) == _below(other.path, right.root)
+            is_one = _below(one.path, left.root) == _below(other.path, right.root)
+            return is_one and _size(left, one) == _size(right, other)
         if isinstance(left, Folder) and isinstance(right, Folder):
             with suppress(OSError):
                 return (left.path / one.path).samefile(right.path / other.path)
@@ -133,6 +134,13 @@ def _open(path: Path) -> Source:
 def _home(path: Path) -> tuple[Path, str]:
     """Return where an archive would be unpacked, or a folder lies."""
     return path.parent, path.name if path.is_dir() else root_of(path)
+
+
+def _size(source: Source, place: Place) -> int:
+    """Return the bytes of a file: archives say them where they list it."""
+    with suppress(OSError):
+        return place.size if place.size >= 0 else (source.path / place.path).stat().st_size
+    return -1
 
 
 def _below(path: str, root: str) -> str:

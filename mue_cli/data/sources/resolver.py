@@ -37,20 +37,23 @@ _EXAMPLES = 4
 class Listed:
     """A file of a source. number: its place there, which a link to it shares. path: with forward
     slashes, from the source's root on. reread: the name's bytes were read in another encoding.
+    size: in bytes, -1 where it is asked for only when it is needed.
     """
 
     number: int
     path: str
     reread: bool = False
+    size: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file lies. source: number of the source."""
+    """Where a file lies. source: number of the source. size: as of what was listed there."""
 
     source: int
     number: int
     path: str
+    size: int = -1
 
 
 IsSame = Callable[[Place, Place], bool]
@@ -126,16 +129,19 @@ class Resolver:
         self._ranks = array("l", [_NONE]) * count
         self._sources = array("h", [0]) * count
         self._files = array("q", [0]) * count
+        self._sizes = array("q", [-1]) * count
         self._paths = [""] * count
         self._rivals: defaultdict[int, list[Place]] = defaultdict(list)
         self._lost: dict[int, str] = {}
         self._num_pictures = 0
         self._roots: list[str] = []
+        self._names: list[str] = []
 
-    def take(self, listed: Iterable[Listed], root: str) -> None:
-        """Compare the files of the next source with what is asked for. root: the source's name."""
+    def take(self, listed: Iterable[Listed], root: str, name: str) -> None:
+        """Compare the files of the next source with what is asked for. root: what rows call it."""
         source = len(self._roots)
         self._roots.append(root)
+        self._names.append(name)
         last = -1
         for file in listed:
             if file.number > last:  # links and other spellings repeat a number
@@ -143,7 +149,7 @@ class Resolver:
                 self._num_pictures += is_picture_name(file.path)
             for number, fit in self._requests.ranked(file, root):
                 if fit <= self._ranks[number]:
-                    self._offer(number, fit, Place(source, file.number, file.path))
+                    self._offer(number, fit, Place(source, file.number, file.path, file.size))
 
     def result(self) -> Resolved:
         """Decide; every file was listed."""
@@ -166,6 +172,7 @@ class Resolver:
         if fit < self._ranks[number]:
             self._ranks[number], self._sources[number] = fit, place.source
             self._files[number], self._paths[number] = place.number, place.path
+            self._sizes[number] = place.size
             self._rivals.pop(number, None)
         elif fit < _NONE:
             before = self._place(number)
@@ -186,12 +193,16 @@ class Resolver:
 
     def _shown(self, place: Place) -> str:
         """Return a place in words: beside other sources, with the name of its own."""
-        root = f"{self._roots[place.source]}/"
-        plain = len(self._roots) == 1 or place.path.removeprefix("./").startswith(root)
-        return place.path if plain else f"{root}{place.path}"
+        root = self._roots[place.source]
+        if self._roots.count(root) > 1:
+            return f"{self._names[place.source]}/{place.path}"
+        plain = len(self._roots) == 1 or place.path.removeprefix("./").startswith(f"{root}/")
+        return place.path if plain else f"{root}/{place.path}"
 
     def _place(self, number: int) -> Place:
-        return Place(self._sources[number], self._files[number], self._paths[number])
+        return Place(
+            self._sources[number], self._files[number], self._paths[number], self._sizes[number]
+        )
 
     def _drop_other_tops(self) -> None:
         """Drop fits whose row begins with folders that no better fit begins with: a file of that
