@@ -19,7 +19,7 @@ from mue_cli.data.problems import (
 from mue_cli.data.rows import SPLITS, CaptionRow, Rows, is_text
 from mue_cli.data.sources.fields import MalformedError, id_of, object_of, optional_text, text_of
 from mue_cli.data.sources.json_list import read_list
-from mue_cli.data.sources.names import split_of, stem_of
+from mue_cli.data.sources.names import split_of, stem_of, tidy
 from mue_cli.data.sources.resolver import IdsOf, Requests
 from mue_cli.data.tasks import has_words
 
@@ -113,6 +113,7 @@ def _entry(raw: object, id_field: str | None, source: str, item: str, problems: 
     entry = object_of(raw)
     folder, name = optional_text(entry, "filepath"), optional_text(entry, "filename")
     name = f"{folder.rstrip('/')}/{name}" if folder and name else name
+    name = f"{'/' if name.startswith('/') else ''}{tidy(name)}"  # "./a.jpg" is "a.jpg"
     image_id = id_of(entry, id_field) if id_field else stem_of(name)
     if image_id == "":
         raise MalformedError("filename", entry.get("filename"))

@@ -13,20 +13,21 @@ gives the bytes of a run in one.
 
 import json
 import os
-import re
 import warnings
 from collections import ChainMap, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from mue_cli.data.disk import file_sha256, writing
 from mue_cli.data.images import Look, look_at
 from mue_cli.data.problems import Fault, Problems, shown
+from mue_cli.data.store.journal import Shard, read_journal
+from mue_cli.data.store.shared_pictures import digest_of
 from mue_cli.files import write_text
 
 IMAGES = "images"
@@ -58,25 +59,12 @@ _SCHEMA = pa.schema([("image_id", pa.string()), ("image", pa.binary())])
 
 
 @dataclass(frozen=True)
-class Shard:
-    """A line of the journal. broken: (key, reason, value) of the pictures that were met while it
-    was written. odd: (key, remark) of pictures that are in it.
-    """
-
-    name: str
-    rows: int
-    bytes: int
-    sha256: str
-    broken: Sequence[tuple[str, str, str]]
-    odd: Sequence[tuple[str, str]] = ()
-
-
-@dataclass(frozen=True)
 class StoredImages:
-    """index: key -> row, counted through the shards."""
+    """index: key -> row, counted through the shards. digests: of each row's bytes."""
 
     index: dict[str, int]
     shards: list[Shard]
+    digests: list[bytes] = field(default_factory=list)
 
 
 def write_images(
@@ -123,7 +111,7 @@ def write_images(
 
 def count_stored(folder: Path) -> int:
     """Return how many images are in whole shards."""
-    return sum(shard.rows for shard in _read_journal(folder))
+    return sum(shard.rows for shard in read_journal(folder / JOURNAL))
 
 
 def _looked_at(
@@ -175,6 +163,7 @@ class _ShardWriter:
                 )
             self._open.add(key, data)
         self._stored.index[key] = len(self._stored.index)
+        self._stored.digests.append(digest_of(data))
         if self._open.rows >= SHARD_ROWS or self._open.bytes >= SHARD_BYTES:
             self.finish_shard()
 
@@ -238,12 +227,13 @@ class _OpenShard:
 def _read_stored(folder: Path) -> StoredImages:
     """Return what an earlier run left whole; remove the rest."""
     stored = StoredImages({}, [])
-    for shard in _read_journal(folder):
-        keys = _read_keys(folder / IMAGES / shard.name, shard)
-        if keys is None:
+    for shard in read_journal(folder / JOURNAL):
+        pictures = _read_pictures(folder / IMAGES / shard.name, shard)
+        if pictures is None:
             break
         first = len(stored.index)
-        stored.index.update(zip(keys, range(first, first + shard.rows), strict=True))
+        stored.index.update(zip(pictures, range(first, first + shard.rows), strict=True))
+        stored.digests.extend(pictures.values())
         stored.shards.append(shard)
     names = {shard.name for shard in stored.shards}
     for path in (folder / IMAGES).glob("*"):
@@ -256,45 +246,18 @@ def _read_stored(folder: Path) -> StoredImages:
     return stored
 
 
-def _read_journal(folder: Path) -> Iterator[Shard]:
-    """Yield its lines up to one that was cut short."""
-    path = folder / JOURNAL
-    lines = (
-        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    )
-    for line in lines:
-        try:
-            yield _shard(json.loads(line))
-        except (ValueError, TypeError, RecursionError):
-            return
-
-
-def _shard(raw: dict[str, Any]) -> Shard:
-    """Return a line of the journal. Raises TypeError or ValueError when it is not ours."""
-    shard = Shard(**raw)
-    is_ours = (
-        isinstance(shard.name, str)
-        and re.fullmatch(r"data-[0-9]{5}\.arrow", shard.name)
-        and isinstance(shard.rows, int)
-        and isinstance(shard.bytes, int)
-        and all(isinstance(text, str) for row in (*shard.broken, *shard.odd) for text in row)
-        and all(len(row) == 3 for row in shard.broken)
-        and all(len(row) == 2 for row in shard.odd)
-    )
-    if not is_ours:
-        raise ValueError(f"no line of a journal: {shard}")
-    return shard
-
-
-def _read_keys(path: Path, shard: Shard) -> list[str] | None:
-    """Return the keys of a shard's pictures, None when it is not as the journal says."""
+def _read_pictures(path: Path, shard: Shard) -> dict[str, bytes] | None:
+    """Return the digests of a shard's pictures by their keys, None when it is not as the journal
+    says.
+    """
     try:
         if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:
             return None
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            column = stream.read_all()["image_id"]
-            column.validate(full=True)
-            keys: list[str] = column.to_pylist()
+            table = stream.read_all()
+        table.validate(full=True)
+        digests = map(digest_of, (memoryview(image.as_buffer()) for image in table["image"]))
+        pictures = dict(zip(table["image_id"].to_pylist(), digests, strict=True))
     except (pa.ArrowException, OSError, KeyError):
         return None
-    return keys if len(set(keys)) == shard.rows else None
+    return pictures if len(pictures) == shard.rows else None

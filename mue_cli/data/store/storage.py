@@ -18,16 +18,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from mue_cli import __version__
 from mue_cli.data.disk import file_sha256, writing
 from mue_cli.data.problems import BROKEN, Fault, Loss, Problems
 from mue_cli.data.rows import CaptionRow, EntailmentRow, Row, Rows, RowsBySplit
-from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, Shard, write_images
+from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, write_images
+from mue_cli.data.store.journal import Shard
 from mue_cli.data.store.manifest import TOKENIZER, Manifest, library_versions, write_manifest
 from mue_cli.data.store.partial import keep_problems, prepared_folder
+from mue_cli.data.store.shared_pictures import SHARED, shared_pictures
 from mue_cli.data.store.text_only import text_only_accuracy
 from mue_cli.data.store.written_tables import write_tables
 from mue_cli.data.tasks import (
@@ -121,6 +122,11 @@ def write_prepared(
                 training_texts(texts.captions, texts.entailment), partial.folder / TOKENIZER
             )
             _count_long(texts, count_tokens, problems)
+            shared = shared_pictures(
+                (texts.captions, texts.entailment), stored.index, stored.digests
+            )
+            for picture in shared:
+                problems.remark("images", picture.name, SHARED, str(picture))
             problems.write(partial.folder / PROBLEMS)
             manifest = Manifest(
                 name=name,
@@ -133,7 +139,7 @@ def write_prepared(
                 losses={loss.split: {"lost": loss.lost, "kept": loss.kept} for loss in losses},
                 numeric_ids=numeric_ids,
                 text_only_accuracy=_text_only(texts.entailment),
-                images_in_several_splits=_shared_images(texts, stored.index),
+                images_in_several_splits=len(shared),
                 notes=tuple(notes),
                 checksums=_checksums(partial.folder, stored.shards, tables),
                 versions=versions,
@@ -254,20 +260,6 @@ def _text_only(entailment: RowsBySplit[EntailmentRow]) -> float | None:
     if "train" not in entailment or "test" not in entailment:
         return None
     return text_only_accuracy(entailment["train"], entailment["test"])
-
-
-def _shared_images(texts: _Texts, index: Mapping[str, int]) -> int:
-    """Count the images in several splits: a bit for each split, of whatever task."""
-    bits = {
-        split: 1 << number
-        for number, split in enumerate(dict.fromkeys([*texts.captions, *texts.entailment]))
-    }
-    splits = np.zeros(len(index), dtype=np.int64)
-    for by_split in (texts.captions, texts.entailment):
-        for split, rows in by_split.items():
-            for row in rows:
-                splits[index[row.key]] |= bits[split]
-    return int(np.count_nonzero(splits & (splits - 1)))
 
 
 def _checksums(folder: Path, shards: Sequence[Shard], tables: Sequence[Path]) -> dict[str, str]:
