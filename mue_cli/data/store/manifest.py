@@ -36,7 +36,9 @@ class Manifest:
     or pairs; "" is all of them. numeric_ids: image ids are numbers in the source.
     text_only_accuracy: fraction of the entailment test pairs solved without pictures or premises
     (None without such pairs). images_in_several_splits: images that play more than one of train,
-    val and test, over all tasks. checksums: path in the folder -> sha256.
+    val and test, over all tasks, under whatever names. checksums: path in the folder -> sha256.
+    shard_fingerprints: path of a shard of pictures -> a hash of its size and some of its blocks,
+    which can be compared at every start; none in folders that were prepared before.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Manifest:
     images_in_several_splits: Natural = 0
     notes: tuple[str, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
+    shard_fingerprints: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mue_cli.data.batches import Example
 from mue_cli.data.images import decode_image, resize
-from mue_cli.data.store.image_shards import IMAGES
 from mue_cli.data.store.manifest import TOKENIZER, Manifest, num_texts, read_manifest
-from mue_cli.data.store.tables import PICTURES, TABLE, columns_of, open_table, require_values
-from mue_cli.data.tasks import CAPTION, Task, TextRow
-from mue_cli.errors import DataError, MissingStepError
+from mue_cli.data.store.stored_pictures import open_pictures, require_pictures
+from mue_cli.data.store.tables import TABLE, columns_of, open_table, require_values
+from mue_cli.data.tasks import CAPTION, TASKS, Task, TextRow
+from mue_cli.errors import DataError
 
 MAX_KEPT_BYTES = 512 * 2**20
 BYTES_PER_KEPT_PIXEL = 4  # Pillow pads RGB
@@ -158,7 +158,12 @@ class PreparedData:
 
     def pictures(self, image_size: int) -> Images:
         """Return all pictures by row, resized and decoded when asked for."""
-        return Images(self._images(), image_size, num_used=None)
+        texts = {
+            self._path(task, split): self._table(task, split)
+            for task in TASKS.values()
+            for split in self.splits(task)
+        }
+        return Images(self._images(texts), image_size, num_used=None)
 
     def examples(
         self,
@@ -179,9 +184,12 @@ class PreparedData:
         split's all fit in 512 MiB.
         features: deliver these by picture row instead of pictures; no picture is decoded then.
         """
-        rows = task.rows(self._table(task, split), per_caption, bare)
+        table = self._table(task, split)
+        rows = task.rows(table, per_caption, bare)
         num_used = self.manifest.counts[task.name][split]["images"]
-        pictures = features or Images(self._images(), image_size, num_used)
+        pictures = features or Images(
+            self._images({self._path(task, split): table}), image_size, num_used
+        )
         return Examples(rows.read, pictures, range(rows.count))
 
     def caption_ends(self, split: str) -> list[int]:
@@ -202,23 +210,19 @@ class PreparedData:
                 f"{self.root} has no split {split!r} for {task.name}",
                 hint=f"it has: {', '.join(have)}",
             )
-        name = f"{task.name}/{split}/{TABLE}"
+        path = self._path(task, split)
         count = num_texts(self.manifest.counts[task.name][split])
-        checksum = self.manifest.checksums.get(name)
-        table = open_table(self.root / name, columns_of(task.name), checksum)
-        require_values(table, self.root / name, self.manifest.num_images, count)
+        checksum = self.manifest.checksums.get(path.relative_to(self.root).as_posix())
+        table = open_table(path, columns_of(task.name), checksum)
+        require_values(table, path, self.manifest.num_images, count)
         return table
 
-    def _images(self) -> pa.ChunkedArray:
-        """Return the bytes of all pictures, shard after shard. Their checksums are not compared:
-        that would read gigabytes before the first picture.
-        """
-        folder = self.root / IMAGES
-        tables = [open_table(path, PICTURES, None) for path in sorted(folder.glob("data-*.arrow"))]
-        count = sum(map(len, tables))
-        if count != self.manifest.num_images or not tables:
-            raise MissingStepError(
-                f"{folder} holds {count:,} images, expected {self.manifest.num_images:,}",
-                hint="run `mue prepare` again",
-            )
-        return pa.concat_tables(tables)["image"]
+    def _path(self, task: Task, split: str) -> Path:
+        return self.root / task.name / split / TABLE
+
+    def _images(self, texts: Mapping[Path, pa.Table]) -> pa.ChunkedArray:
+        """Return the bytes of all pictures, which must be those that the texts are about."""
+        pictures = open_pictures(self.root, self.manifest)
+        for path, table in texts.items():
+            require_pictures(pictures["image_id"], table, path)
+        return pictures["image"]

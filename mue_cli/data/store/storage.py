@@ -29,6 +29,7 @@ from mue_cli.data.store.journal import Shard
 from mue_cli.data.store.manifest import TOKENIZER, Manifest, library_versions, write_manifest
 from mue_cli.data.store.partial import keep_problems, prepared_folder
 from mue_cli.data.store.shared_pictures import SHARED, shared_pictures
+from mue_cli.data.store.stored_pictures import shard_fingerprints
 from mue_cli.data.store.text_only import text_only_accuracy
 from mue_cli.data.store.written_tables import write_tables
 from mue_cli.data.tasks import (
@@ -142,6 +143,7 @@ def write_prepared(
                 images_in_several_splits=len(shared),
                 notes=tuple(notes),
                 checksums=_checksums(partial.folder, stored.shards, tables),
+                shard_fingerprints=shard_fingerprints(partial.folder),
                 versions=versions,
             )
             write_manifest(manifest, partial.folder)
