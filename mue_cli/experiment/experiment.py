@@ -103,9 +103,9 @@ class Experiment:
     @cached_property
     def data(self) -> "PreparedData":
         """The prepared data. Raises MissingStepError before `mue prepare`."""
-        from mue_cli.data.store.prepared import PreparedData
+        from mue_cli.experiment.opened_data import open_data
 
-        return PreparedData.open(self.recipe.data.folder)
+        return open_data(self.recipe.data, self.progress)
 
     @cached_property
     def weights(self) -> "Pretrained":
