@@ -33,12 +33,18 @@ class Override:
         return cls(key.strip(), parse(value, place), place)
 
     def put_into(self, raw: dict[str, Any]) -> None:
-        """Replace the value in the mapping of a recipe; sections that are absent are made."""
+        """Replace the value in the mapping of a recipe; sections that are absent are made.
+
+        Of a whole section, the values that are named are replaced: the file's others stay. null
+        stands for the section's defaults.
+        """
         *sections, last = self.key.split(".")
         for section in sections:
             below = raw.get(section)
             raw[section] = raw = dict(below) if isinstance(below, dict) else {}
-        raw[last] = self.value
+        value, before = self.value, raw.get(last)
+        is_section = not sections and isinstance(value, dict) and isinstance(before, dict)
+        raw[last] = {**before, **value} if is_section else value
 
     def decides(self, key: str) -> bool:
         """Return whether the value at a dotted key, or a part of it, comes from here."""
