@@ -42,9 +42,11 @@ class Override:
         for section in sections:
             below = raw.get(section)
             raw[section] = raw = dict(below) if isinstance(below, dict) else {}
-        value, before = self.value, raw.get(last)
-        is_section = not sections and isinstance(value, dict) and isinstance(before, dict)
-        raw[last] = {**before, **value} if is_section else value
+        before = raw.get(last)
+        if not sections and isinstance(before, dict) and isinstance(self.value, dict):
+            raw[last] = {**before, **self.value}
+        else:
+            raw[last] = self.value
 
     def decides(self, key: str) -> bool:
         """Return whether the value at a dotted key, or a part of it, comes from here."""
