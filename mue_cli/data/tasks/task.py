@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mue_cli.errors import MueError
+from mue_cli.schema.schema import show
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,6 +56,11 @@ class Question:
         for name, text in (("hypothesis", self.hypothesis), ("premise", self.premise)):
             if text is not None and not text.strip():
                 raise MueError(f"--{name} is empty, expected a sentence", "put it in quotes")
+            if text is not None and not any(each.isalnum() for each in text):
+                raise MueError(
+                    f"--{name} is {show(text)}, which has no word, expected a sentence",
+                    'for example "a dog is on the beach"',
+                )
             if text is not None and not _is_unicode(text):
                 raise MueError(
                     f"--{name} is no text that can be read", "is the terminal's encoding UTF-8?"
@@ -82,6 +88,7 @@ class Task:
     rows: reads a prepared table; per_text: every text of an example is a row of its own; bare: ask
         without OFA's words around the sentence.
     source: the encoder's text for a question that fits. judges: whether it needs one from the user.
+    cut: in words, what the source leaves out of a question, None where it has all of it.
     """
 
     name: str
@@ -93,6 +100,7 @@ class Task:
     source: Callable[[Question, bool], str]
     answers: tuple[str, ...] = ()
     judges: bool = False
+    cut: Callable[[Question], str | None] = lambda question: None
 
     @property
     def generates(self) -> bool:
