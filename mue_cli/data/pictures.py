@@ -119,7 +119,7 @@ def _is_wide(data: bytes) -> bool:
 
 def _find(word: str, others: list[str], patterns: bool = False) -> list[str | Unreadable]:
     try:
-        mode = Path(word).stat().st_mode
+        mode = os.stat(word).st_mode  # noqa: PTH116 - a Path takes no name for this folder
     except (OSError, ValueError) as error:
         if patterns and glob.has_magic(word):
             return _matches(word, others)
