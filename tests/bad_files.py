@@ -90,6 +90,7 @@ def pictures() -> Iterator[Bad]:
         ("link to itself", f"predict {bad}", loop(bad)),
         ("name of 300 letters", f"predict {'p' * 300}.png", None),
         ("no name", "predict ''", None),
+        ("hypothesis without a word", "predict pictures --hypothesis '...'", None),
         ("hypothesis for a captioner", "predict pictures --hypothesis 'a dog'", None),
     ):
         yield Bad(kind, what, f"{words} {AT}", damage or (lambda: None))

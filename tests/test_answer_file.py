@@ -3,13 +3,14 @@
 import csv
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from prepared_data import picture
 
 from mue_cli.errors import DataError, MueError
-from mue_cli.experiment import answer_file
+from mue_cli.experiment import answer_file, answers
 from mue_cli.experiment.answer_file import AnswerFile, settings_path, writing
 from mue_cli.experiment.beside import Beside, Savings
 from mue_cli.experiment.predict import _sizes
@@ -58,6 +59,88 @@ def test_what_is_done_is_left_out_and_the_rest_is_added(tmp_path: Path, suffix: 
     whole = written(tmp_path / f"whole{suffix}", []).path
     written(whole, ROWS)
     assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_pictures_of_one_name_in_two_folders_are_two(
+    tmp_path: Path, suffix: str, monkeypatch
+) -> None:
+    path = tmp_path / f"answers{suffix}"
+    for name in ("wa", "wb"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with writing(path, COLUMNS, {}) as file:
+            assert file.left(["a.png"]) == ["a.png"]
+            file.add([{"image": "a.png", "caption": name}])
+    for folder, names in ((".", ["wa/a.png", "wb/a.png"]), ("wb", ["a.png", "../wa/a.png"])):
+        monkeypatch.chdir(tmp_path / folder)
+        with writing(path, COLUMNS, {}) as file:
+            assert file.left([*names, "a.png" if folder == "." else "b.png"]) == [
+                "a.png" if folder == "." else "b.png"
+            ]
+    text = path.read_text(encoding="utf-8-sig")
+    assert str(tmp_path / "wb" / "a.png") in text and str(tmp_path / "wa") not in text
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_paths_through_links_are_where_they_lead(tmp_path: Path, suffix: str, monkeypatch) -> None:
+    """`link/../a.png` lies beside the folder that the link names, not beside the link."""
+    path = tmp_path / f"answers{suffix}"
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    monkeypatch.chdir(tmp_path)
+    written(path, [{"image": "a.png"}])
+    with writing(path, COLUMNS, {}) as file:
+        assert file.left(["link/../a.png"]) == ["link/../a.png"]
+        assert file.left(["link/../../a.png", "./a.png"]) == ["./a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_older_file_goes_on_where_its_paths_are_whole(tmp_path: Path, suffix: str) -> None:
+    whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
+    for path, name in ((whole, str(tmp_path / "a.png")), (part, "a.png")):
+        written(path, [{"image": name}])
+        settings_path(path).write_text('{"settings": {}}')
+        with path.open("a") as file:
+            file.write("half")
+    with writing(whole, COLUMNS, {}) as held:
+        assert held.left([str(tmp_path / "a.png"), "b.png"]) == ["b.png"]
+    assert json.loads(settings_path(whole).read_text())["folder"] == str(Path.cwd())
+    before = part.read_bytes()
+    with pytest.raises(MueError, match=r"names pictures from a folder, and .+ does not say which"):
+        written(part, [])
+    assert part.read_bytes() == before
+    settings_path(part).write_text(json.dumps({"settings": {}, "folder": str(tmp_path)}))
+    with writing(part, COLUMNS, {}) as held:
+        assert held.left([str(tmp_path / "a.png")]) == []
+
+
+def test_older_table_without_remarks_goes_on_with_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    written(path, ROWS[:2])
+    with writing(path, (*COLUMNS, answer_file.REMARK), {}) as file:
+        assert (file.num_done, file.failed, file.columns) == (2, 1, list(COLUMNS))
+        file.add([{**ROWS[2], "remark": "cut"}])
+    assert path.read_bytes() == written_whole(tmp_path / "whole.csv")
+
+
+def written_whole(path: Path) -> bytes:
+    return written(path, ROWS).path.read_bytes()
+
+
+def test_picture_that_changed_since_it_was_answered_is_named(tmp_path: Path) -> None:
+    path, names = tmp_path / "answers.jsonl", [str(tmp_path / f"{each}.png") for each in "abc"]
+    for name in names:
+        Path(name).write_bytes(picture())
+    written(path, [{"image": name} for name in names[:2]])
+    os.utime(path, (time.time() + 5,) * 2)
+    with writing(path, COLUMNS, {}) as file:
+        assert file.changed(names) == []
+    os.utime(names[0], (time.time() + 9,) * 2)
+    with writing(path, COLUMNS, {}) as file:
+        assert file.changed(names) == names[:1]
+    note = answers.changed_note(path, ["a.png"])
+    assert note.startswith("note: 1 of these changed") and "(a.png)" in note
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

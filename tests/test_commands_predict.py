@@ -83,7 +83,9 @@ def test_captions_stand_below_each_other(ask, album: Path) -> None:
 
 
 def test_a_folder_is_searched_with_its_subfolders_for_pictures_alone(ask, album: Path) -> None:
-    assert names(ask(album, "--json")) == ["0.png", "1.png", "2.png", "3.png", "4.png", "5.JPG"]
+    answer = ask(album, "--json")
+    assert names(answer) == ["0.png", "1.png", "2.png", "3.png", "4.png", "5.JPG"]
+    assert answer.stderr == "1 file passed over, not named like pictures (notes.txt)\n"
 
 
 def test_a_quoted_pattern_is_expanded(ask, album: Path) -> None:
@@ -204,6 +206,8 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
             "error: --premise stands alone, expected --hypothesis beside it",
         ),
         (["0.png", "--hypothesis", " "], "error: --hypothesis is empty, expected a sentence"),
+        (["0.png", "--hypothesis", "..."], 'error: --hypothesis is "...", which has no word'),
+        (["0.png", "--hypothesis", "a", "--premise", "?!"], "error: --premise is "),
         (
             ["0.png", "--hypothesis", "x"],
             "writes captions and cannot judge a hypothesis\nhint: name an entailment model with --recipe",
@@ -272,6 +276,36 @@ def test_a_hypothesis_is_judged(judge, album: Path) -> None:
     assert {line["answer"] for line in lines(answer)} <= {"yes", "no", "maybe"} and len(
         lines(answer)
     ) == 6
+
+
+def test_a_question_that_is_cut_is_said(judge, album: Path) -> None:
+    long = ("--hypothesis", "a " * 80 + "red circle")
+    answer = judge(album, *long, "--json", "--set", "data.max_source_tokens=128")
+    said = "the hypothesis has 82 words, the first 80 are asked"
+    assert answer.stderr.count(said) == 1
+    assert {line["remark"] for line in lines(answer)} == {said}
+    short = judge(album / "0.png", "--hypothesis", "a red circle", "--json")
+    assert short.stderr == "" and "remark" not in lines(short)[0]
+    limit = ("--set", "data.max_source_tokens=2")
+    (line,) = lines(judge(album / "0.png", "--hypothesis", "a red circle", "--json", *limit))
+    assert "tokens, the first 2 are read: shorten it" in line["remark"]
+
+
+def test_a_picture_that_ends_early_is_answered_and_remarked(
+    ask, album: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.jpg")
+    data = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 4])
+    page, table = tmp_path / "page.html", tmp_path / "a.csv"
+    answer = ask(tmp_path / "cut.jpg", album / "0.png", "--json", "--html", page)
+    cut, whole = lines(answer)
+    assert "ends too early" in cut["remark"] and "remark" not in whole and "caption" in cut
+    assert f"{tmp_path / 'cut.jpg'}: {cut['remark']}\n" in answer.stderr and answer.code == 0
+    assert cut["remark"] in read(page).text
+    assert ask(tmp_path / "cut.jpg", "--out", table).code == 0
+    assert table.read_text(encoding="utf-8-sig").splitlines()[1].endswith(f",,{cut['remark']}")
 
 
 def test_a_premise_goes_with_the_hypothesis(judge, album: Path, monkeypatch) -> None:

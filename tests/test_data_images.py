@@ -212,12 +212,25 @@ def test_picture_of_one_colour_is_remarked_and_fine_detail_is_not_one_colour():
     assert look_at(data).remarks == ()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "MPO"]
+)
 def test_picture_that_ends_too_early_is_remarked(form):
     data = encoded(NOISE.resize((200, 200)), form)
     assert not images.ends_early(data)
     assert images.ends_early(data[: len(data) * 3 // 4])
     assert not images.ends_early(data + b"something after the end")
+    assert look_at(data).remarks == ()
+    if form != "WEBP":  # refused
+        assert images.CUT_SHORT in look_at(data[: len(data) * 3 // 4]).remarks
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF"])
+def test_film_whose_first_picture_is_whole_does_not_end_too_early(form):
+    frames = [NOISE, NOISE.rotate(90), NOISE.rotate(180)]
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    assert not images.ends_early(data[: len(data) * 3 // 4])
+    assert images.ends_early(data[: len(data) // 5])
 
 
 def test_look_tells_apart_no_picture_and_a_broken_and_a_large_one(monkeypatch):

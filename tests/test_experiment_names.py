@@ -5,6 +5,7 @@ methods, devices, sizes, pictures, prepared files.
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +17,13 @@ from mue_cli.errors import CheckpointError, DataError, MueError, RecipeError
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.exits.decay import Decay
 from mue_cli.experiment import environment, methods, models, pictures, prepare, recipes
+from mue_cli.experiment.batches import Batches, tell_cut
+from mue_cli.experiment.differences import unused_note
 from mue_cli.experiment.progress import counting
 from mue_cli.experiment.resolve import check_weights, resolve, starting_from
 from mue_cli.experiment.stated import thresholds_of
 from mue_cli.experiment.thresholds import check_scores
-from mue_cli.recipe.recipe import Recipe, load
+from mue_cli.recipe.recipe import Recipe, dump, load
 
 CAPTION, ENTAILMENT = TASKS["caption"], TASKS["entailment"]
 
@@ -147,9 +150,100 @@ def test_a_new_model_is_drawn_from_the_seed() -> None:
 
 def test_pictures_are_named_or_the_first_trouble_is(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    assert pictures.named_pictures([str(tmp_path / "a.png")]) == [str(tmp_path / "a.png")]
+    named = pictures.named_pictures([str(tmp_path / "a.png")])
+    assert (named.paths, named.remark()) == ([str(tmp_path / "a.png")], None)
     with pytest.raises(MueError, match=r"no pictures: `.*b\.png`"):
         pictures.named_pictures([str(tmp_path / "b.png")])
+
+
+def test_files_of_a_folder_that_are_not_named_like_pictures_are_said(tmp_path: Path) -> None:
+    for name in ("a.png", "IMG_1.HEIC", "noext", "scan.pdf", "z.txt", ".hidden.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
+    said = "4 files passed over, not named like pictures (IMG_1.HEIC, noext, scan.pdf, ...)"
+    named = pictures.named_pictures([str(tmp_path)] * 2)
+    assert (named.paths, named.remark()) == ([str(tmp_path / "a.png")] * 2, said)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(MueError, match="no pictures in this folder") as caught:
+        pictures.named_pictures([str(tmp_path)])
+    assert said in (caught.value.hint or "")
+
+
+def trained_with(folder: Path, *settings: str) -> Path:
+    """Return a run folder with the recipe that it was trained with."""
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(dump(recipe(*settings)), encoding="utf-8")
+    return folder
+
+
+MINE = "name: mine\ntask: caption\n"
+
+
+def test_values_of_an_edited_recipe_that_are_not_used_are_said(tmp_path: Path) -> None:
+    run = trained_with(tmp_path / "run", "data.root=d0", "data.image_size=64", "training.steps=9")
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE + "data: {root: d1, image_size: 64}\nsearch: {beam: 2}\n")
+    used = Experiment.open(path, run).recipe
+    assert (used.data.root, used.search.beam) == ("d0", 2)
+    assert unused_note(str(path), used) == (
+        f"note: data.root d1 of {path} is not used; the run was trained with d0 "
+        "(--set data.root=d1 uses it)"
+    )
+    assert Experiment.open(path, run, overrides=["data.root=d1"]).recipe.data.root == "d1"
+
+
+def test_unused_values_of_all_trained_sections_stand_in_one_line(tmp_path: Path) -> None:
+    run = trained_with(tmp_path / "run", "training.steps=9", "seed=1")
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE + "seed: 2\ntraining: {steps: 8}\nmodel: {decompose: false, ema: true}\n")
+    note = unused_note(str(path), Experiment.open(path, run).recipe) or ""
+    assert "seed 2, model.decompose false, model.ema true, training.steps 8 of" in note
+    assert "trained with seed 1, model.decompose true, model.ema false, training.steps 9" in note
+    changes = ["seed=5", "training.steps=9"]
+    changed = Experiment.open(path, run, overrides=changes).recipe
+    assert "seed" not in (note := unused_note(str(path), changed, changes) or "")
+    assert "steps" not in note
+
+
+def test_what_is_the_same_is_not_said(tmp_path: Path) -> None:
+    run = trained_with(tmp_path / "run", "data.root=null", "model.preset=null", "model.weights=w")
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE + "data: {root: data/shapes}\nmodel: {preset: base}\ntraining:\n")
+    used = Experiment.open(path, run).recipe
+    assert unused_note(str(path), used) is None
+    assert unused_note("shapes-caption", recipe()) is None
+
+
+def test_command_says_what_it_does_not_use_of_a_recipe(mue, tmp_path: Path, monkeypatch) -> None:
+    run = trained_with(tmp_path / "run", "data.root=d0")
+    (tmp_path / "mine.yaml").write_text(MINE + "data: {root: d1}\n")
+    monkeypatch.chdir(tmp_path)
+    answer = mue("predict", "no.png", "--recipe", "mine.yaml", "--run", run)
+    assert "note: data.root d1 of mine.yaml is not used" in answer.stderr
+    own = mue("predict", "no.png", "--run", run)
+    assert "note:" not in own.stderr
+
+
+def test_questions_that_lose_their_end_are_counted_once() -> None:
+    notes: list[str] = []
+    here = SimpleNamespace(
+        recipe=recipe("data.max_source_tokens=3"),
+        processes=SimpleNamespace(writes=True),
+        progress=lambda label, done, total, note: notes.append(note),
+    )
+    words = SimpleNamespace(encode=str.split)
+
+    class Sources(list[str]):
+        def source(self, row: int) -> str:
+            return self[row]
+
+    batches = Batches(Sources(["a b c", "a b c d", "a"]), words, list, 2)  # type: ignore[arg-type]
+    tell_cut(here, batches)  # type: ignore[arg-type]
+    assert notes == [
+        "note: 1 of 3 questions are longer than 3 tokens and lose their end: "
+        "raise data.max_source_tokens"
+    ]
+    tell_cut(here, Batches(Sources(["a"]), words, list, 2))  # type: ignore[arg-type]
+    assert len(notes) == 1
 
 
 def test_a_page_goes_where_it_can_be_written(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mue_cli.data.images import decode_image
-from mue_cli.data.pictures import find_pictures, prepare_picture
+from mue_cli.data.images import CUT_SHORT, decode_image
+from mue_cli.data.pictures import Picture, find_pictures, prepare_picture, read_pictures
 from mue_cli.errors import MueError
 
 
@@ -69,3 +69,39 @@ def test_a_picture_in_memory_is_the_one_that_its_file_would_be(mode) -> None:
     prepared = prepare_picture("mine", Image.open(file), 8).image
     assert np.array_equal(prepared, decode_image(file.getvalue(), upright=True))
     assert np.asarray(prepared).max() > 200
+
+
+def test_linked_folders_are_searched_and_a_loop_ends(album, tmp_path_factory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    Image.new("RGB", (4, 4)).save(other / "d.png")
+    (other / "deep").mkdir()
+    Image.new("RGB", (4, 4)).save(other / "deep" / "e.png")
+    (other / "back").symlink_to(album)
+    (album / "linked").symlink_to(other)
+    (album / "self").symlink_to(album)
+    (album / "gone").symlink_to(album / "nowhere")
+    passed_over: list[str] = []
+    named = find_pictures(["."], passed_over)
+    assert named == ["a.png", "b c.png", "ä.png", "linked/d.png", "linked/deep/e.png"]
+    assert passed_over == ["gone"]
+
+
+def test_links_that_meet_again_and_again_do_not_double_without_end(album) -> None:
+    for level in range(20):
+        (album / f"f{level}").mkdir()
+        for name in "xy":
+            (album / f"f{level}" / name).symlink_to(album / f"f{level + 1}")
+    (album / "f20").mkdir()
+    Image.new("RGB", (4, 4)).save(album / "f20" / "z.png")
+    assert 1 <= len(find_pictures(["f0"])) <= 8
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP"])
+def test_picture_that_ends_early_is_used_and_remarked(album, form) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(album / "whole", form)
+    data = (album / "whole").read_bytes()
+    (album / "cut").write_bytes(data[: len(data) // 2])
+    whole, cut = read_pictures(["whole", "cut"], 8)
+    assert isinstance(whole, Picture) and isinstance(cut, Picture)
+    assert (whole.remark, cut.remark) == (None, CUT_SHORT)

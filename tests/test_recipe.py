@@ -11,7 +11,7 @@ from mue_cli.errors import RecipeError
 from mue_cli.experiment.choices import DEMO_RECIPES
 from mue_cli.recipe import recipe as recipes
 from mue_cli.recipe.recipe import Recipe
-from mue_cli.recipe.yaml_text import parse
+from mue_cli.recipe.yaml_text import parse, to_word
 
 HEAD = "name: mine\ntask: caption\n"
 
@@ -104,6 +104,59 @@ def test_short_scientific_numbers_are_numbers(write) -> None:
     assert (
         recipes.load(write(HEAD + "training: {learning_rate: 1e-4}")).training.learning_rate == 1e-4
     )
+
+
+@pytest.mark.parametrize("number", ["010", "0100", "1:30", "08", "-010", "1:30:00"])
+@pytest.mark.parametrize("key", ["steps", "learning_rate"])
+def test_number_that_yaml_1_1_would_guess_is_text_and_refused(write, number: str, key: str) -> None:
+    """010 would be 8, and 1:30 would be 90."""
+    path = write(HEAD + f"training: {{{key}: {number}}}\n")
+    assert f'`training.{key}` in `{path}` is "{number}", expected a' in refusal(path)[0]
+    message, hint = refusal(write(HEAD), f"training.{key}={number}")
+    assert f'in `--set training.{key}={number}` is "{number}", expected a' in message
+    assert hint == "write it without a zero in front" or ":" in number
+
+
+@pytest.mark.parametrize("tagged", ["!!int 010", "!!int 1:30", "!!float 1:30", "!!int 1.5"])
+def test_tag_makes_no_number_of_what_is_none(write, tagged: str) -> None:
+    assert "cannot be read as !!" in refusal(write(HEAD + f"seed: {tagged}\n"))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    (
+        {"0": 0, "-7": -7, "+7": 7, "1_000": 1000, "0x1f": 31, "0b11": 3, "1e3": 1000.0, "1.": 1.0}
+        | {".5": 0.5, "-1.5e-3": -0.0015, "!!float 2": 2.0, ".inf": float("inf")}
+    ).items(),
+)
+def test_numbers_that_mean_one_thing_are_read(text: str, value: float) -> None:
+    read = parse(text, "here")
+    assert read == value and type(read) is type(value)
+
+
+@given(st.text("0123456789:_.eExb+-", max_size=8) | st.floats(allow_nan=False) | st.integers())
+def test_what_is_written_is_read_back_as_the_same(value: object) -> None:
+    read = parse(to_word(value), "here")
+    assert read == value and type(read) is type(value)
+    assert parse(recipes.to_yaml({"a": value}), "here") == {"a": value}
+
+
+def test_override_of_a_section_keeps_its_other_values(write) -> None:
+    path = write(HEAD + "training: {learning_rate: 0.002}\nmodel: {config: {embed_dim: 8}}\n")
+    training = recipes.load(path, ["training={steps: 5}"]).training
+    assert (training.steps, training.learning_rate) == (5, 0.002)
+    assert recipes.load(path, ["training={}"]).training.learning_rate == 0.002
+    assert recipes.load(path, ["training=null", "training={steps: 5}"]).training == (
+        recipes.TrainingSection(steps=5)
+    )
+    model = recipes.load(path, ["model={preset: nano}", "seed=3"]).model
+    assert model == recipes.ModelSection(preset="nano", config={"embed_dim": 8})
+
+
+def test_override_of_a_value_that_is_a_mapping_replaces_it(write) -> None:
+    path = write(HEAD + "model: {config: {embed_dim: 8}}\n")
+    assert recipes.load(path, ["model.config={ffn_dim: 4}"]).model.config == {"ffn_dim": 4}
+    assert recipes.load(path, ["model.config={}"]).model.config == {}
 
 
 def test_section_without_values_means_its_defaults(write) -> None:

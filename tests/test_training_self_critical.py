@@ -1,5 +1,8 @@
 """Self-critical training: samples that beat their baseline become more likely, others less."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from small_ofa import small_config
@@ -8,6 +11,7 @@ from test_training import captions
 from mue_cli.model.ofa import OFA
 from mue_cli.recipe.recipe import TrainingSection
 from mue_cli.training.self_critical import Sampled, advantages, self_critical
+from mue_cli.training.stages import shared_head
 
 GOOD, BAD = Sampled((11, 12, 13, 2), "good"), Sampled((21, 22, 2), "bad")
 
@@ -83,10 +87,22 @@ def test_the_command_trains_by_rewards(mue, tiny_settings, tiny_data, tmp_path) 
         "training.objective=self_critical",
         "--set",
         "search.beam=2",
+        "--set",
+        "data.max_target_tokens=2",
     ]
     answer = mue("finetune", *options, "--run", tmp_path / "run")
     assert answer.code == 0, answer.stderr
     assert len(list(tiny_data.glob("cider-*.json.gz"))) == 1, "frequencies are counted once"
+    assert "lost their end" not in answer.stderr, "captions are references here, and whole"
+    steps = (tmp_path / "run" / "train.jsonl").read_text().splitlines()
+    assert [json.loads(step)["cut"] for step in steps] == [0] * 4
+
+
+def test_captions_that_are_mere_references_are_not_cut() -> None:
+    torch.manual_seed(0)
+    model, batch = OFA(small_config()), replace(next(captions(0)), num_cut=3)
+    assert stage_of(model).num_cut([batch, batch]) == 0
+    assert shared_head(model, TrainingSection(), True).num_cut([batch, batch]) == 6
 
 
 def test_rewards_are_for_captions(mue, tiny_settings, tmp_path) -> None:

@@ -16,14 +16,17 @@ class Tell(Protocol):
 @contextmanager
 def bars() -> Iterator[Tell]:
     """Yield what a procedure tells its progress: each new label ends the bar before and begins its
-    own, a total of 0 is a line of talk.
+    own, a total of 0 is a line of talk, said once.
     """
     with ExitStack() as stack:
         shown: dict[str, object] = {}
+        said: set[str] = set()
 
         def tell(label: str, done: int, total: int, note: str = "") -> None:
             if total <= 0:
-                say(note)
+                if note not in said:
+                    say(note)
+                said.add(note)
                 return
             if label not in shown:
                 stack.close()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from mue_cli.commands.display import say
 from mue_cli.experiment.choices import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -92,13 +93,25 @@ def opened(
     trained: bool = True,
     progress: "Progress | None" = None,
 ) -> "Experiment":
-    """Return the experiment that the shared options mean; torch is not imported yet."""
+    """Return the experiment that the shared options mean; torch is not imported yet. What it has
+    to say goes to `progress`, else to stderr; so does what it does not use of a recipe.
+    """
+    from mue_cli.experiment.differences import unused_note
     from mue_cli.experiment.experiment import Experiment
-    from mue_cli.experiment.progress import silent
+    from mue_cli.experiment.resolve import all_settings
 
-    settings = overrides or []
-    tell = progress or silent
-    return Experiment.open(recipe, run, device, weights, settings, seed, trained, tell)
+    settings, tell = overrides or [], progress or _talk
+    here = Experiment.open(recipe, run, device, weights, settings, seed, trained, tell)
+    said = all_settings(settings, seed, weights)
+    if recipe is not None and trained and (note := unused_note(recipe, here.recipe, said)):
+        tell("recipe", 0, 0, note)
+    return here
+
+
+def _talk(label: str, done: int, total: int, note: str = "") -> None:
+    """Say the lines of talk of a procedure that shows no progress."""
+    if total <= 0:
+        say(note)
 
 
 def with_decompose(overrides: list[str] | None, decompose: bool | None) -> list[str]:

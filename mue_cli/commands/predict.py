@@ -95,7 +95,8 @@ def predict(
     page = page_path(html or here.run.explain_page) if explain or html else None
     if out and as_json:
         raise MueError("--json prints, --out writes: one at a time", "leave out --json")
-    paths = named_pictures(images)
+    named = named_pictures(images)
+    paths = named.paths
     file = answers_path(out) if out else None
     # Below the input, because torch takes seconds to import and a typo should not.
     from mue_cli.experiment.answers import answering
@@ -111,13 +112,16 @@ def predict(
         keeping(answers.kept),
         progress("predict") if answers.total > MANY else nullcontext(_silent) as report,
     ):
-        for remark in answers.remarks():
-            say(remark)
+        for remark in (named.remark(), *answers.remarks()):
+            if remark:
+                say(remark)
         for result in answers:
             if not file and (line := show(result)):
                 answer(line)
             if isinstance(result, Unreadable):
                 say(f"{printable(result.path)}: {result.reason}")
+            elif result.remark:
+                say(f"{printable(result.path)}: {result.remark}")
             report(answers.done + 1, answers.total, answers.note())
     _tell_end(answers, file, page, as_json)
 

@@ -113,14 +113,39 @@ def look_at(data: bytes) -> Look:
 
 
 def ends_early(data: bytes) -> bool:
-    """Tell whether the last part of a JPEG, PNG or WebP file is not there."""
+    """Tell whether the last part of a file, or of its first picture, is not there."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # end of image, start of scan
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-4096:]
     if data.startswith(b"RIFF"):
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    return False
+    if data.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")):  # JPEG 2000
+        return b"\xff\xd9" not in data
+    return _runs_out(data)
+
+
+class _Watched(io.BytesIO):
+    """Bytes, and whether somebody wanted more than there are."""
+
+    ran_out = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        part = super().read(size)
+        self.ran_out |= not part and size != 0
+        return part
+
+
+def _runs_out(data: bytes) -> bool:
+    """Tell whether a picture wants more bytes than there are (GIF, BMP, TIFF, PPM)."""
+    stream = _Watched(data)
+    try:
+        with _opened(data, stream) as image:
+            stream.ran_out = False
+            image.load()
+    except PictureError:
+        return False
+    return stream.ran_out
 
 
 def readable_suffixes() -> tuple[str, ...]:
@@ -154,13 +179,15 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open a picture; whatever goes wrong with it inside becomes a PictureError."""
+def _opened(data: bytes, stream: io.BytesIO | None = None) -> Iterator[Image.Image]:
+    """Open a picture; whatever goes wrong with it inside becomes a PictureError. stream: its bytes,
+    where somebody watches them.
+    """
     if not data:
         raise PictureError(Fault(BROKEN, "empty file"))
     try:
         with _truncated_files.on():
-            image = Image.open(io.BytesIO(data), formats=_readable_formats())
+            image = Image.open(stream or io.BytesIO(data), formats=_readable_formats())
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(f"{image.width} x {image.height} pixels")
             yield image

@@ -30,12 +30,13 @@ _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 @dataclass(frozen=True)
 class Picture:
     """path: as the user would name it. image: RGB, in the model's size. thumbnail: JPEG for people
-    to look at, where one was asked for.
+    to look at, where one was asked for. remark: what is wrong with a picture that is used.
     """
 
     path: str
     image: "Image"
     thumbnail: bytes | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ def find_pictures(
     """Return the paths that a command line means, in its order; one that cannot be had is there as
     Unreadable.
 
-    A word is a file, a folder (searched with its subfolders for files that are named like pictures,
-    sorted), a pattern, or "-": paths from stdin, one per line or with NUL between them. What exists
-    is never taken for a pattern. passed_over: gains the other files of the folders.
+    A word is a file, a folder (searched with its subfolders, links followed, for files that are
+    named like pictures, sorted), a pattern, or "-": paths from stdin, one per line or with NUL
+    between them. What exists is never taken for a pattern. passed_over: gains the other files of
+    the folders, hidden ones (.name) apart.
     """
     paths: list[str | Unreadable] = []
     others = passed_over if passed_over is not None else []
@@ -117,7 +119,7 @@ def _is_wide(data: bytes) -> bool:
 
 def _find(word: str, others: list[str], patterns: bool = False) -> list[str | Unreadable]:
     try:
-        mode = Path(word).stat().st_mode
+        mode = os.stat(word).st_mode  # noqa: PTH116 - a Path takes no name for this folder
     except (OSError, ValueError) as error:
         if patterns and glob.has_magic(word):
             return _matches(word, others)
@@ -135,29 +137,30 @@ def _matches(pattern: str, others: list[str]) -> list[str | Unreadable]:
 
 def _inside(folder: str, others: list[str]) -> list[str | Unreadable]:
     from mue_cli.data.sources.names import is_picture_name
+    from mue_cli.data.visible_files import visible_files
 
     paths: list[str | Unreadable] = []
     closed: list[OSError] = []
-    for parent, subfolders, names in os.walk(folder, onerror=closed.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            (paths if is_picture_name(name) else others).append(str(Path(parent) / name))
+    for file in visible_files(folder, closed.append):
+        (paths if is_picture_name(file) else others).append(file)
     paths += [Unreadable(str(error.filename), _reason(error)) for error in closed]
     return paths or [Unreadable(folder, "no pictures in this folder")]
 
 
 def _read(path: str | Unreadable, size: int, thumbnail: bool) -> Picture | Unreadable:
-    from mue_cli.data.images import decode_image, resize
+    from mue_cli.data.images import CUT_SHORT, decode_image, ends_early, resize
 
     if isinstance(path, Unreadable):
         return path
     try:
-        image = decode_image(_bytes(path), upright=True)
+        data = _bytes(path)
+        image = decode_image(data, upright=True)
     except DataError as error:
         return Unreadable(path, error.message)
     except OSError as error:
         return Unreadable(path, _reason(error))
-    return Picture(path, resize(image, size), _thumbnail(image) if thumbnail else None)
+    shown = _thumbnail(image) if thumbnail else None
+    return Picture(path, resize(image, size), shown, CUT_SHORT if ends_early(data) else None)
 
 
 def prepare_picture(name: str, image: "Image", size: int) -> Picture:

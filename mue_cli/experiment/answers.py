@@ -6,25 +6,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mue_cli.data.pictures import Unreadable, read_pictures
-from mue_cli.errors import MueError
+from mue_cli.errors import MueError, one_line
 from mue_cli.experiment.answer_file import AnswerFile, writing
 from mue_cli.experiment.beside import Savings
 from mue_cli.experiment.picture_page import PicturePage, page_notes, picture_page
+from mue_cli.experiment.pictures import SHOWN
 from mue_cli.experiment.predict import PicturePrediction, PictureStream, values
 from mue_cli.experiment.progress import Rate
+from mue_cli.reports.exit_strip import printable
 
 
 @dataclass
 class Answers:
     """What is asked and how far that is. paths: that are left. file: None where none is written.
 
-    done, failed: of these; saved: pictures whose lines are in the file.
+    done, failed: of these; saved: pictures whose lines are in the file. changed: pictures whose
+    line is older than they are.
     """
 
     stream: PictureStream
     paths: Sequence[str | Unreadable]
     page: PicturePage | None
     file: AnswerFile | None = None
+    changed: Sequence[str] = ()
     done: int = 0
     failed: int = 0
     saved: int = 0
@@ -48,11 +52,15 @@ class Answers:
         return MueError(text, f"each is named {where}, with the reason") if failed else None
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is to be known about an earlier run's lines."""
+        """Yield what is to be known about the question, and about an earlier run's lines."""
+        if self.stream.cut:
+            yield f"note: {self.stream.cut}"
         if self.file and self.file.cut:
             yield f"the last line of `{self.file.path}` was half written and is done anew"
         if self.file and self.begun:
             yield f"`{self.file.path}` has {self.begun:,} pictures; {self.total:,} are left"
+        if self.file and self.changed:
+            yield changed_note(self.file.path, self.changed)
 
     def kept(self) -> str:
         """Return what an interruption leaves."""
@@ -108,4 +116,15 @@ def answering(
     with writing(file, stream.columns, stream.settings) as held:
         left = held.left(paths)
         with picture_page(page, stream.title, page_notes(question, len(left))) as filled:
-            yield Answers(stream, left, filled if page else None, held)
+            changed = held.changed(paths)
+            yield Answers(stream, left, filled if page else None, held, changed)
+
+
+def changed_note(file: Path, changed: Sequence[str]) -> str:
+    """Return a line about pictures that have changed since they were answered."""
+    names = ", ".join(one_line(printable(path), 60) for path in changed[:SHOWN])
+    more = ", ..." if len(changed) > SHOWN else ""
+    return (
+        f"note: {len(changed):,} of these changed, or moved here, since `{file}` was written "
+        f"({names}{more}) and keep their lines; to have one done again, remove its line"
+    )

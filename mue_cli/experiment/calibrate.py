@@ -16,6 +16,7 @@ from mue_cli.calibration.suitability import Suitability
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import ORACLE, MethodSpec
+from mue_cli.experiment.batches import tell_cut
 from mue_cli.experiment.choosing import Choice, Chooser
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
@@ -113,6 +114,7 @@ def calibrate(
         here = experiment
         precision = experiment.processes.first(lambda: choose_precision(here))
         experiment = with_precision(experiment, precision.precision)
+    tell_cut(experiment, experiment.batches("val", recipe.calibration.samples))
     trials = open_trials(experiment, spec)
     if recipe.calibration.search_decay and decay(recipe, experiment.task, spec) is None:
         note = f"note: calibration.search_decay has no effect: nothing decays ({spec.name})"

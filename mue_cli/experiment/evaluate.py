@@ -8,6 +8,7 @@ from mue_cli.errors import MueError
 from mue_cli.evaluation.predict import Prediction
 from mue_cli.exits.catalogue import CATALOGUE, FULL
 from mue_cli.experiment import run_folder
+from mue_cli.experiment.batches import tell_cut
 from mue_cli.experiment.calibrate import sweep as sweep_settings
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding_run
@@ -66,6 +67,7 @@ def evaluate(
     thresholds = experiment.thresholds(name)
     own_id = _identity(experiment, name, (split, wanted, row, sweep, thresholds))
     points = Points(experiment, split, wanted, spice_dir, own_id, name, row)
+    tell_cut(experiment, points.batches)
     point = points.at(name, thresholds)
     full = point if name == FULL.name else points.at(FULL.name, {})
     curve = tuple(each.against(full) for each in _curve(points, name, thresholds)) if sweep else ()

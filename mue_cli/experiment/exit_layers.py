@@ -14,7 +14,7 @@ from mue_cli.errors import RecipeError
 from mue_cli.evaluation.exit_grid import predict_depths, score_pairs
 from mue_cli.evaluation.sample_scores import SampleScores
 from mue_cli.evaluation.score import quick_score
-from mue_cli.experiment.batches import Batches
+from mue_cli.experiment.batches import Batches, tell_cut
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
 from mue_cli.metrics.bootstrap import mean_interval
@@ -71,7 +71,9 @@ def _kept(
 
 def _batches(experiment: Experiment, split: str, samples: int | None) -> Batches:
     experiment.need_trained()
-    return experiment.batches(split, samples or experiment.recipe.calibration.samples)
+    batches = experiment.batches(split, samples or experiment.recipe.calibration.samples)
+    tell_cut(experiment, batches)
+    return batches
 
 
 def _grid(experiment: Experiment, batches: Batches, about: dict[str, str]) -> ExitGrid:

@@ -22,9 +22,9 @@ class PicturePage:
     def add(self, result: PicturePrediction) -> None:
         """Put a picture on the page, where it was read with a thumbnail."""
         if result.thumbnail is not None and result.explanation is not None:
-            self.sections.append(
-                Explained(result.path, result.text, result.thumbnail, result.explanation)
-            )
+            remarks = tuple(each for each in (result.remark, result.cut) if each)
+            shown = (result.path, result.text, result.thumbnail, result.explanation)
+            self.sections.append(Explained(*shown, remarks))
 
 
 @contextmanager

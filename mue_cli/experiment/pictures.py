@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mue_cli.data.pictures import Unreadable, find_pictures
@@ -10,10 +11,31 @@ from mue_cli.reports.exit_strip import printable
 
 __all__ = ["Unreadable", "answers_path", "named_pictures", "page_path", "printable"]
 
+SHOWN = 3
+"""Files that are named of those passed over."""
 
-def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
+
+@dataclass(frozen=True)
+class Named:
+    """What a command line means. paths: of pictures. passed_over: other files of its folders."""
+
+    paths: Sequence[str | Unreadable]
+    passed_over: Sequence[str] = ()
+
+    def remark(self) -> str | None:
+        """Return a line about the files that were passed over."""
+        names = [one_line(printable(Path(each).name), 60) for each in self.passed_over]
+        if not names:
+            return None
+        files = f"{len(names):,} file{'s' * (len(names) > 1)}"
+        more = ", ..." if len(names) > SHOWN else ""
+        return f"{files} passed over, not named like pictures ({', '.join(names[:SHOWN])}{more})"
+
+
+def named_pictures(words: Sequence[str]) -> Named:
     """Return the pictures that a command line means. Raises MueError when there is none."""
-    paths = find_pictures(words)
+    passed_over: list[str] = []
+    paths = find_pictures(words, passed_over)
     if not paths:
         raise MueError("no pictures: the list on stdin is empty", "expected one path per line")
     missing = [each for each in paths if isinstance(each, Unreadable)]
@@ -21,10 +43,14 @@ def named_pictures(words: Sequence[str]) -> list[str | Unreadable]:
         name = one_line(printable(missing[0].path), 200)
         more = f" (and {len(missing) - 1} more like this)" if len(missing) > 1 else ""
         raise MueError(
-            f"no pictures: `{name}`: {missing[0].reason}{more}",
-            "name files, folders or patterns",
+            f"no pictures: `{name}`: {missing[0].reason}{more}", _no_pictures_hint(passed_over)
         )
-    return paths
+    return Named(paths, tuple(dict.fromkeys(passed_over)))
+
+
+def _no_pictures_hint(passed_over: Sequence[str]) -> str:
+    remark = Named((), passed_over).remark()
+    return "name files, folders or patterns" + (f"; {remark}" if remark else "")
 
 
 def page_path(path: Path) -> Path:

@@ -14,7 +14,7 @@ from mue_cli.evaluation.explain import Recorder
 from mue_cli.evaluation.predict import Prediction, predict_batch
 from mue_cli.exits.catalogue import FULL, encoder_streams
 from mue_cli.exits.methods import Method
-from mue_cli.experiment.answer_file import json_text
+from mue_cli.experiment.answer_file import REMARK, json_text
 from mue_cli.experiment.beside import Beside, timed
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.reports.exit_strip import END, ExitStrip
@@ -26,7 +26,8 @@ class PicturePrediction:
 
     path: as the user named it. kind: caption or answer. text: that caption or answer. exit_layers:
     by stream; the decoder's are a list, one for each token. explanation, thumbnail, beside (the
-    full model's): where they were asked for.
+    full model's): where they were asked for. remark: what is wrong with the picture. cut: what was
+    not asked of a long question.
     """
 
     path: str
@@ -35,6 +36,8 @@ class PicturePrediction:
     explanation: ExitStrip | None = None
     thumbnail: bytes | None = None
     beside: Beside | None = None
+    remark: str | None = None
+    cut: str | None = None
 
     @property
     def text(self) -> str:
@@ -55,6 +58,8 @@ class PicturePrediction:
         if self.beside:
             values |= {f"full {self.kind}": self.beside.text, "same": self.beside.text == self.text}
             values |= {"ms": self.beside.ms, "full ms": self.beside.full_ms}
+        if remarks := [each for each in (self.remark, self.cut) if each]:
+            values[REMARK] = "; ".join(remarks)
         return {**values, **({"explain": self.explanation.as_json()} if self.explanation else {})}
 
 
@@ -104,7 +109,7 @@ class PictureStream:
     """An experiment's model under a method, with one question for every picture.
 
     source: the encoder's text. explains: whether it records the exit scores. full: the full model,
-    where each answer is compared and timed with its.
+    where each answer is compared and timed with its. cut: what is not asked of a long question.
     """
 
     experiment: Experiment
@@ -112,6 +117,7 @@ class PictureStream:
     source: str
     explains: bool = False
     full: Method | None = None
+    cut: str | None = None
 
     @classmethod
     def of(
@@ -134,14 +140,15 @@ class PictureStream:
                 "--compare times a method with early exits beside the full model",
                 "leave out --method full, --explain and --html",
             )
-        experiment.predictor  # noqa: B018 - a missing checkpoint is reported before thresholds are
+        tokenizer = experiment.predictor.tokenizer  # a missing checkpoint comes before thresholds
+        cut = _cut(experiment, question, len(tokenizer.encode(source)))
         try:
             chosen = experiment.method(name)
         except MissingStepError as error:
             hint = f"{error.hint}, or use --method full"
             raise MissingStepError(error.message, hint) from None
         full = experiment.method(FULL.name, {}) if compares else None
-        return cls(experiment, chosen, source, explains, full)
+        return cls(experiment, chosen, source, explains, full, cut)
 
     @property
     def title(self) -> str:
@@ -153,7 +160,7 @@ class PictureStream:
         kind = self.experiment.task.result
         beside = [f"full {kind}", "same", "ms", "full ms"] if self.full else []
         streams = (*encoder_streams(self.experiment.recipe.model.decompose), "decoder")
-        return ["image", kind, *beside, *(f"{stream} layer" for stream in streams), "error"]
+        return ["image", kind, *beside, *(f"{stream} layer" for stream in streams), "error", REMARK]
 
     @property
     def settings(self) -> dict[str, object]:
@@ -245,9 +252,20 @@ class PictureStream:
                 if recorder
                 else None,
                 picture.thumbnail,
+                remark=picture.remark,
+                cut=self.cut,
             )
             for row, (picture, prediction) in enumerate(zip(pictures, predictions, strict=True))
         ]
+
+
+def _cut(experiment: Experiment, question: Question, num_tokens: int) -> str | None:
+    """Return in words what the model does not read of a question. num_tokens: of its source."""
+    limit, cut = experiment.recipe.data.max_source_tokens, experiment.task.cut(question)
+    if num_tokens <= limit:
+        return cut
+    tokens = f"the question has {num_tokens} tokens, the first {limit} are read"
+    return f"{cut}; {tokens}" if cut else f"{tokens}: shorten it, or raise data.max_source_tokens"
 
 
 def _sizes(largest: int, begun: int, singly: bool) -> Iterator[int]:

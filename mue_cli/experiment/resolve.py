@@ -37,11 +37,11 @@ def resolve(
     check_weights(weights)
     if folder and folder.exists() and not folder.is_dir():
         raise MueError(f"`{folder}` is a file, not a run folder", "name another folder with --run")
-    settings = [*overrides, *([f"seed={seed}"] if seed is not None else [])]
+    settings = all_settings(overrides, seed)
     own = folder / "recipe.yaml" if folder else None
     default = str(own) if own and is_file(own) else DEFAULT_RECIPE
     name = default if recipe is None else recipe
-    changes = [*(["model.preset=null"] if weights else []), *settings]  # weights bring their size
+    changes = all_settings(overrides, seed, weights)
     wanted = load(name, changes)
     _check_task(wanted, name)
     arguments = _arguments(recipe, settings, folder, weights)
@@ -54,6 +54,14 @@ def resolve(
     if trained and run.recipe.exists():
         wanted = _with_trained_sections(wanted, run, changes)
     return wanted, run
+
+
+def all_settings(
+    overrides: Sequence[str], seed: int | None, weights: str | None = None
+) -> list[str]:
+    """Return the settings that options mean: weights bring their own size."""
+    size = ["model.preset=null"] if weights else []
+    return [*size, *overrides, *([f"seed={seed}"] if seed is not None else [])]
 
 
 def check_weights(weights: str | None) -> None:

@@ -33,12 +33,20 @@ class Override:
         return cls(key.strip(), parse(value, place), place)
 
     def put_into(self, raw: dict[str, Any]) -> None:
-        """Replace the value in the mapping of a recipe; sections that are absent are made."""
+        """Replace the value in the mapping of a recipe; sections that are absent are made.
+
+        Of a whole section, the values that are named are replaced: the file's others stay. null
+        stands for the section's defaults.
+        """
         *sections, last = self.key.split(".")
         for section in sections:
             below = raw.get(section)
             raw[section] = raw = dict(below) if isinstance(below, dict) else {}
-        raw[last] = self.value
+        before = raw.get(last)
+        if not sections and isinstance(before, dict) and isinstance(self.value, dict):
+            raw[last] = {**before, **self.value}
+        else:
+            raw[last] = self.value
 
     def decides(self, key: str) -> bool:
         """Return whether the value at a dotted key, or a part of it, comes from here."""

@@ -1,7 +1,8 @@
 """YAML <-> plain values. The only module that reads and writes YAML.
 
-Safe YAML where a key may stand once only, 1e-3 is a number (YAML 1.1 asks for 1.0e-3), dates are
-text, and nothing is nested deeper, or through its aliases larger, than a person would write.
+Safe YAML where a key may stand once only, numbers are those that a person means (of YAML 1.1, 1e-3
+would be text, 010 would be 8 and 1:30 would be 90: here a number, and text), dates are text, and
+nothing is nested deeper, or through its aliases larger, than a person would write.
 """
 
 import copy
@@ -26,7 +27,12 @@ LARGEST = 100_000
 _OPENED = re.compile(rf"(?:[\[{{]\s*){{{DEEPEST}}}[\[{{]")
 _TOO_DEEP = f"nested more than {DEEPEST} deep"
 _HINT = "a line looks like `key: value`, indented with spaces"
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_TAG = "tag:yaml.org,2002:"
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)\Z")
+_FLOAT = re.compile(
+    r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+    r"|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))\Z|\.(?:nan|NaN|NAN)\Z"
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -72,13 +78,18 @@ def _value(text: str) -> Any:
 
 def to_yaml(mapping: Mapping[str, object]) -> str:
     """Return a mapping of plain values as YAML, keys in their order."""
-    return yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=120)
+    return _dumped(dict(mapping), sort_keys=False, width=120)
 
 
 def to_word(value: object) -> str:
     """Return one value as YAML in a single line, for a command line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    text = _dumped(value, width=math.inf, default_flow_style=True)
     return text.removesuffix("...\n").strip()  # YAML ends a lone value with dots
+
+
+def _dumped(value: object, **form: Any) -> str:
+    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, **form)
+    return text
 
 
 class _Loader(yaml.SafeLoader):
@@ -124,9 +135,15 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError):
-            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            kind = node.tag.removeprefix(_TAG)
             problem = f"{show(node.value)} cannot be read as !!{kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return super().construct_yaml_int(_matching(node, _INT))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        return super().construct_yaml_float(_matching(node, _FLOAT, _INT))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()
@@ -142,12 +159,24 @@ def _refuse(problem: str, event: Any) -> None:
     raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
 
 
+def _matching(node: yaml.ScalarNode, *patterns: re.Pattern[str]) -> yaml.ScalarNode:
+    """Return a node that says a number. Raises ValueError for another, of `!!int 010` say."""
+    if not any(pattern.match(str(node.value)) for pattern in patterns):
+        raise ValueError(node.value)
+    return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """The writer: text that this reader, or one of YAML 1.1, takes for a number is quoted."""
+
+
+_NUMBERS = {f"{_TAG}int": _INT, f"{_TAG}float": _FLOAT}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    first: [each for each in resolvers if each[0] not in (*_NUMBERS, f"{_TAG}timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+for _tag, _pattern in _NUMBERS.items():
+    for _each in (_Loader, _Dumper):
+        _each.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
+_Loader.add_constructor(f"{_TAG}float", _Loader.construct_yaml_float)

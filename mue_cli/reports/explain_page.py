@@ -11,12 +11,15 @@ from mue_cli.reports.pages import render
 
 @dataclass(frozen=True)
 class Explained:
-    """One picture. name: of its file. text: caption or answer. thumbnail: JPEG."""
+    """One picture. name: of its file. text: caption or answer. thumbnail: JPEG. remarks: what was
+    not whole.
+    """
 
     name: str
     text: str
     thumbnail: bytes
     exits: ExitStrip
+    remarks: Sequence[str] = ()
 
 
 def page(title: str, notes: Sequence[str], pictures: Sequence[Explained]) -> str:

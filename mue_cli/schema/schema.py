@@ -8,6 +8,7 @@ checks values given in Python, and its fields' docstrings go into hints and the 
 
 import difflib
 import math
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -205,8 +206,19 @@ def _mismatch(value: object, kind: Any, key: str, place: Place, doc: str | None)
     wanted, words = expected(kind, value), choices(kind)
     hint = did_you_mean(str(value), words) if words and not isinstance(value, Mapping) else doc
     if isinstance(value, str) and not words and "text" not in wanted and _is_number(value):
-        hint = "write it without quotes" if value.isascii() else "write it in the digits 0 to 9"
+        hint = _number_hint(value)
     return RecipeError(f"{subject} is {show(value)}, expected {wanted}", hint)
+
+
+def _number_hint(text: str) -> str:
+    """Return how to write a number that is text: in other digits, with zeros in front (which may
+    mean eight to a digit), in quotes.
+    """
+    if not text.isascii():
+        return "write it in the digits 0 to 9"
+    if re.match(r"[-+]?0[0-9_]", text.strip()):
+        return "write it without a zero in front"
+    return "write it without quotes"
 
 
 def _locate(cls: Any, path: Iterable[Any], raw: object, key: str) -> tuple[Any, str, Any]:

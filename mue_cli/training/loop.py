@@ -183,7 +183,7 @@ class _Training:
             rate,
             norm_value,
             self._num_samples(parts),
-            sum(part.num_cut for part in parts) * self.processes.count,
+            self.stage.num_cut(parts) * self.processes.count,
             time.perf_counter() - started,
             waited,
             peak_memory_mb(total.device),

@@ -76,7 +76,7 @@ def self_critical(
                 weights.to(read.targets.device),
             )
 
-    return Stage({"model": model}, loss, still)
+    return Stage({"model": model}, loss, still, learns_targets=False)
 
 
 def advantages(

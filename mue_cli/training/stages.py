@@ -43,13 +43,19 @@ NORMED = ModelHead(lambda state: state, lambda state: state)
 class Stage:
     """modules: what moves, by name; resuming restores it. loss: of a batch at a step, from 0.
     still: parts of the modules that stay in evaluation mode. before_step: called once at the start
-    of each step.
+    of each step. learns_targets: whether the batch's own targets are learned; where they are mere
+    references, none of them is cut.
     """
 
     modules: Mapping[str, nn.Module]
     loss: Callable[[Batch, int], Loss]
     still: Sequence[nn.Module] = ()
     before_step: Callable[[int], None] = lambda step: None
+    learns_targets: bool = True
+
+    def num_cut(self, parts: Iterable[Batch]) -> int:
+        """Return how many texts that are learned lost their end."""
+        return sum(part.num_cut for part in parts) if self.learns_targets else 0
 
 
 def own_head(model: OFA, answer_ids: Sequence[int] = ()) -> ModelHead:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mue_cli.data.tasks.words import has_words
-from mue_cli.errors import MueError, one_line
+from mue_cli.errors import MueError
+from mue_cli.schema.schema import show
 
 if TYPE_CHECKING:
     import pyarrow
@@ -62,8 +63,8 @@ class Question:
                 )
             if text is not None and not has_words(text):
                 raise MueError(
-                    f"--{name} is `{one_line(text, 40)}`, in which there is no word",
-                    "give a sentence",
+                    f"--{name} is {show(text)}, which has no word, expected a sentence",
+                    'for example "a dog is on the beach"',
                 )
         if task.judges and self.hypothesis is None:
             raise MueError(
@@ -88,6 +89,7 @@ class Task:
     rows: reads a prepared table; per_text: every text of an example is a row of its own; bare: ask
         without OFA's words around the sentence.
     source: the encoder's text for a question that fits. judges: whether it needs one from the user.
+    cut: in words, what the source leaves out of a question, None where it has all of it.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Task:
     source: Callable[[Question, bool], str]
     answers: tuple[str, ...] = ()
     judges: bool = False
+    cut: Callable[[Question], str | None] = lambda question: None
 
     @property
     def generates(self) -> bool:

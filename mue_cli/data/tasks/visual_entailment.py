@@ -62,6 +62,16 @@ def _source(question: Question, bare: bool) -> str:
     return entailment_source(question.premise, question.hypothesis or "", bare)
 
 
+def _cut(question: Question) -> str | None:
+    """Return which text of a question loses its end, and how many words it has."""
+    texts = {"premise": question.premise, "hypothesis": question.hypothesis}
+    counts = {name: len(_words(text)) for name, text in texts.items() if text is not None}
+    cut = [
+        f"the {name} has {count}" for name, count in counts.items() if count > MAX_QUESTION_WORDS
+    ]
+    return f"{' and '.join(cut)} words, the first {MAX_QUESTION_WORDS} are asked" if cut else None
+
+
 ENTAILMENT = Task(
     name="entailment",
     metric="accuracy",
@@ -72,4 +82,5 @@ ENTAILMENT = Task(
     source=_source,
     answers=ANSWERS,
     judges=True,
+    cut=_cut,
 )
