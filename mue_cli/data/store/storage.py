@@ -28,6 +28,7 @@ from mue_cli.data.rows import CaptionRow, EntailmentRow, Row, Rows, RowsBySplit
 from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, Shard, write_images
 from mue_cli.data.store.manifest import TOKENIZER, Manifest, library_versions, write_manifest
 from mue_cli.data.store.partial import keep_problems, prepared_folder
+from mue_cli.data.store.replaceable import PROBLEMS
 from mue_cli.data.store.text_only import text_only_accuracy
 from mue_cli.data.store.written_tables import write_tables
 from mue_cli.data.tasks import (
@@ -41,8 +42,6 @@ from mue_cli.data.tasks import (
     is_cut,
 )
 from mue_cli.errors import DataError
-
-PROBLEMS = "problems.jsonl"
 
 LOUD_SHARE = 0.1
 """A split that has lost more of its texts than this is spoken of loudly."""
