@@ -17,6 +17,7 @@ from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import ORACLE, MethodSpec
 from mue_cli.experiment.choosing import Choice, Chooser
+from mue_cli.experiment.fingerprint import fingerprint
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.precision import choose_precision, with_precision
@@ -24,7 +25,6 @@ from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
-from mue_cli.files import fingerprint
 from mue_cli.reports.promises import Frontier
 from mue_cli.reports.saturation import Saturation
 
