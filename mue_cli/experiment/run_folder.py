@@ -27,8 +27,9 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -40,6 +41,9 @@ from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.reports.traces import read_traces as read_traces_file
 from mue_cli.schema.json_files import read_json_lines
+
+BESIDE = ".new"  # in a run folder: a training anew, until its first checkpoint is there
+
 
 @dataclass(frozen=True)
 class Run:
@@ -67,6 +71,16 @@ class Run:
     @property
     def last_state(self) -> Path:
         return self.folder / "last.pt"
+
+    @property
+    def beside(self) -> "Run":
+        """The run of a training anew, which takes this one's place once it has weights."""
+        return replace(self, folder=self.folder / BESIDE)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is what --resume goes on from; a link to nowhere is an error to it."""
+        return any(os.path.lexists(each.last_state) for each in (self, self.beside))
 
     @property
     def train_log(self) -> Path:
