@@ -11,10 +11,11 @@ docs/study/<name>/ is a run folder with nothing but small files in it, of a stud
 import argparse
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+
+from study_records import take
 
 from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import FULL
@@ -39,39 +40,7 @@ from mue_cli.study.parts import SPLIT
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-RECORDS = ("study.yaml", "finished.json", "records.jsonl")
-MEASURED = ("promises.jsonl", "predictions.json", "depth.npz", "saturation.npz")
-NUM_EXAMPLES = 10
 NOT_YET = "Not measured yet"
-
-
-def take(run: Path, docs: Path) -> Path:
-    """Copy a run's small files to docs/study/<run>, in place of older ones: its study's records
-    where it has a study, else its own.
-    """
-    target = docs / "study" / run.name
-    shutil.rmtree(target, ignore_errors=True)
-    source = run / "study" if (run / "study").is_dir() else run
-    records = [each for each in source.rglob("*") if each.name in RECORDS]
-    for path in sorted([*records, *(run / name for name in MEASURED if (run / name).exists())]):
-        copy = target / path.relative_to(run)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if path.name == "records.jsonl":
-            copy.write_text(_portable(path.read_text(encoding="utf-8")), encoding="utf-8")
-        elif path.name == "predictions.json":
-            first = json.loads(path.read_text(encoding="utf-8"))[:NUM_EXAMPLES]
-            copy.write_text(json.dumps(first, ensure_ascii=False, indent=1), encoding="utf-8")
-        else:
-            shutil.copyfile(path, copy)
-    return target
-
-
-def _portable(lines: str) -> str:
-    """Return records without the paths of the machine that they come from."""
-    found = [json.loads(line) for line in lines.splitlines()]
-    for record in found:
-        record["left_out"] = dict.fromkeys(record.get("left_out", {}), "not to be had there")
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found)
 
 
 def write(docs: Path) -> None:

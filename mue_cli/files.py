@@ -1,11 +1,11 @@
 """Files that are either whole or absent, and the one way to open text.
 
-A file is written beside its place first, then moved there in one step. Text is UTF-8 with or
+A file is written beside its place first, then moved there in one step; where its name is a link,
+what that leads to is replaced, and the link stays. Text is UTF-8 with or
 without its mark, or UTF-16 by its mark; line ends are `\\n`, `\\r\\n` or `\\r`.
 """
 
 import errno
-import hashlib
 import os
 import shutil
 import stat
@@ -35,7 +35,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _FULL_BELOW = 1 << 16  # bytes
-_BLOCK = 1 << 12  # bytes, of a fingerprint
 
 
 def is_first_process() -> bool:
@@ -52,31 +51,28 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
 
     Makes the folder when it is absent. The temporary name keeps the suffix of `path`. sync: wait
     until the disk holds it, where losing it to a power cut would be dear. Raises OSError, naming
-    `path`, also for a full disk that a library reports in its own words; FileError for a pipe or a
-    device.
+    `path`, also for a full disk that a library reports in its own words; FileError for a pipe, a
+    device or a link to nowhere.
     """
-    temporary = None
+    temporary, place = None, path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():  # found out now, not when the work is done
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if path.exists() and not path.is_file():  # a pipe or a device is not ours to replace
-            raise FileError(f"cannot write `{path}`: it is {_kind(path)}", "name a plain file")
-        temporary = _make_beside(path)
+        place = _place_of(path)  # what forbids it is found out now, not when the work is done
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _make_beside(place)
         yield temporary
         temporary.chmod(_plain_mode())
         if sync:
             _wait_for_disk(temporary)
-        temporary.replace(path)
+        temporary.replace(place)
         if sync:
-            _wait_for_disk(path.parent)
+            _wait_for_disk(place.parent)
     except OSError as error:
-        own = error.filename is None or str(error.filename) in (str(temporary), str(path))
+        own = error.filename is None or str(error.filename) in map(str, (temporary, place, path))
         if not own and PART not in str(error.filename):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except Exception as error:
-        if not _is_full(path.parent, error):
+        if not _is_full(place.parent, error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
@@ -128,19 +124,6 @@ def append(path: Path, line: str) -> None:
         except BaseException:
             file.truncate(end)
             raise
-
-
-def fingerprint(path: Path, blocks: int = 256) -> str:
-    """Return 16 hexadecimal digits that change when a large file's content does: a hash of its
-    size, its start and evenly spaced blocks. Training changes every weight, so one block would do.
-    """
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for block in range(blocks):
-            file.seek(block * size // blocks)
-            digest.update(file.read(_BLOCK))
-    return digest.hexdigest()[:16]
 
 
 def sweep(folder: Path) -> None:
@@ -240,6 +223,18 @@ def encoding_of(head: bytes) -> str:
 
 def _kind(path: Path) -> str:
     return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "no plain file")
+
+
+def _place_of(path: Path) -> Path:
+    """Return where a file is to be written: where a link leads for a link, else its own place."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():  # a pipe or a device is not ours to replace
+        raise FileError(f"cannot write `{path}`: it is {_kind(path)}", "name a plain file")
+    if path.is_symlink() and not path.exists():
+        hint = "see where it leads with: ls -l; remove it, or make that whole"
+        raise FileError(f"cannot write `{path}`: it is a link to nowhere", hint)
+    return path.resolve() if path.is_symlink() else path
 
 
 def _make_beside(path: Path) -> Path:

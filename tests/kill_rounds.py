@@ -199,6 +199,10 @@ def _disturbed(way: Way, draw: random.Random, seconds: float) -> int:
         if code == 2 and "is done" in Path("said.txt").read_text():
             # Killed before it began: --resume met the training before it, and says so.
             words, code = way.first, _given(way.first, patience)
+        if code == 2 and "no last.pt to go on from" in Path("said.txt").read_text():
+            # Killed between the first checkpoint and last.pt: --resume would lose the checkpoint.
+            words = f"{way.first} --force"
+            code = _given(words, patience)
         if code is not None:
             assert code == 0, f"could not go on: mue {words}\n{Path('said.txt').read_text()}"
             return kills

@@ -119,7 +119,7 @@ def test_generated_caption_loses_punctuation_only():
 
 @pytest.mark.parametrize("question", [Question("..."), Question("A dog.", "\u200b")])
 def test_sentence_without_a_word_is_refused(question: Question) -> None:
-    with pytest.raises(MueError, match="in which there is no word"):
+    with pytest.raises(MueError, match="which has no word"):
         question.check(TASKS["entailment"], "shapes-entailment")
 
 

@@ -24,7 +24,9 @@ def script():
     spec = importlib.util.spec_from_file_location("write_study", DOCS / "write_study.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)  # as `python docs/write_study.py` has it
+        spec.loader.exec_module(module)
     return module
 
 
@@ -110,6 +112,49 @@ def test_records_that_are_taken_over_fill_tables_and_figures(
     once = (docs / "study.md").read_bytes()
     script.write(docs)
     assert (docs / "study.md").read_bytes() == once
+
+
+@pytest.fixture
+def taken(script, docs: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Return a run's folder and what was taken from it."""
+    run = Run(tmp_path / "runs" / "mine")
+    append_record(run.records, FULL)
+    return run.folder, script.take(run.folder, docs)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_records_taken_before_go_when_the_new_ones_are_whole(script, docs, taken) -> None:
+    run, target = taken
+    before = files(target.parent)
+    (run / "predictions.json").write_text("[")
+    with pytest.raises(ValueError):
+        script.take(run, docs)
+    assert files(target) == before
+    (run / "predictions.json").write_text("[]")
+    (target / "drawn.png").touch()
+    script.take(run, docs)
+    assert files(target.parent).keys() == {"records.jsonl", "predictions.json"}
+    assert [path.name for path in target.parent.iterdir()] == ["mine"]
+
+
+def test_a_run_without_records_takes_nothing_away(script, docs, taken) -> None:
+    run, target = taken
+    before = files(target)
+    (run / "records.jsonl").unlink()
+    with pytest.raises(script.MissingStepError, match="nothing to take"):
+        script.take(run, docs)
+    assert files(target) == before
+
+
+def test_records_are_taken_over_from_their_own_place_too(script, docs, taken, monkeypatch) -> None:
+    target = taken[1]
+    before = files(target)
+    monkeypatch.chdir(target)
+    assert script.take(Path(), docs) == target
+    assert files(target.parent) == before
 
 
 def test_control_stands_beside_the_score(script, tmp_path: Path) -> None:

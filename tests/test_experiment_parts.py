@@ -25,14 +25,14 @@ from mue_cli.experiment.exit_heads import HeadSizes, head_sizes, open_head
 from mue_cli.experiment.lock import Owner, holding, holding_run
 from mue_cli.experiment.methods import decay
 from mue_cli.experiment.predict import PictureStream, json_line, token_texts
-from mue_cli.experiment.run_folder import Run
+from mue_cli.experiment.run_folder import BESIDE, Run
 from mue_cli.experiment.self_critical import self_critical_stage
 from mue_cli.experiment.stated import conditions_of, fingerprint_of
 from mue_cli.experiment.thresholds import promise_of, read_thresholds
 from mue_cli.experiment.timing import machine, verified
 from mue_cli.experiment.train_method import train_method
-from mue_cli.experiment.training_files import BESIDE, READY, TrainingFiles
-from mue_cli.experiment.training_start import check_vocabulary
+from mue_cli.experiment.training_files import READY, TrainingFiles
+from mue_cli.experiment.training_start import check_data
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.training.processes import Processes
 
@@ -153,11 +153,11 @@ def test_a_recipe_that_somebody_wrote_is_not_replaced(here: Experiment) -> None:
 
 
 def test_a_vocabulary_of_another_size_is_refused_on_resuming(here: Experiment) -> None:
-    check_vocabulary(here, here.run, here.tokenizer, {"step": 1})
+    check_data(here, here.run, here.tokenizer, {"step": 1})
     other = Tokenizer.train(["quite other words"], 300)
-    check_vocabulary(here, here.run, other, None)
+    check_data(here, here.run, other, None)
     with pytest.raises(RecipeError, match="is not the run's"):
-        check_vocabulary(here, here.run, other, {"step": 1})
+        check_data(here, here.run, other, {"step": 1})
 
 
 def test_a_vocabulary_remembers_how_it_cut_a_text(here: Experiment) -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mue_cli.data.disk import fingerprint
 from mue_cli.errors import FileError
 from mue_cli.files import (
     append,
     decode,
-    fingerprint,
     open_text,
     read_bytes,
     read_text,
@@ -127,6 +127,31 @@ def test_folder_in_the_place_of_a_file_is_met_before_the_work(tmp_path: Path) ->
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "a.txt"):
         pytest.fail("the work was begun")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    far, link = tmp_path / "far" / "a.txt", tmp_path / "a.txt"
+    write_text(far, "old")
+    link.symlink_to("far/a.txt")
+    with pytest.raises(ZeroDivisionError), replacing(link) as temporary:
+        assert temporary.parent == far.parent, "on the same disk"
+        raise ZeroDivisionError
+    assert far.read_text() == "old"
+    write_text(link, "new", sync=True)
+    with staged() as beside:
+        beside(tmp_path / "b.txt").write_text("first")
+        beside(link).write_text("newer")
+    assert link.readlink() == Path("far/a.txt") and far.read_text() == "newer"
+    assert [path.name for path in far.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("end", ["gone/a.txt", "a.txt"], ids=["nowhere", "itself"])
+def test_a_link_that_leads_nowhere_is_met_before_the_work(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.txt").symlink_to(end)
+    with pytest.raises(FileError, match="is a link to nowhere"), replacing(tmp_path / "a.txt"):
+        pytest.fail("the work was begun")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").is_symlink()
 
 
 def test_full_disk_reported_in_other_words_is_a_full_disk(tmp_path: Path) -> None:

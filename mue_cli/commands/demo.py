@@ -60,7 +60,7 @@ def demo(
     if quick:
         answer(NO_RESULT)
     started = time.monotonic()
-    for line in lines(recipe, out, run.last_state.exists(), scenes, overrides or [], generates):
+    for line in lines(recipe, out, run.is_begun, scenes, overrides or [], generates):
         if code := run_line(line):
             raise typer.Exit(code)
     evaluated = {record.method: record for record in records(run) if record.split == "test"}

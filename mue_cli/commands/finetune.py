@@ -31,7 +31,7 @@ ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on where the last training stopped.")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Train anew although there is a checkpoint.")
+    bool, typer.Option("--force", help="Train anew although there is a training.")
 ]
 
 

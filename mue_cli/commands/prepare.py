@@ -178,7 +178,7 @@ def _from_files(
     """Fetch what `source` lacks where that is wanted, prepare it, and show what there is."""
     from mue_cli.experiment import prepare as procedure
 
-    procedure.require_folders(source, out, download)
+    procedure.require_folders(source, out, download, of_reader.get("images"))
     if download:
         kept = f"`{source}` keeps what has come; the same command goes on from there"
         with keeping(lambda: kept), progress(f"download {dataset}") as report:

@@ -13,6 +13,7 @@ from mue_cli.calibration.goal import By, Goal, TestName
 from mue_cli.calibration.measured import Intervals, Measured, Setting, intervals
 from mue_cli.calibration.settings import Point
 from mue_cli.calibration.suitability import Suitability
+from mue_cli.data.disk import fingerprint
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
 from mue_cli.exits.catalogue import ORACLE, MethodSpec
@@ -25,7 +26,6 @@ from mue_cli.experiment.thresholds import Thresholds, earlier, store
 from mue_cli.experiment.timing import latency_model, machine, verified
 from mue_cli.experiment.trial_log import TrialLog
 from mue_cli.experiment.trials import Trials
-from mue_cli.files import fingerprint
 from mue_cli.reports.promises import Frontier
 from mue_cli.reports.saturation import Saturation
 

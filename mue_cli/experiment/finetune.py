@@ -25,9 +25,9 @@ from mue_cli.experiment.training_data import (
     features_of,
     validation_batches,
 )
-from mue_cli.experiment.training_files import TrainingFiles, finish_move
+from mue_cli.experiment.training_files import TrainingFiles, settle
 from mue_cli.experiment.training_run import Finetuned, TrainingRun, run_training
-from mue_cli.experiment.training_start import check_vocabulary, place
+from mue_cli.experiment.training_start import DATA, check_data, place
 from mue_cli.model import checkpoint
 from mue_cli.model.ofa import OFA, recomputed
 from mue_cli.model.tokenizer import Tokenizer
@@ -44,14 +44,15 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     """Train the recipe's model, every decoder layer with the task's loss (Eq. 12-13), or with the
     exit head and loss of exits.method. Processes that `torchrun` started train it together.
 
-    resume: go on where the last training of this run stopped. force: train anew although there is a
-    checkpoint; it stays until the new one is there. Raises MueError when there is one and neither
-    was said, RecipeError when a resumed model is another, KeyboardInterrupt saying what was kept.
+    resume: go on where the last training of this run stopped. force: train anew although there is
+    one; it stays until the new one is there. Raises MueError when there is one and neither was
+    said, RecipeError when a resumed model or its data is another, KeyboardInterrupt saying what was
+    kept.
     """
     recipe, run, processes = experiment.recipe, experiment.run, experiment.processes
     check_data_settings(experiment, processes)
     if processes.writes:
-        finish_move(run)
+        settle(run)
     processes.wait()  # the others read the folder once it is settled
     files, state = place(experiment, resume, force)
     experiment.data  # noqa: B018 - missing data is reported before missing weights
@@ -60,7 +61,7 @@ def finetune(experiment: Experiment, resume: bool = False, force: bool = False) 
     answers = experiment.task.answer_ids(tokenizer.encode)
     spec = CATALOGUE.get(recipe.exits.method)
     sizes = head_sizes(spec, experiment.task, model.config) if spec else None
-    check_vocabulary(experiment, files.run, tokenizer, state)
+    check_data(experiment, files.run, tokenizer, state)
     if state is None and processes.writes:
         doubt_pixels(experiment, model)
     features = features_of(experiment, model)
@@ -146,7 +147,7 @@ def _model_training(
         experiment.task.metric,
         validate,
         keep,
-        files.keep_state,
+        lambda state: files.keep_state({**state, DATA: experiment.data.fingerprint}),
         lambda: files.run.train_log,
         kept,
     )

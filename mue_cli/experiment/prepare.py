@@ -13,6 +13,7 @@ from mue_cli.data.sources.places import find_images, require_folder
 from mue_cli.data.sources.shapes import prepare_shapes
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.partial import count_kept, require_replaceable
+from mue_cli.data.store.replaceable import require_apart
 from mue_cli.data.store.storage import loud_losses
 from mue_cli.data.tasks import WHOLE_WORDS
 from mue_cli.errors import DataError
@@ -36,14 +37,17 @@ def prepare_files(
     options: of its reader in data/sources/ (progress, num_workers, strict, images). Raises
     DataError.
     """
+    require_apart(out, (source, options.get("images")))
     return READERS[dataset](source, out, learn_vocabulary(vocab_size), **options)
 
 
-def require_folders(source: Path, out: Path, download: bool) -> None:
-    """Raise DataError, before anything is read, for folders that cannot serve."""
+def require_folders(source: Path, out: Path, download: bool, images: object = None) -> None:
+    """Raise DataError, before anything is read, for folders that cannot serve, among them sources
+    in the folder that is to be replaced. images: where the photographs lie, None for the source.
+    """
     if not download and os.path.lexists(source):  # where nothing is, the reader says what it needs
         require_folder(source)
-    require_replaceable(out)
+    require_replaceable(out, (source, images))
 
 
 def download_source(

@@ -27,8 +27,10 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from mue_cli.errors import MissingStepError
@@ -39,6 +41,8 @@ from mue_cli.reports.record import Record, read_records
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.reports.traces import read_traces as read_traces_file
 from mue_cli.schema.json_files import read_json_lines
+
+BESIDE = ".new"  # in a run folder: a training anew, until its first checkpoint is there
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,16 @@ class Run:
     @property
     def last_state(self) -> Path:
         return self.folder / "last.pt"
+
+    @property
+    def beside(self) -> "Run":
+        """The run of a training anew, which takes this one's place once it has weights."""
+        return replace(self, folder=self.folder / BESIDE)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is what --resume goes on from; a link to nowhere is an error to it."""
+        return any(os.path.lexists(each.last_state) for each in (self, self.beside))
 
     @property
     def train_log(self) -> Path:
@@ -230,15 +244,12 @@ def clear_results(run: Run) -> None:
     """Remove what was found with weights that change now: heads trained on them, thresholds,
     records, traces, answers.
 
-    Figures stay until they are drawn anew.
+    Figures stay until they are drawn anew, and what mue did not write stays, whatever its name.
     """
     for path in (
         *map(run.exit_head, names(_is_trained_after)),
         *map(run.second_log, names(_is_trained_after)),
-        *run.folder.glob(f"{run.thresholds.stem}*.yaml"),
-        *run.folder.glob(f"{run.calibration.stem}*.jsonl"),
-        *run.folder.glob(f"{run.trials.stem}*.jsonl"),
-        *run.folder.glob(f"{run.saturation.stem}*.npz"),
+        *chain.from_iterable(_calibrated(run, method) for method in names()),
         run.promises,
         run.modality,
         run.depth,
@@ -261,8 +272,14 @@ def clear_method(run: Run, method: str) -> None:
             if _method(line) != method
         ]
         write_text(run.records, "".join(others))
-    for path in run.folder.glob(f"*-{method}.*"):
+    for path in (*_calibrated(run, method), run.second_log(method)):
         path.unlink(missing_ok=True)
+
+
+def _calibrated(run: Run, method: str) -> list[Path]:
+    """Return what `mue calibrate` writes for a method."""
+    written = (run.thresholds, run.calibration, run.trials, run.saturation)
+    return [run.of_method(path, method) for path in written]
 
 
 def _is_trained_along(spec: MethodSpec) -> bool:
@@ -274,9 +291,7 @@ def _is_trained_after(spec: MethodSpec) -> bool:
 
 
 def _method(line: str) -> object:
-    """Return the method of a record; none of a line that is no record, which is for its reader to
-    refuse.
-    """
+    """Return the method of a record, None for a line that is none: its reader refuses it."""
     try:
         return json.loads(line)["method"]
     except (ValueError, KeyError, TypeError):

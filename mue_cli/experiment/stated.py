@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mue_cli.data.disk import fingerprint
 from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
 from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
 from mue_cli.experiment.thresholds import Conditions, check_scores, read_thresholds
-from mue_cli.files import fingerprint
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment

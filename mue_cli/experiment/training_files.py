@@ -1,17 +1,18 @@
 """The files of a training under way. Nothing of an earlier training goes before what replaces it is
 whole.
 
-A training anew, where there is a checkpoint already, writes to `.new/` in the run folder. When its
-first checkpoint is there, the earlier training's files go and these move to their places; a kill on
-the way is made good by the next training. Results found with weights (thresholds, records) go in
-the moment that the weights do.
+A training anew, where there is one already, writes to `.new/` in the run folder. When its first
+checkpoint is there, the earlier training's files go and these move to their places; a kill on the
+way is made good by the next training. Results found with weights (thresholds, records) go in the
+moment that the weights do. Where `.new/` itself holds a training that could be gone on with, that
+waits in `.before/` until the new one could be.
 """
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mue_cli.experiment.run_folder import Run
 from mue_cli.files import plain_file, read_text, replacing, staged, sweep, write_text
 from mue_cli.recipe.recipe import Recipe
 
-BESIDE = ".new"
+BEFORE = ".before"
 READY, MOVING = "ready", "moving"
 
 Save = Callable[[Path], None]
@@ -35,16 +36,18 @@ class TrainingFiles:
     def __init__(self, run: Run, beside: bool) -> None:
         self._final = run
         self._results_cleared = False
-        self.run = replace(run, folder=run.folder / BESIDE) if beside else run
+        self.run = run.beside if beside else run
 
     def begin(self, recipe: Recipe, vocabulary: str) -> None:
         """Write what a training from its first step starts with, the vocabulary first: a
         recipe.yaml without one was written by somebody else.
         """
-        if self._is_beside and self.run.folder.exists():
-            shutil.rmtree(self.run.folder)
-        for path in (self.run.train_log, self.run.last_state):
-            path.unlink(missing_ok=True)
+        if self.is_beside:
+            if os.path.lexists(self.run.last_state):
+                self.run.folder.rename(self._final.folder / BEFORE)
+            elif self.run.folder.exists():
+                shutil.rmtree(self.run.folder)
+        self.run.train_log.unlink(missing_ok=True)
         run_folder.keep_tokenizer(self.run, vocabulary)
         run_folder.write_recipe(self.run, recipe)
 
@@ -62,7 +65,7 @@ class TrainingFiles:
             if not self._results_cleared:
                 run_folder.clear_results(self.run)
                 self._results_cleared = True
-        if self._is_beside:
+        if self.is_beside:
             (self.run.folder / READY).touch()
             finish_move(self._final)
             self.run = self._final
@@ -74,15 +77,28 @@ class TrainingFiles:
             temporary.open("wb") as file,  # given a path, torch writes its name into the file
         ):
             torch.save(dict(values), file)
+        shutil.rmtree(self._final.folder / BEFORE, ignore_errors=True)
 
     @property
-    def _is_beside(self) -> bool:
+    def is_beside(self) -> bool:
         return self.run.folder != self._final.folder
+
+
+def settle(run: Run) -> None:
+    """Make good what a kill left of a training anew: move it to its place where it has weights, and
+    take back the one before it where it had kept nothing.
+    """
+    finish_move(run)
+    before, beside = run.folder / BEFORE, run.beside
+    if before.exists() and not os.path.lexists(beside.last_state):
+        shutil.rmtree(beside.folder, ignore_errors=True)
+        before.rename(beside.folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def finish_move(run: Run) -> None:
     """Bring a training that was written beside to its place, from wherever a kill left that."""
-    beside = run.folder / BESIDE
+    beside = run.beside.folder
     ready, moving = beside / READY, beside / MOVING
     if ready.exists():
         run_folder.clear(run)
@@ -93,13 +109,36 @@ def finish_move(run: Run) -> None:
     for path in sorted(beside.iterdir()):
         if path != moving:
             path.replace(run.folder / path.name)
+    shutil.rmtree(run.folder / BEFORE, ignore_errors=True)
     moving.unlink()
     beside.rmdir()
 
 
 def files_to_resume(run: Run) -> TrainingFiles:
     """Return the files of the last training that was begun in a run folder."""
-    return TrainingFiles(run, beside=(run.folder / BESIDE).exists())
+    return TrainingFiles(run, beside=run.beside.folder.exists())
+
+
+def files_anew(run: Run, resume: bool, force: bool) -> TrainingFiles:
+    """Return where a training writes that begins with its first step.
+
+    Raises MueError where an earlier one would be lost unasked, or somebody else's recipe.yaml.
+    """
+    has_weights = os.path.lexists(run.checkpoint)
+    if not force and (has_weights or run.is_begun):
+        raise _refusal(run, resume, has_weights)
+    refuse_strangers(run)
+    return TrainingFiles(run, beside=has_weights or run.is_begun or run.beside.folder.exists())
+
+
+def _refusal(run: Run, resume: bool, has_weights: bool) -> MueError:
+    command = run.command("finetune")
+    anew = "--force trains anew, --run FOLDER keeps both"
+    if resume:
+        what = f"`{run.folder}` has a checkpoint, and no {run.last_state.name} to go on from"
+        return MueError(what, f"{command} {anew}")
+    what = "already has a checkpoint" if has_weights else "holds a training that was stopped"
+    return MueError(f"`{run.folder}` {what}", f"{command} --resume goes on, {anew}")
 
 
 def refuse_strangers(run: Run) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mue_cli.errors import MueError, RecipeError
+from mue_cli.errors import RecipeError
 from mue_cli.exits.catalogue import CATALOGUE
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.training_files import (
     TrainingFiles,
+    files_anew,
     files_to_resume,
     read_state,
-    refuse_strangers,
 )
 from mue_cli.model.tokenizer import Tokenizer
 from mue_cli.recipe.recipe import Recipe, load
@@ -24,6 +24,8 @@ FREE = {
     *("training.validate_every", "training.validation_samples"),
 }
 """Settings that may change on the way without changing what is learned."""
+DATA = "data"
+"""In the kept state: the fingerprint of the data; former versions kept none."""
 STEPS = "training.steps"
 """More or fewer of them may be asked for on the way, but the learning rate falls with them."""
 
@@ -38,20 +40,13 @@ def place(
     """
     recipe, run = experiment.recipe, experiment.run
     if not resume:
-        if run.checkpoint.exists() and not force:
-            raise MueError(
-                f"`{run.folder}` already has a checkpoint",
-                f"{run.command('finetune')} --resume goes on, --force trains anew, "
-                "--run FOLDER keeps both",
-            )
-        refuse_strangers(run)
-        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+        return files_anew(run, resume, force), None
     files = files_to_resume(run)
     if not os.path.lexists(files.run.last_state):  # a link to nowhere is an error, not a beginning
+        files = files_anew(run, resume, force or files.is_beside)  # --force began that one
         note = f"nothing to resume in `{run.folder}`: starting from the first step"
         experiment.progress("finetune", 0, 0, note)
-        refuse_strangers(run)
-        return TrainingFiles(run, beside=run.checkpoint.exists()), None
+        return files, None
     _check_unchanged(recipe, files.run)
     state = read_state(files.run.last_state)
     changes = _changes(load(files.run.recipe), recipe)
@@ -104,14 +99,25 @@ def _changes(began: Recipe, recipe: Recipe) -> dict[str, tuple[str, str]]:
     }
 
 
-def check_vocabulary(
+def check_data(
     experiment: Experiment, run: Run, tokenizer: Tokenizer, state: Mapping[str, Any] | None
 ) -> None:
-    """Raise RecipeError when a training cannot go on with the data's vocabulary."""
-    if state is not None and Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
+    """Raise RecipeError when a training cannot go on with the data: with another vocabulary, or
+    other pictures and texts than it began with. Where they lie does not matter.
+    """
+    if state is None:
+        return
+    root = experiment.data.root
+    if Tokenizer.load(run.tokenizer).to_json() != tokenizer.to_json():
         raise RecipeError(
-            f"the vocabulary of `{experiment.data.root}` is not the run's",
+            f"the vocabulary of `{root}` is not the run's",
             "the data was prepared anew: train anew with --force",
+        )
+    if state.get(DATA, experiment.data.fingerprint) != experiment.data.fingerprint:
+        raise RecipeError(
+            f"`{root}` holds other data than the training in `{run.folder}` has learned from",
+            "name the folder that it began with: --set data.root=FOLDER; "
+            "or begin anew on this data with --force",
         )
 
 

@@ -32,7 +32,7 @@ class Step:
 def training(study: Study, here: Run, seed: int, name: str, start: Run | None) -> Step:
     """Return the training of a folder: from the first step, or on from where it was stopped."""
     folder = study.folders[name]
-    resume = here.last_state.exists()
+    resume = here.is_begun
     force = not resume and here.checkpoint.exists()  # killed between its checkpoint and last.pt
     settings = _settings(study, folder.settings)
     words = ["finetune", *_place(study, here), "--seed", str(seed), "--method", folder.method]

@@ -70,6 +70,8 @@ def download(
 def is_finished(file: RemoteFile, folder: Path) -> bool:
     """Tell whether the file is there. Raises DataError when something else has its name."""
     path = folder / file.name
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path} is a link to nowhere", hint="remove it, or mend what it leads to")
     if not path.exists():
         return False
     size = path.stat().st_size
@@ -263,11 +265,9 @@ class _Transfer:
             validator, length = content["validator"], content["length"]
         except (OSError, ValueError, KeyError, TypeError):
             return None, None
-        return (
-            (validator, length if isinstance(length, int) else None)
-            if isinstance(validator, str)
-            else (None, None)
-        )
+        if not isinstance(validator, str):
+            return None, None
+        return validator, length if isinstance(length, int) else None
 
 
 def _run_all(transfers: Sequence[_Transfer], stop: threading.Event, report: Report) -> None:

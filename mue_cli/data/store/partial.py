@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,14 @@ from mue_cli.data.disk import writing
 from mue_cli.data.problems import Problems
 from mue_cli.data.store.image_shards import IMAGES, JOURNAL, count_stored
 from mue_cli.data.store.manifest import FILE_NAME
+from mue_cli.data.store.replaceable import (
+    PLAN,
+    place_of,
+    require_apart,
+    require_empty_or_own,
+    require_own,
+    require_own_place,
+)
 from mue_cli.errors import DataError
 from mue_cli.files import write_text
 
@@ -23,8 +31,6 @@ try:
     import fcntl
 except ImportError:  # Windows: two runs for one folder at a time go unnoticed there
     fcntl = None  # type: ignore[assignment]
-
-PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Partial:
 @contextmanager
 def keep_problems(root: Path, problems: Problems) -> Iterator[None]:
     """Write the problems beside `root` when a DataError is raised inside, and name the file."""
-    path = problems_path(_absolute(root))
+    path = problems_path(place_of(root))
     try:
         yield
     except DataError as error:
@@ -57,13 +63,14 @@ def prepared_folder(root: Path, plan: Mapping[str, object]) -> Iterator[Partial]
     """Give a folder beside `root` to write in; it becomes `root` when all went well.
 
     Otherwise it stays, if whole shards of images are in it, and is given again to a run with the
-    same plan. Another plan empties it. Raises DataError when `root` cannot be written or replaced,
-    or another run is at work.
+    same plan. Another plan empties it. Where `root` is a link to a folder, that folder is meant.
+    Raises DataError when `root` cannot be written or replaced, at the start or at the end, or
+    another run is at work.
     """
-    root = _absolute(root)
-    folder, old = _partial(root), root.with_name(f".{root.name}.old")
     with writing(root):
-        _require_replaceable(root)
+        root = place_of(root)
+        folder, old = _partial(root), _old(root)
+        require_empty_or_own(root, (folder, old))
         root.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
     with _locked(folder, root):
@@ -77,6 +84,7 @@ def prepared_folder(root: Path, plan: Mapping[str, object]) -> Iterator[Partial]
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         with writing(root), _signals_wait():
+            require_empty_or_own(root)  # others may have put something there meanwhile
             if root.exists():
                 root.rename(old)
             folder.rename(root)
@@ -84,45 +92,37 @@ def prepared_folder(root: Path, plan: Mapping[str, object]) -> Iterator[Partial]
             problems_path(root).unlink(missing_ok=True)
 
 
-def require_replaceable(root: Path) -> None:
-    """Raise DataError when a prepared folder could not be put at `root`."""
+def require_replaceable(root: Path, inputs: Iterable[object] = ()) -> None:
+    """Raise DataError when a prepared folder could not be put at `root`, or would take away what is
+    to be read. inputs: paths to be read, or None.
+    """
     with writing(root):
-        _require_replaceable(_absolute(root))
+        root = place_of(root)
+        require_own_place(root)
+        require_apart(root, inputs)
+        require_empty_or_own(root, (_partial(root), _old(root)))
 
 
 def count_kept(root: Path) -> int:
     """Return how many images a run that was stopped has left for the next one."""
-    return count_stored(_partial(_absolute(root)))
-
-
-def _absolute(root: Path) -> Path:
-    return Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps ".."
-
-
-def _require_replaceable(root: Path) -> None:
-    here = Path.cwd()
-    if root in (here, *here.parents):
-        raise DataError(
-            f"{root} is the folder you are in, or above it: it would be replaced as a whole",
-            hint="name a folder in it, such as --out data/mine",
-        )
-    is_ours = (root / FILE_NAME).is_file()
-    if root.is_symlink() and not root.exists():
-        raise DataError(f"{root} is a link to nowhere", hint="choose another folder")
-    if root.exists() and not is_ours and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(
-            f"{root} exists and is no prepared data", hint="choose another folder, or move it away"
-        )
+    return count_stored(_partial(place_of(root)))
 
 
 def _partial(root: Path) -> Path:
     return root.with_name(f".{root.name}.partial")
 
 
+def _old(root: Path) -> Path:
+    return root.with_name(f".{root.name}.old")
+
+
 def _tidy(root: Path, old: Path) -> None:
     """Finish what a run that was killed in its last moves has left."""
     if old.exists() and not root.exists():  # between the two moves
         old.rename(root)
+    if old.is_symlink():  # of a former version, which put a link aside: where it leads stays
+        old.unlink()
+    require_own(old)
     shutil.rmtree(old, ignore_errors=True)
     if (root / FILE_NAME).is_file():
         for name in (PLAN, JOURNAL):

@@ -28,6 +28,7 @@ from mue_cli.data.store.image_shards import IMAGES, PictureSource, Progress, wri
 from mue_cli.data.store.journal import Shard
 from mue_cli.data.store.manifest import TOKENIZER, Manifest, library_versions, write_manifest
 from mue_cli.data.store.partial import keep_problems, prepared_folder
+from mue_cli.data.store.replaceable import PROBLEMS
 from mue_cli.data.store.shared_pictures import SHARED, shared_pictures
 from mue_cli.data.store.stored_pictures import shard_fingerprints
 from mue_cli.data.store.text_only import text_only_accuracy
@@ -43,8 +44,6 @@ from mue_cli.data.tasks import (
     is_cut,
 )
 from mue_cli.errors import DataError
-
-PROBLEMS = "problems.jsonl"
 
 LOUD_SHARE = 0.1
 """A split that has lost more of its texts than this is spoken of loudly."""

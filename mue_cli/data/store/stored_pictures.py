@@ -11,11 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mue_cli.data.disk import fingerprint
 from mue_cli.data.store.image_shards import IMAGES
 from mue_cli.data.store.manifest import Manifest
 from mue_cli.data.store.tables import AGAIN, PICTURES, open_table
 from mue_cli.errors import DataError, MissingStepError
-from mue_cli.files import fingerprint
 
 BLOCKS = 16
 """Of a shard's fingerprint: another preparation differs in all of them, and a disk is quick."""
