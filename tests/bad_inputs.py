@@ -1,5 +1,6 @@
 """Bad inputs over all commands."""
 
+from bad_earlier import what_is_there
 from bad_files import (
     kept_states,
     missing_files,
@@ -28,5 +29,6 @@ def all_bad() -> list[Bad]:
         kept_states,
         odd_places,
         sources_to_prepare,
+        what_is_there,
     )
     return [bad for make in makers for bad in make()]

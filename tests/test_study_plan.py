@@ -156,6 +156,14 @@ def test_training_that_was_cut_short_is_resumed(place: Place) -> None:
     assert place.lines()[0] == f"{first} --resume"
 
 
+def test_training_anew_that_was_cut_short_is_resumed(place: Place) -> None:
+    first, start = place.lines()[0], place.folder("start")
+    start.beside.folder.mkdir(parents=True)
+    start.checkpoint.touch()
+    start.beside.last_state.touch()
+    assert place.lines()[0] == f"{first} --resume"
+
+
 def test_training_that_left_weights_but_no_state_starts_anew(place: Place) -> None:
     first = place.lines()[0]
     place.folder("start").folder.mkdir(parents=True)
