@@ -1,6 +1,7 @@
 """What goes from a run folder with the weights, or the head, that it was found with: mue's own."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,17 @@ def test_what_calibration_wrote_for_any_method_goes(copied_run: Run) -> None:
     }
     run_folder.clear_results(run)
     assert not any(map(os.path.exists, written))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ("--recipe shapes-caption", "mue calibrate --recipe shapes-caption"),
+        ("--recipe mine.yaml --set seed=1 --run r", "mue calibrate --run r"),
+        ("", "mue calibrate --run r"),
+    ],
+)
+def test_trained_run_is_meant_by_its_folder_where_settings_were_said(
+    arguments: str, command: str
+) -> None:
+    assert Run(Path("r"), arguments).trained.command("calibrate") == command

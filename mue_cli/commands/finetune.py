@@ -85,4 +85,4 @@ def _show(here: "Experiment", result: "Finetuned", as_json: bool) -> None:
     samples = len(here.batches("val", here.recipe.training.validation_samples).examples)
     answer(f"{path}: best {result.metric} {result.score:.1f} on {samples} validation samples")
     method = f" --method {result.exit_head.stem}" if of_head and result.exit_head else ""
-    say(f"next: {here.run.command('calibrate')}{method}")
+    say(f"next: {here.run.trained.command('calibrate')}{method}")

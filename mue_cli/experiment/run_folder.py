@@ -28,6 +28,7 @@
 import io
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -159,6 +160,12 @@ class Run:
     def command(self, name: str) -> str:
         """Return the command line that runs the command `name` for this run."""
         return f"mue {name} {self.arguments}".rstrip()
+
+    @property
+    def trained(self) -> "Run":
+        """The run once its recipe.yaml holds all that was said: the folder's name means it."""
+        words = self.arguments if "--set" not in self.arguments else ""
+        return replace(self, arguments=words or shlex.join(["--run", str(self.folder)]))
 
     def need(self, path: Path, command: str) -> Path:
         """Return `path`. Raises MissingStepError, naming the command that writes it."""
