@@ -183,7 +183,7 @@ def targets(found: Sequence[Entry], run: Run) -> str:
         (
             "a drop, with confidence" if each.target is None else f"{each.target:.0%}",
             each.reduction,
-            f"{each.interval[0]:.1%} to {each.interval[1]:.1%}",
+            each.interval and f"{each.interval[0]:.1%} to {each.interval[1]:.1%}",
             each.measured_reduction,
             each.score,
             each.measured_score,

@@ -34,10 +34,10 @@ class Record:
         "image_layers", "text_layers" or "joint_layers", "decoder_layers" (mean exit layers),
         "num_encoder_layers", "num_decoder_layers".
     settings: thresholds and decoding settings, for the reader.
-    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over samples),
-    where that was computed.
+    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over pictures:
+        questions about one are drawn together), absent below two pictures.
     difference: likewise of the score minus that of the `full` beside it, paired by sample: far
-    narrower, since both find the same samples hard.
+        narrower, since both find the same samples hard.
 
     With `evaluation.shuffled_pictures` there are scores named SHUFFLED too, of the same samples
     with others' pictures; their difference is to the score with the samples' own.
