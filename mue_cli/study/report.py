@@ -26,6 +26,7 @@ from mue_cli.reports.tables import Column, Estimate, Table, compare
 from mue_cli.reports.traces import EvaluationTraces
 from mue_cli.study.entries import need
 from mue_cli.study.file import kept
+from mue_cli.study.stale import stale_notes
 
 SAMPLES = 10
 """Examples on the page."""
@@ -37,7 +38,7 @@ def report(run: Run, split: str) -> Report:
     Raises MissingStepError before the first evaluation. What else is missing is said on the page.
     """
     entries = need(run, split)
-    missing: list[str] = []
+    missing = stale_notes(run, split)
     evaluated = _traced(run, missing)
     return Report(
         title=f"{entries[0].record.recipe}: early exits",
