@@ -33,6 +33,7 @@ class Record:
         when it was not timed), "gflops_per_sample", "latency_ms", "full_latency_ms",
         "image_layers", "text_layers" or "joint_layers", "decoder_layers" (mean exit layers),
         "num_encoder_layers", "num_decoder_layers".
+    seed: of the training.
     settings: thresholds and decoding settings, for the reader.
     confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over pictures:
         questions about one are drawn together), absent below two pictures.
