@@ -101,8 +101,19 @@ def test_page_of_a_study_says_what_every_row_keeps_and_what_is_missing(studied: 
     assert "MuE keeps 95.0% at 40.0%" in gathered.drawings[0].text
     assert dict(gathered.facts)["seeds"] == "0, 1"
     assert "MuE: 90 ms a sample instead of 120 ms" in gathered.savings[0]
+    assert "25.0% less" in gathered.savings[0]
     assert "a study's folders have reports of their own" in shown.text
     assert "there are no exit scores" in shown.text
+
+
+def test_medians_that_older_records_kept_are_called_so(tmp_path: Path) -> None:
+    """1 - 90 / 120 is 25 %, not what was measured."""
+    costs = {"expected": 0.4, "flops": 0.3, "measured": 0.3}
+    costs |= {"latency_ms": 90.0, "full_latency_ms": 120.0}
+    for each in (record("full", 120.0), record("mue", 114.0, costs=costs)):
+        append_record(Run(tmp_path).records, each)
+    (said,) = report(Run(tmp_path), "test").savings
+    assert said.startswith("MuE: 90 ms a sample (median) instead of 120 ms")
 
 
 def test_names_and_captions_are_nothing_but_text() -> None:

@@ -29,8 +29,10 @@ class Record:
         Which metrics were left out, and why, is in `left_out` (metric name -> reason).
     metric: the name in `scores` that the task is judged by ("CIDEr", "accuracy").
     costs: fractions in [0, 1] unless named otherwise: "expected" (Eq. 14),
-        "expected_token_weighted", "flops", "measured" (1 - median time over that of `full`; absent
-        when it was not timed), "gflops_per_sample", "latency_ms", "full_latency_ms",
+        "expected_token_weighted", "flops", "measured" (1 - latency_ms / full_latency_ms),
+        "gflops_per_sample", "latency_ms", "full_latency_ms" (the method's and the full model's mean
+        over the timed samples, a sample's being the median of its turns; absent, and "measured"
+        with them, when nothing was timed),
         "image_layers", "text_layers" or "joint_layers", "decoder_layers" (mean exit layers),
         "num_encoder_layers", "num_decoder_layers".
     seed: of the training.
