@@ -1,5 +1,6 @@
 """`mue report`: one page that loads nothing, of a run and of a study, whatever is missing."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -139,6 +140,34 @@ def test_predictions_of_another_evaluation_are_not_shown(tiny_run: Run, tmp_path
     gathered = report(run, "test")
     assert gathered.samples == []
     assert any("is of another evaluation" in sentence for sentence in gathered.missing)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("traces.jsonl", None, "traces are there, of 4 samples"),
+        ("predictions.json", None, "predictions are there, of 4 samples"),
+        ("predictions.json", "[{", "is not JSON"),
+        ("predictions.json", "{}", "predictions.json"),
+        ("thresholds.yaml", "nonsense: 1", "Promises of MuE: "),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_the_rest_is_shown(
+    copied_run: Run, name: str, text: str | None, said: str
+) -> None:
+    """None: one of the file's samples is gone."""
+    path = copied_run.folder / name
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    elif name == "predictions.json":
+        path.write_text(json.dumps(json.loads(path.read_text())[1:]), encoding="utf-8")
+    else:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]), encoding="utf-8")
+    gathered = report(copied_run, "test")
+    assert [sentence for sentence in gathered.missing if said in sentence]
+    assert gathered.tables and gathered.drawings and page(gathered)
+    assert bool(gathered.samples) == (name == "thresholds.yaml")
+    assert bool(gathered.promises) == (name != "thresholds.yaml")
 
 
 def test_metric_that_the_paper_does_not_have_has_a_table_of_ours_alone(tmp_path: Path) -> None:

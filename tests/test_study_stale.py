@@ -8,7 +8,7 @@ from small_study import STUDY, evaluated, of_row, write_study
 
 from mue_cli.errors import MissingStepError
 from mue_cli.experiment.run_folder import Run
-from mue_cli.study import entries, need, stale_notes
+from mue_cli.study import entries, need, notes
 from mue_cli.study.file import journal, keep, load
 from mue_cli.study.settings import row_settings, training_of
 from mue_cli.study.stale import stale
@@ -78,7 +78,7 @@ def test_old_rows_that_are_alike_are_shown_and_named(place: Place) -> None:
     place.says(EDITED)
     assert place.scores() == {0: 90.0, 1: 91.0}
     assert [each.left_out for each in stale(place.run, "test")] == [False, False]
-    first, _ = stale_notes(place.run, "test")
+    first, _ = (note.text for note in notes(place.run, "test"))
     assert "exits.decoder 4" in first and "the study says 2" in first
     assert f"mue study {place.run.study}/study.yaml" in first
 
@@ -100,15 +100,15 @@ def test_data_that_were_prepared_otherwise_are_other_data(place: Place) -> None:
     assert place.scores() == {0: 90.0, 1: 80.0}, "of seed 0 nothing is known"
     place.evaluates(0, 70.0, data="1e")
     assert place.scores() == {0: 70.0}
-    (note,) = stale_notes(place.run, "test")
-    assert note.startswith("static of seed 1 was made on other data: left out")
+    (note,) = notes(place.run, "test")
+    assert note.text.startswith("static of seed 1 was made on other data: left out")
 
 
 def test_rows_of_which_nothing_is_noted_are_kept(place: Place) -> None:
     for seed in (0, 1):
         journal(place.run, seed).path.unlink()
     place.says(EDITED)
-    assert place.scores() == {0: 90.0, 1: 91.0} and stale_notes(place.run, "test") == []
+    assert place.scores() == {0: 90.0, 1: 91.0} and notes(place.run, "test") == []
 
 
 def test_other_splits_are_of_evaluations_of_their_own(place: Place) -> None:

@@ -105,7 +105,7 @@ def tradeoff(
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
     answer_figures(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
-    _say_stale(here.run, split)
+    _say_notes(here.run, split)
 
 
 def reductions(
@@ -127,15 +127,15 @@ def reductions(
     from mue_cli.reports.figures.reductions import reductions as draw
 
     answer_figures(draw(entries, here.run.plots / "reductions"), as_json)
-    _say_stale(here.run, split)
+    _say_notes(here.run, split)
 
 
-def _say_stale(run: "Run", split: str) -> None:
-    """Say which rows of a study are not what it says now."""
-    from mue_cli.study.stale import stale_notes
+def _say_notes(run: "Run", split: str) -> None:
+    """Say what a reader of the rows has to know."""
+    from mue_cli.study.notes import notes
 
-    for note in stale_notes(run, split):
-        say(f"note: {note}")
+    for note in notes(run, split):
+        say(f"note: {note.text}")
 
 
 BesideOption = Annotated[

@@ -58,11 +58,6 @@ def stale(run: Run, split: str) -> list[Stale]:
     return [each for name in study.rows for each in _of_row(study, run, name)]
 
 
-def stale_notes(run: Run, split: str) -> list[str]:
-    """Return a sentence about each stale row, for readers of what is made of entries."""
-    return [each.in_words(run) for each in stale(run, split)]
-
-
 def _of_row(study: Study, run: Run, name: str) -> Iterator[Stale]:
     noted = {
         seed: found for seed in seeds(run) if (found := _noted(study, run, seed, name)) is not None

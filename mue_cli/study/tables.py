@@ -15,6 +15,7 @@ from mue_cli.reports.paper_tables import PAPER_TABLES, missing_rows
 from mue_cli.reports.tables import Table
 from mue_cli.study.entries import need
 from mue_cli.study.file import decomposed_run, kept, study_command
+from mue_cli.study.notes import notes
 from mue_cli.study.parts import SPLIT
 from mue_cli.study.stale import stale
 
@@ -39,10 +40,13 @@ def _of_entries(
     entries = _entries(experiment, split)
     table, missing = PAPER_TABLES[number](entries), missing_rows(number, entries)
     here = {row[0] for row in table.rows} | set(map(row_title, missing))
-    old = [each for each in stale(experiment.run, split) if row_title(each.row) in here]
-    caption = (*table.caption, *(each.in_words(experiment.run) for each in old))
-    left_out = [each.name for each in old if each.left_out and each.row not in missing]
-    return (replace(table, caption=caption),), [*missing, *left_out]
+    said = [note.text for note in notes(experiment.run, split) if row_title(note.row) in here]
+    left_out = [
+        each.name
+        for each in stale(experiment.run, split)
+        if each.left_out and row_title(each.row) in here and each.row not in missing
+    ]
+    return (replace(table, caption=(*table.caption, *said)),), [*missing, *left_out]
 
 
 def _entries(experiment: Experiment, split: str) -> list[Entry]:
