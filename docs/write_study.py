@@ -21,6 +21,7 @@ from mue_cli.errors import MissingStepError
 from mue_cli.exits.catalogue import FULL
 from mue_cli.experiment.promises import promises
 from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.curves import drawable
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.entries import Entry, row_title
@@ -93,8 +94,8 @@ def depth(found: Sequence[Entry], run: Run) -> str:
             cells.append(f"{score:.1f} ({gap:+.1f}{surely})" if any(row) else f"{score:.1f}")
         rows.append(("image and text" if stream == "encoder" else stream, *cells))
     return (
-        f"{measured.metric} on {measured.num_samples:,} samples; in brackets the difference to the "
-        "full model, with a star where its 95 % interval leaves out 0.\n\n"
+        f"{measured.metric} on {samples_in_words([measured.num_samples])}; in brackets the "
+        "difference to the full model, with a star where its 95 % interval leaves out 0.\n\n"
         f"{to_markdown(Table(columns, tuple(rows)))}\n"
         f"![score read after each layer]({_place(run)}/depth.png)\n"
     )
@@ -152,7 +153,7 @@ def targets(found: Sequence[Entry], run: Run) -> str:
         (
             "a drop, with confidence" if each.target is None else f"{each.target:.0%}",
             each.reduction,
-            f"{each.interval[0]:.1%} to {each.interval[1]:.1%}",
+            each.interval and f"{each.interval[0]:.1%} to {each.interval[1]:.1%}",
             each.measured_reduction,
             each.score,
             each.measured_score,
@@ -274,7 +275,7 @@ def status(found: Sequence[Entry], run: Run) -> str:
     done = "; ".join(f"{row} (seeds {', '.join(map(str, rows[row]))})" for row in rows)
     lacking = [row for row in study.rows if row not in rows]
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    where = f"{record.num_samples:,} samples of {record.dataset} {record.split}"
+    where = f"{samples_in_words([record.num_samples])} of {record.dataset} {record.split}"
     device, precision = (record.settings.get(name) for name in ("device", "precision"))
     lines = [f"- Evaluated on {where}: {done}.", f"- {device}, {precision}; {versions}."]
     if lacking or any(len(seeds) < len(study.seeds) for seeds in rows.values()):

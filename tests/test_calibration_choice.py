@@ -14,7 +14,7 @@ from mue_cli.calibration.exit_table import ExitTable
 from mue_cli.calibration.frontier import frontier, last_within, rising, smoothed, staircase
 from mue_cli.calibration.halving import Finalist, choose, halve, rounds
 from mue_cli.calibration.losses import by_picture, relative_drop, wrong_now
-from mue_cli.calibration.measured import Measured, Setting, intervals, standard_error
+from mue_cli.calibration.measured import Intervals, Measured, Setting, intervals, standard_error
 from mue_cli.calibration.settings import Settings
 from mue_cli.calibration.suitability import suitability
 from mue_cli.errors import MueError
@@ -80,9 +80,10 @@ def test_interval_over_pictures_is_wider_when_their_questions_agree() -> None:
     assert width[1] == pytest.approx(3**0.5 * width[0], rel=0.1)
 
 
-def test_one_sample_has_an_interval_of_no_width_and_no_standard_error() -> None:
-    one = measured([50.0], 0.3)
-    assert intervals(one, one).score == (50.0, 50.0)
+def test_one_picture_has_no_interval_and_no_standard_error() -> None:
+    one, two = measured([50.0], 0.3), measured([50.0, 60.0], 0.3)
+    assert intervals(one, one) == intervals(two, two, ["a", "a"]) == Intervals()
+    assert intervals(two, two, ["a", "b"]).score == (50.0, 60.0)
     assert standard_error(np.array([1.0])) == float("inf")
 
 

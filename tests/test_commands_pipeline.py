@@ -97,6 +97,12 @@ def test_evaluate_records_the_full_model_beside_the_method(tiny_run: Run) -> Non
     assert records["mue"].settings["thresholds"] == read_thresholds(tiny_run).thresholds
 
 
+def test_times_of_a_record_are_those_that_its_reduction_is_made_of(tiny_run: Run) -> None:
+    costs = next(each.costs for each in runs.records(tiny_run) if each.method == "mue")
+    reduction = 1 - costs["latency_ms"] / costs["full_latency_ms"]
+    assert costs["measured"] == pytest.approx(reduction, abs=1e-12)
+
+
 def test_traces_and_predictions_are_of_the_evaluated_samples(tiny_run: Run) -> None:
     predictions = json.loads(tiny_run.predictions.read_text(encoding="utf-8"))
     assert [set(prediction) for prediction in predictions] == [

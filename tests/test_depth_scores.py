@@ -12,12 +12,12 @@ import pytest
 from method_rows import static
 
 from mue_cli import Experiment
+from mue_cli.calibration.bootstrap import mean_interval
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.evaluation.exit_grid import predict_depths
 from mue_cli.evaluation.predict import predict
 from mue_cli.experiment.exit_layers import _differences
 from mue_cli.experiment.run_folder import Run, clear_results
-from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.figures.depth_scores import depth_scores_figure
 
@@ -69,6 +69,7 @@ def test_differences_are_paired_and_the_last_layer_has_none() -> None:
     rows = _differences(np.array([[10.0, 30.0], [40.0, 50.0]]))
     assert rows[0].tolist() == [-25.0, *mean_interval([-30.0, -20.0])]
     assert rows[1].tolist() == [0.0, 0.0, 0.0]
+    assert np.isnan(_differences(np.array([[10.0, 30.0]] * 2), ["a", "a"])[:, 1:]).all()
 
 
 def test_scores_come_back_as_they_were_saved(tmp_path: Path) -> None:
@@ -78,6 +79,18 @@ def test_scores_come_back_as_they_were_saved(tmp_path: Path) -> None:
     for name in SCORES.streams:
         assert np.array_equal(kept.scores[name], SCORES.scores[name])
         assert np.array_equal(kept.differences[name], SCORES.differences[name])
+
+
+def test_scores_of_one_picture_have_no_bounds_and_no_band(tmp_path: Path) -> None:
+    bare = {
+        name: np.array([[*row[:1], np.nan, np.nan] for row in each])
+        for name, each in SCORES.differences.items()
+    }
+    replace(SCORES, differences=bare).save(tmp_path / "depth.npz")
+    kept = DepthScores.load(tmp_path / "depth.npz")
+    assert SCORES.has_bounds and not kept.has_bounds
+    assert "Band" in depth_scores_figure(SCORES).texts[0].get_text()
+    assert "Band" not in depth_scores_figure(kept).texts[0].get_text()
 
 
 def test_scores_that_are_absent_or_another_file_are_an_error_with_its_name(tmp_path: Path) -> None:
@@ -94,6 +107,10 @@ def test_scores_that_are_absent_or_another_file_are_an_error_with_its_name(tmp_p
         "no differences": {"score/image": np.zeros(2)},
         "other layers": {"score/image": np.zeros(3), **bounds},
         "not finite": {"score/image": np.full(2, np.nan), **bounds},
+        "one bound": {
+            "score/image": np.zeros(2),
+            "difference/image": np.array([[0.0, 0.0, 0.0], [0.0, 0.0, np.nan]]),
+        },
         "nothing": {},
     }
     for what, arrays in hostile.items():

@@ -1,5 +1,6 @@
 """`mue report`: one page that loads nothing, of a run and of a study, whatever is missing."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -101,8 +102,19 @@ def test_page_of_a_study_says_what_every_row_keeps_and_what_is_missing(studied: 
     assert "MuE keeps 95.0% at 40.0%" in gathered.drawings[0].text
     assert dict(gathered.facts)["seeds"] == "0, 1"
     assert "MuE: 90 ms a sample instead of 120 ms" in gathered.savings[0]
+    assert "25.0% less" in gathered.savings[0]
     assert "a study's folders have reports of their own" in shown.text
     assert "there are no exit scores" in shown.text
+
+
+def test_medians_that_older_records_kept_are_called_so(tmp_path: Path) -> None:
+    """1 - 90 / 120 is 25 %, not what was measured."""
+    costs = {"expected": 0.4, "flops": 0.3, "measured": 0.3}
+    costs |= {"latency_ms": 90.0, "full_latency_ms": 120.0}
+    for each in (record("full", 120.0), record("mue", 114.0, costs=costs)):
+        append_record(Run(tmp_path).records, each)
+    (said,) = report(Run(tmp_path), "test").savings
+    assert said.startswith("MuE: 90 ms a sample (median) instead of 120 ms")
 
 
 def test_names_and_captions_are_nothing_but_text() -> None:
@@ -128,6 +140,34 @@ def test_predictions_of_another_evaluation_are_not_shown(tiny_run: Run, tmp_path
     gathered = report(run, "test")
     assert gathered.samples == []
     assert any("is of another evaluation" in sentence for sentence in gathered.missing)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("traces.jsonl", None, "traces are there, of 4 samples"),
+        ("predictions.json", None, "predictions are there, of 4 samples"),
+        ("predictions.json", "[{", "is not JSON"),
+        ("predictions.json", "{}", "predictions.json"),
+        ("thresholds.yaml", "nonsense: 1", "Promises of MuE: "),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_the_rest_is_shown(
+    copied_run: Run, name: str, text: str | None, said: str
+) -> None:
+    """None: one of the file's samples is gone."""
+    path = copied_run.folder / name
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    elif name == "predictions.json":
+        path.write_text(json.dumps(json.loads(path.read_text())[1:]), encoding="utf-8")
+    else:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]), encoding="utf-8")
+    gathered = report(copied_run, "test")
+    assert [sentence for sentence in gathered.missing if said in sentence]
+    assert gathered.tables and gathered.drawings and page(gathered)
+    assert bool(gathered.samples) == (name == "thresholds.yaml")
+    assert bool(gathered.promises) == (name != "thresholds.yaml")
 
 
 def test_metric_that_the_paper_does_not_have_has_a_table_of_ours_alone(tmp_path: Path) -> None:

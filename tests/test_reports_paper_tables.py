@@ -6,6 +6,7 @@ import io
 import pytest
 
 from mue_cli.errors import DataError
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.entries import Entry, check_alike
 from mue_cli.reports.paper_tables import (
     ablation_table,
@@ -297,6 +298,14 @@ def test_caption_on_the_papers_own_data_makes_no_excuses():
         .caption[-1]
         .endswith("reduction by Eq. 14.")
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([1, 1], "1 sample"), ([5000], "5,000 samples"), ([7, 1], "1 to 7 samples")],
+)
+def test_samples_are_counted_in_words(counts, said):
+    assert samples_in_words(counts) == said
 
 
 def test_missing_rows_are_named_in_order():

@@ -130,6 +130,12 @@ def test_nothing_in_a_cell_is_markdown(cell, shown):
     assert to_markdown(Table((Column("a"),), ((cell,),))).splitlines()[2] == f"| {shown} |"
 
 
+def test_text_of_several_lines_stays_in_its_row():
+    table = Table((Column("name"), Column("x", ".1f")), (("a\r\nb\nc", 1.0),))
+    assert to_text(table).splitlines()[2] == "a b c  1.0"
+    assert len(to_markdown(table).splitlines()) == 3
+
+
 def test_csv_has_deviations_and_intervals_in_columns_of_their_own_with_full_precision():
     assert to_csv(SEEDS).splitlines() == [
         "model,CIDEr,CIDEr sd,CIDEr low,CIDEr high,expected,expected sd,CIDEr (paper),time (paper)",

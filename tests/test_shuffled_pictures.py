@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,3 +158,34 @@ def test_entailment_says_what_hypotheses_alone_answer(mue, tiny_demo, tmp_path) 
     assert {f"accuracy of {each} with shuffled pictures" for each in ("yes", "no", "maybe")} <= set(
         document["record"]["scores"]
     )
+
+
+def test_another_order_is_no_other_training(copied_run: Run) -> None:
+    words = (*CONTROL, "evaluation.samples=2", "seed=5")
+    experiment = Experiment.open(run=copied_run.folder, device="cpu", overrides=words)
+    record = experiment.evaluate("full").record
+    assert (record.seed, record.settings["shuffled_seed"]) == (0, 5)
+
+
+def test_seed_is_of_the_training_whose_weights_are_evaluated(
+    copied_run: Run, tmp_path: Path
+) -> None:
+    recipe = copied_run.recipe.read_text(encoding="utf-8")
+    assert "seed: 0" in recipe
+    copied_run.recipe.write_text(recipe.replace("seed: 0", "seed: 3"), encoding="utf-8")
+    (tmp_path / "bare").mkdir()
+    for path in (copied_run.checkpoint, copied_run.tokenizer):
+        shutil.copyfile(path, tmp_path / "bare" / path.name)
+
+    def seed(run: Path, weights: Path | None) -> int:
+        experiment = Experiment.open(
+            recipe=copied_run.recipe,
+            run=run,
+            weights=None if weights is None else str(weights),
+            overrides=["seed=5"],
+        )
+        return points.Points(experiment, "test", None, None, "0", "full", None).trained_seed
+
+    assert seed(copied_run.folder, None) == 3
+    assert seed(tmp_path / "other", copied_run.folder) == 3
+    assert seed(tmp_path / "other", tmp_path / "bare") == 5, "no recipe beside it says more"

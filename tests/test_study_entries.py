@@ -10,7 +10,7 @@ from mue_cli.cost.reduction import costs_against
 from mue_cli.errors import MissingStepError
 from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.record import append_record
-from mue_cli.study import entries, need
+from mue_cli.study import entries, need, notes
 from mue_cli.study.file import journal, keep, load
 
 SMALL = {
@@ -200,6 +200,22 @@ def test_setting_that_was_evaluated_again_is_the_newest(tmp_path: Path) -> None:
     ):
         append_record(run.records, each)
     assert scores(run) == [("mue", 2.0), ("mue", 3.0)]
+
+
+def test_short_evaluation_in_the_place_of_a_long_one_is_said(mue, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for number, (samples, tau) in enumerate([(40, 1.0), (10, 1.0), (10, 2.0)]):
+        for each in (record("mue", 90.0, id=f"{number}", tau=tau), record("full", id=f"{number}")):
+            append_record(run.records, replace(each, num_samples=samples))
+    assert [(note.row, note.text) for note in notes(run, "test")] == [
+        (row, f"{title}: the newest evaluation is shown, of 10 samples; an earlier one had 40.")
+        for row, title in (("mue", "MuE"), ("full", "full"))
+    ]
+    assert notes(run, "val") == []
+    shown = mue("table", 1, "--run", run.folder)
+    assert "MuE: the newest evaluation is shown, of 10 samples" in shown.stdout
+    append_record(run.records, replace(record("mue", 90.0, id="0", tau=1.0), num_samples=40))
+    assert [note.row for note in notes(run, "test")] == ["full"], "evaluated again, it is newest"
 
 
 def test_full_score_is_of_the_full_model_of_the_same_evaluation(tmp_path: Path) -> None:

@@ -9,12 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from mue_cli.calibration.bootstrap import Interval, middle, resampled
 from mue_cli.calibration.candidates import Array
-
-RESAMPLES = 2000
-CHUNK = 100  # resamples at a time
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals over samples. difference: of the score, to the full model's on the same
-    samples.
+    """95 % intervals over pictures. difference: of the score, to the full model's on the same
+    samples. None, all three, below two pictures.
     """
 
-    reduction: Interval
-    score: Interval
-    difference: Interval
+    reduction: Interval | None = None
+    score: Interval | None = None
+    difference: Interval | None = None
 
 
 def intervals(measured: Measured, full: Measured, groups: Sequence[str] | None = None) -> Intervals:
@@ -85,11 +81,13 @@ def intervals(measured: Measured, full: Measured, groups: Sequence[str] | None =
     columns = np.column_stack([
         np.ones(len(measured.scores)), measured.scores, full.scores, measured.spent, measured.whole,
     ])  # fmt: skip
-    sums = np.concatenate(list(_resampled(_by_group(columns, groups))))  # (Z, 3 + 2 P)
+    sums = resampled(columns, groups)  # (Z, 3 + 2 P)
+    if sums is None:
+        return Intervals()
     score, full_score = sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
     num_parts = measured.spent.shape[1]
     parts = sums[:, 3 : 3 + num_parts] / sums[:, 3 + num_parts :]
-    return Intervals(_middle(1.0 - parts.mean(axis=1)), _middle(score), _middle(score - full_score))
+    return Intervals(middle(1.0 - parts.mean(axis=1)), middle(score), middle(score - full_score))
 
 
 def standard_error(differences: Array) -> float:
@@ -97,25 +95,3 @@ def standard_error(differences: Array) -> float:
     if len(differences) < 2:
         return float("inf")
     return float(differences.std(ddof=1) / np.sqrt(len(differences)))
-
-
-def _by_group(columns: Array, groups: Sequence[str] | None) -> Array:
-    """Sums of the columns over each group's samples."""
-    if groups is None:
-        return columns
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
-    return np.column_stack([np.bincount(numbers, column) for column in columns.T])
-
-
-def _resampled(columns: Array) -> list[Array]:
-    """Column sums of resamples, a chunk of resamples at a time."""
-    generator, size = np.random.default_rng(0), len(columns)
-    return [
-        columns[generator.integers(size, size=(CHUNK, size))].sum(axis=1)
-        for _ in range(RESAMPLES // CHUNK)
-    ]
-
-
-def _middle(values: Array) -> Interval:
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)

@@ -7,7 +7,7 @@ import typer
 
 from mue_cli.commands import options
 from mue_cli.commands.bars import bars
-from mue_cli.commands.display import answer_figures
+from mue_cli.commands.display import answer_figures, say
 from mue_cli.errors import RecipeError
 from mue_cli.experiment.choices import CATALOGUE
 
@@ -105,6 +105,7 @@ def tradeoff(
     from mue_cli.reports.figures.tradeoff import tradeoff as draw
 
     answer_figures(draw(entries, here.run.plots / "tradeoff", searches, paper), as_json)
+    _say_notes(here.run, split)
 
 
 def reductions(
@@ -126,6 +127,15 @@ def reductions(
     from mue_cli.reports.figures.reductions import reductions as draw
 
     answer_figures(draw(entries, here.run.plots / "reductions"), as_json)
+    _say_notes(here.run, split)
+
+
+def _say_notes(run: "Run", split: str) -> None:
+    """Say what a reader of the rows has to know."""
+    from mue_cli.study.notes import notes
+
+    for note in notes(run, split):
+        say(f"note: {note.text}")
 
 
 BesideOption = Annotated[

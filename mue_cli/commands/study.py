@@ -120,10 +120,12 @@ def _show_lines(plans: "Sequence[RowPlan]", as_json: bool) -> None:
 
 
 def _show(study: "Study", here: "Run", as_json: bool) -> None:
-    from mue_cli.study import entries
+    from mue_cli.study import entries, notes
     from mue_cli.study.parts import SPLIT
 
     evaluated = [entry for entry in entries(here, SPLIT) if not entry.swept]
+    for note in notes(here, SPLIT):
+        say(f"note: {note.text}")
     if as_json:
         answer_json(
             {

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mue_cli.calibration.bootstrap import Interval, mean_interval
 from mue_cli.data.batches import Batch
 from mue_cli.data.tasks import Task
 from mue_cli.evaluation.predict import Prediction
-from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.metrics.captioning import score_captions
 from mue_cli.metrics.entailment import score_entailment
 from mue_cli.metrics.programs import METRICS
@@ -17,25 +17,27 @@ from mue_cli.metrics.repeated_cider import RepeatedCider
 @dataclass(frozen=True)
 class Scores:
     """values: metric -> value as papers print it. each: the task's own metric of every sample, in
-    order. left_out: metric -> why. notes: what a reader has to know.
+    order. pictures: of every sample, where several may show one. left_out: metric -> why. notes:
+    what a reader has to know.
     """
 
     values: Mapping[str, float]
     each: tuple[float, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pictures: tuple[str, ...] | None = None
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """Bounds of the task's own metric, 95 %, bootstrap over samples; None without samples."""
-        return mean_interval(self.each) if self.each else None
+    def interval(self) -> Interval | None:
+        """Bounds of the task's own metric, 95 %, bootstrap over pictures; None below two."""
+        return mean_interval(self.each, self.pictures)
 
-    def difference(self, full: "Scores") -> tuple[float, float] | None:
-        """Return the bounds of this score minus another of the same samples, paired; None without
-        samples.
+    def difference(self, full: "Scores") -> Interval | None:
+        """Return the bounds of this score minus another of the same samples, paired; None below two
+        pictures.
         """
         pairs = zip(self.each, full.each, strict=True)
-        return mean_interval([one - other for one, other in pairs]) if self.each else None
+        return mean_interval([one - other for one, other in pairs], self.pictures)
 
 
 def score(
@@ -59,7 +61,11 @@ def score(
             "accuracy": result.accuracy,
             **{f"accuracy of {answer}": value for answer, value in result.per_label.items()},
         }
-        return Scores(values, tuple(100.0 * (p.text == p.references[0]) for p in predictions))
+        return Scores(
+            values,
+            tuple(100.0 * (p.text == p.references[0]) for p in predictions),
+            pictures=tuple(p.image_id for p in predictions),
+        )
     wanted = METRICS if metrics is None else tuple(dict.fromkeys((*metrics, task.metric)))
     texts, references = (
         {p.image_id: p.text for p in predictions},

@@ -223,7 +223,7 @@ def _card(
         max_drop=goal.max_drop,
         met=choice.met if measured is None else choice.met and measured >= _wanted(goal),
         measured=measured,
-        intervals=asdict(spread),
+        intervals={name: bounds for name, bounds in asdict(spread).items() if bounds},
         certificate=choice.certificate,
         decay=_chosen_decay(experiment, spec, finalist.searched.setting),
         certified_before=_certified_before(experiment, spec, data) if choice.certificate else 0,

@@ -2,7 +2,7 @@
 (Table 2), and for each stream read after each of its layers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mue_cli.calibration.bootstrap import mean_interval
 from mue_cli.errors import RecipeError
 from mue_cli.evaluation.exit_grid import predict_depths, score_pairs
 from mue_cli.evaluation.sample_scores import SampleScores
@@ -17,7 +18,6 @@ from mue_cli.evaluation.score import quick_score
 from mue_cli.experiment.batches import Batches, tell_cut
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import counting
-from mue_cli.metrics.bootstrap import mean_interval
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.exit_grid import ExitGrid
 
@@ -95,14 +95,14 @@ def _depths(experiment: Experiment, batches: Batches, about: dict[str, str]) -> 
     progress = counting(experiment.progress, "exit layers", total)
     predicted = predict_depths(predictor, decompose, batches, progress)
     score = SampleScores(experiment.task, predicted["decoder"][-1])
-    count = len(batches.examples)
+    count, pictures = len(batches.examples), [p.image_id for p in predicted["decoder"][-1]]
     each = {
         stream: np.array([score(range(count), [p.text for p in layer]) for layer in layers])
         for stream, layers in predicted.items()
     }
     measured = DepthScores(
         {stream: scores.mean(axis=1) for stream, scores in each.items()},
-        {stream: _differences(scores) for stream, scores in each.items()},
+        {stream: _differences(scores, pictures) for stream, scores in each.items()},
         experiment.task.metric,
         count,
         about,
@@ -111,12 +111,17 @@ def _depths(experiment: Experiment, batches: Batches, about: dict[str, str]) -> 
     return measured
 
 
-def _differences(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _differences(
+    scores: NDArray[np.float64], pictures: Sequence[str] | None = None
+) -> NDArray[np.float64]:
     """Return each layer's mean difference to the last layer with its interval's bounds, (N, 3):
-    paired, bootstrap over samples. scores: (N, n).
+    paired, bootstrap over pictures; without bounds, NaN, below two. scores: (N, n). pictures: (n,).
     """
-    differences = scores - scores[-1]
-    return np.array([[each.mean(), *mean_interval(each)] for each in differences])
+    rows = [
+        (each.mean(), *(mean_interval(each, pictures) or (np.nan, np.nan)))
+        for each in scores - scores[-1]
+    ]
+    return np.array(rows)
 
 
 def _about(experiment: Experiment, split: str) -> dict[str, str]:

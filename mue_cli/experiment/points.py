@@ -17,6 +17,8 @@ from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.methods import decay_settings
 from mue_cli.experiment.progress import counting
+from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe.recipe import load
 from mue_cli.reports.record import SHUFFLED, Record
 
 QUICK_METRICS = ("BLEU", "CIDEr")
@@ -59,7 +61,7 @@ class Points:
         its own.
         """
         experiment, recipe = self.experiment, self.experiment.recipe
-        method = self._method(name, thresholds)
+        method, seed = self._method(name, thresholds), self.trained_seed
         shuffled = self.shuffled if point is None else None
         predictions = self._predict(method, self.batches, oracle=name == ORACLE)
         one = experiment.processes.first
@@ -77,7 +79,7 @@ class Points:
             dataset=experiment.data.manifest.name,
             split=self.split,
             method=name,
-            seed=recipe.seed,
+            seed=seed,
             num_samples=len(predictions),
             metric=metric,
             scores=scores.values,
@@ -95,6 +97,15 @@ class Points:
         if name == ORACLE:
             return oracle_method(self.experiment.recipe.model.decompose)
         return self.experiment.method(name, thresholds)
+
+    @cached_property
+    def trained_seed(self) -> int:
+        """Seed of the training that the weights are of, as the recipe beside them says: an
+        evaluation with another seed is no other training. Without one, the recipe's.
+        """
+        made = Run(self.experiment.weights.folder)
+        is_run = made.checkpoint.exists() and made.recipe.exists()
+        return load(made.recipe).seed if is_run else self.experiment.recipe.seed
 
     @cached_property
     def batches(self) -> Batches:
@@ -161,8 +172,8 @@ class Points:
         pair = time_against_full(experiment.predictor, method, batches, progress=progress)
         return {
             "measured": pair.reduction,
-            "latency_ms": pair.a.median_ms,
-            "full_latency_ms": pair.b.median_ms,
+            "latency_ms": pair.a.total_ms / len(batches),
+            "full_latency_ms": pair.b.total_ms / len(batches),
         }
 
     def _settings(self, method: Method, thresholds: Mapping[str, float]) -> dict[str, object]:
@@ -175,6 +186,8 @@ class Points:
             "device": str(experiment.device),
             "precision": experiment.precision,
         }
+        if recipe.evaluation.shuffled_pictures and recipe.seed != self.trained_seed:
+            settings["shuffled_seed"] = recipe.seed
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights
         if experiment.task.generates:

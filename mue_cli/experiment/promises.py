@@ -42,11 +42,10 @@ def _pair(
 def _promise(card: Thresholds, record: Record, full: Record) -> Promise:
     metric, cost = record.metric, COSTS[card.by]
     whole = full.scores[metric]
-    interval = card.intervals.get("reduction", (card.achieved, card.achieved))
     return Promise(
         card.target,
         card.achieved,
-        (interval[0], interval[1]),
+        card.intervals.get("reduction"),
         card.score / card.full_score if card.full_score else 0.0,
         record.costs[cost],
         record.scores[metric] / whole if whole else 0.0,

@@ -21,7 +21,8 @@ STREAMS = ("image", "text", "joint", "encoder", "decoder")
 @dataclass(frozen=True)
 class DepthScores:
     """scores: after each layer by stream, (N,); the last is the full model's. differences: each
-    layer's to it, and the bounds of the difference's 95 % interval, (N, 3).
+    layer's to it, and the bounds of the difference's 95 % interval, (N, 3); NaN are the bounds that
+    one picture does not give.
 
     about: where it was measured: "recipe", "dataset", "split", and "settings" of the search.
     """
@@ -41,8 +42,15 @@ class DepthScores:
             differences = self.differences[stream]
             if scores.ndim != 1 or not scores.size or differences.shape != (scores.size, 3):
                 raise ValueError("scores must be by layer, and differences with their bounds")
-            if not (np.isfinite(scores).all() and np.isfinite(differences).all()):
+            gaps, bounds = differences[:, 0], differences[:, 1:]
+            if not (np.isfinite(scores).all() and np.isfinite(gaps).all()):
                 raise ValueError("scores must be finite")
+            if not (np.isfinite(bounds).all() or np.isnan(bounds).all()):
+                raise ValueError("bounds must be finite")
+
+    @property
+    def has_bounds(self) -> bool:
+        return not any(np.isnan(each).any() for each in self.differences.values())
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ exit layers, the decoder in full.
 
 from collections.abc import Sequence
 
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.published import FULL_MODEL, PublishedExits, published, source
 from mue_cli.reports.tables import Cell, Column, Table
 
@@ -31,9 +32,9 @@ def _grid(scores: Sequence[Sequence[float]], metric: str, num_samples: int, data
         (str(layers), *row) for layers, row in enumerate(scores, start=1)
     )
     caption = (
-        f"{metric} on {data}, {num_samples:,} samples, when every sample's image stream leaves "
-        "after the layer of the row and its text stream after that of the column; the decoder runs "
-        "in full."
+        f"{metric} on {data}, {samples_in_words([num_samples])}, when every sample's image stream "
+        "leaves after the layer of the row and its text stream after that of the column; the "
+        "decoder runs in full."
     )
     return Table(columns, rows, (caption,))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from mue_cli.exits.catalogue import CALM, FULL, MUE, ORACLE, STATIC
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.entries import Entry, row_title
 from mue_cli.reports.published import (
     FULL_MODEL,
@@ -257,10 +258,9 @@ def _own_caption(lines: Sequence[_Line]) -> list[str]:
         if len(seeds) > 1
         else f"seed {seeds[0]}"
     )
-    counts = sorted({entry.record.num_samples for entry in entries})
-    sizes = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    samples = samples_in_words(entry.record.num_samples for entry in entries)
     return [
-        f"Ours: {first.dataset} {first.split}, {sizes} samples, {over}.",
+        f"Ours: {first.dataset} {first.split}, {samples}, {over}.",
         f"of full: {first.metric} over the full model's of the same seed.",
         "expected: layers saved (Eq. 14). FLOPs, measured: operations and time saved.",
         "All are against the same weights at full depth; those of another full model, such as "

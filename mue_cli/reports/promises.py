@@ -13,13 +13,14 @@ class Promise:
     """One calibration and the evaluation of its thresholds on other samples.
 
     target: reduction that was wanted, None where only a drop was bounded. reduction: promised;
-    score: promised, as a share of the full model's. interval: of the promised reduction.
+    score: promised, as a share of the full model's. interval: of the promised reduction, None of
+    one picture.
     measured_reduction, measured_score: of the evaluation, in the same units.
     """
 
     target: float | None
     reduction: float
-    interval: Interval
+    interval: Interval | None
     score: float
     measured_reduction: float
     measured_score: float

@@ -29,15 +29,18 @@ class Record:
         Which metrics were left out, and why, is in `left_out` (metric name -> reason).
     metric: the name in `scores` that the task is judged by ("CIDEr", "accuracy").
     costs: fractions in [0, 1] unless named otherwise: "expected" (Eq. 14),
-        "expected_token_weighted", "flops", "measured" (1 - median time over that of `full`; absent
-        when it was not timed), "gflops_per_sample", "latency_ms", "full_latency_ms",
+        "expected_token_weighted", "flops", "measured" (1 - latency_ms / full_latency_ms),
+        "gflops_per_sample", "latency_ms", "full_latency_ms" (the method's and the full model's mean
+        over the timed samples, a sample's being the median of its turns; absent, and "measured"
+        with them, when nothing was timed),
         "image_layers", "text_layers" or "joint_layers", "decoder_layers" (mean exit layers),
         "num_encoder_layers", "num_decoder_layers".
+    seed: of the training.
     settings: thresholds and decoding settings, for the reader.
-    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over samples),
-    where that was computed.
+    confidence: metric name -> lower and upper bound of its score (95 %, bootstrap over pictures:
+        questions about one are drawn together), absent below two pictures.
     difference: likewise of the score minus that of the `full` beside it, paired by sample: far
-    narrower, since both find the same samples hard.
+        narrower, since both find the same samples hard.
 
     With `evaluation.shuffled_pictures` there are scores named SHUFFLED too, of the same samples
     with others' pictures; their difference is to the score with the samples' own.

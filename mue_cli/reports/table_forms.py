@@ -159,7 +159,7 @@ def _show(cell: Cell, column: Column) -> str:
             if cell.sd is None
             else f"{mean.removesuffix('%')} ± {format(cell.sd, column.shown)}"
         )
-    return cell if isinstance(cell, str) else format(cell, column.shown)
+    return " ".join(cell.splitlines()) if isinstance(cell, str) else format(cell, column.shown)
 
 
 def _is_number(column: Column) -> bool:

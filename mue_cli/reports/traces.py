@@ -10,6 +10,7 @@ from pathlib import Path
 from mue_cli.errors import DataError
 from mue_cli.exits.trace import Trace
 from mue_cli.files import replacing
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.record import Record
 from mue_cli.schema.json_files import built, json_lines, parse_json
 
@@ -31,7 +32,8 @@ class EvaluationTraces:
         """
         if len(self.traces) != record.num_samples:
             raise DataError(
-                f"{len(self.traces)} traces are there, of {record.num_samples} samples", _AGAIN
+                f"{len(self.traces)} traces are there, of {samples_in_words([record.num_samples])}",
+                _AGAIN,
             )
         num_encoder_layers, num_decoder_layers = record.num_layers
         encoder = max(layer for each in self.traces for layer in each.encoder_exits.values())

@@ -5,6 +5,7 @@ docs/results.md says the rest.
 from collections.abc import Sequence
 
 from mue_cli.exits.catalogue import ORACLE
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.curves import Search, has_differences, intervals, num_seeds, seeds_by_row
 from mue_cli.reports.entries import Entry, row_title
 
@@ -33,11 +34,10 @@ def tradeoff_caption(
 def data_and_seeds(entries: Sequence[Entry]) -> str:
     """Return which data, how many samples and how many seeds a figure is about."""
     first = entries[0].record
-    sizes = sorted({entry.record.num_samples for entry in entries})
-    samples = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    samples = samples_in_words(entry.record.num_samples for entry in entries)
     fewest, most = min(seeds_by_row(entries)), max(seeds_by_row(entries))
     seeds = f", {most} seeds" if fewest == most else f", {fewest} to {most} seeds"
-    return f"{first.dataset} {first.split}, {samples} samples{'' if most == 1 else seeds}"
+    return f"{first.dataset} {first.split}, {samples}{'' if most == 1 else seeds}"
 
 
 def _marks(entries: Sequence[Entry]) -> list[str]:
@@ -55,5 +55,5 @@ def _marks(entries: Sequence[Entry]) -> list[str]:
 
 def _search(search: Search) -> str:
     tried = f"{len(search.points)} settings of {row_title(search.method)}"
-    on = f"tried on {search.split} ({search.num_samples:,} samples)"
+    on = f"tried on {search.split} ({samples_in_words([search.num_samples])})"
     return f"Dots: {tried} {on}; thin line: those that no other beats."

@@ -10,6 +10,7 @@ from mue_cli.reports.entries import Entry
 from mue_cli.reports.record import Record
 from mue_cli.study.file import journal, kept, seeds, study_command, trained_run
 from mue_cli.study.parts import FULL, SPLIT, Study
+from mue_cli.study.stale import stale
 
 
 def need(run: Run, split: str) -> list[Entry]:
@@ -30,8 +31,8 @@ def need(run: Run, split: str) -> list[Entry]:
 
 
 def entries(run: Run, split: str) -> list[Entry]:
-    """Return the evaluated points of a run's study, all rows and seeds; without a study, the run's
-    own.
+    """Return the evaluated points of a run's study, all rows and seeds but those that are left out
+    as `stale`; without a study, the run's own.
 
     Raises MissingStepError before the first evaluation.
     """
@@ -98,13 +99,25 @@ def _study_entries(study: Study, run: Run, split: str) -> list[Entry]:
         raise MissingStepError(
             f"no row of the study in `{run.study}` was evaluated", f"run: {study_command(run)}"
         )
-    return [entry for seed in seeds(run) for entry in _seed_entries(study, run, seed, split)]
+    old = {(each.row, each.seed) for each in stale(run, split) if each.left_out}
+    return [
+        entry
+        for seed in seeds(run)
+        for entry in _seed_entries(
+            {
+                name: row_records(study, run, seed, name, split)
+                for name in study.rows
+                if (name, seed) not in old
+            },
+            seed,
+        )
+    ]
 
 
-def _seed_entries(study: Study, run: Run, seed: int, split: str) -> Iterator[Entry]:
-    full = next(iter(row_records(study, run, seed, FULL, split)), None)
-    for name in study.rows:
-        for record in row_records(study, run, seed, name, split):
+def _seed_entries(rows: Mapping[str, list[Record]], seed: int) -> Iterator[Entry]:
+    full = next(iter(rows.get(FULL, ())), None)
+    for name, evaluated in rows.items():
+        for record in evaluated:
             if full is not None:
                 own = record if name == FULL else against_full(record, full)
                 yield _entry(name, seed, own, full.score)

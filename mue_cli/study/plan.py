@@ -4,16 +4,12 @@ What is done is known by data: a folder by its training and its weights' fingerp
 settings, those weights and the id of its evaluation.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from hashlib import sha256
+from dataclasses import dataclass
+from functools import cache, partial
 
-from mue_cli.data.store.manifest import read_manifest
-from mue_cli.errors import MissingStepError, RecipeError
+from mue_cli.errors import RecipeError
 from mue_cli.experiment.run_folder import Run
-from mue_cli.recipe.recipe import Recipe
 from mue_cli.schema.schema import show
 from mue_cli.study import steps
 from mue_cli.study.entries import newest_evaluation, row_records
@@ -21,9 +17,8 @@ from mue_cli.study.file import journal, trained_run
 from mue_cli.study.fingerprint import fingerprint
 from mue_cli.study.journal import Journal, first_change
 from mue_cli.study.parts import Study
+from mue_cli.study.settings import as_json, row_settings, second_stage, training_of
 from mue_cli.study.steps import Step, Words
-
-_ROW_SECTIONS = ("exits", "inference", "search", "evaluation", "calibration")
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,8 @@ class _SeedPlan:
         self._notes = self._journal.notes()
         self._planned: set[str] = set()
         self._weights = cache(lambda folder: fingerprint(self._at(folder).checkpoint))
-        self._training = cache(self._describe_training)
+        self._training = cache(partial(training_of, study))
+        self._settings = cache(partial(row_settings, study))
 
     def row_plans(self, rows: Sequence[str]) -> list[RowPlan]:
         """Return the plan of every row. Training a folder anew removes its rows' records."""
@@ -134,18 +130,6 @@ class _SeedPlan:
                 "remove that folder to train it anew, or name another with --run",
             )
 
-    def _describe_training(self, name: str) -> dict[str, object]:
-        """Return all that makes a training what it is."""
-        folder = self._study.folders[name]
-        recipe = replace(self._study.changed_recipe(folder.settings), seed=self._seed)
-        return _as_json(
-            {
-                "method": folder.method,
-                "start": self._training(folder.start) if folder.start else None,
-                **{name: asdict(getattr(recipe, name)) for name in ("data", "model", "training")},
-            }
-        )
-
     # Rows.
 
     def _is_done(self, name: str) -> bool:
@@ -169,7 +153,6 @@ class _SeedPlan:
             tasks.append(self._heads_task(name))
         own = [steps.calibration(self._study, here, name)] if row.spec.is_calibrated else []
         own.append(steps.evaluation(self._study, here, name))
-        {"settings": self._settings(name)}
         return tasks + [self._row_task(name, step, is_last=step is own[-1]) for step in own]
 
     def _row_task(self, name: str, step: Step, is_last: bool) -> Task:
@@ -183,24 +166,6 @@ class _SeedPlan:
             return {**about, "weights": weights, "evaluated": evaluated}
 
         return Task(step, f"row {name}", about, finished)
-
-    def _settings(self, name: str) -> dict[str, object]:
-        """Return all that makes a row's record what it is, once its folder is trained."""
-        row = self._study.rows[name]
-        recipe = self._study.changed_recipe(row.settings)
-        about: dict[str, object] = {
-            "method": row.method,
-            "target_reduction": row.target_reduction,
-            "sweep": row.sweep,
-            **{section: asdict(getattr(recipe, section)) for section in _ROW_SECTIONS},
-            "data": _data(recipe),
-        }
-        if row.spec.is_trained_alone:
-            about["second_stage"] = self._second_stage(name)
-        return _as_json(about)
-
-    def _second_stage(self, name: str) -> object:
-        return asdict(self._study.changed_recipe(self._study.rows[name].second_stage).training)
 
     # Heads that are trained afterwards, on a folder's weights.
 
@@ -216,8 +181,11 @@ class _SeedPlan:
 
     def _heads(self, name: str) -> dict[str, object]:
         here = self._at(self._folder(name))
-        about = {"training": self._second_stage(name), "weights": fingerprint(here.checkpoint)}
-        return _as_json(about)
+        about = {
+            "training": second_stage(self._study, name),
+            "weights": fingerprint(here.checkpoint),
+        }
+        return as_json(about)
 
     def _heads_task(self, name: str) -> Task:
         row = self._study.rows[name]
@@ -226,20 +194,3 @@ class _SeedPlan:
         force = row.folder not in self._planned and here.exit_head(row.method).exists()
         step = steps.heads(self._study, here, self._seed, name, force)
         return Task(step, self._heads_key(name), {}, lambda: self._heads(name))
-
-
-def _data(recipe: Recipe) -> str | None:
-    """Return what tells prepared data from other data: the manifest but for dates and versions;
-    None before it was prepared.
-    """
-    try:
-        manifest = replace(read_manifest(recipe.data.folder), prepared="", versions={})
-    except MissingStepError:
-        return None
-    return sha256(json.dumps(asdict(manifest), sort_keys=True).encode()).hexdigest()
-
-
-def _as_json(values: Mapping[str, object]) -> dict[str, object]:
-    """Return values as a journal would give them back."""
-    plain: dict[str, object] = json.loads(json.dumps(values))
-    return plain

@@ -1,15 +1,16 @@
 """The report of a run or its study: all that was evaluated, gathered for one page."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isclose
 from typing import Any
 
 from mue_cli.data.tasks import TASKS
-from mue_cli.errors import DataError, MissingStepError
+from mue_cli.errors import DataError, MissingStepError, MueError
 from mue_cli.exits.catalogue import FULL, names
 from mue_cli.experiment.demo import NO_RESULT, QUICK
 from mue_cli.experiment.run_folder import Run, read_traces, records
 from mue_cli.experiment.thresholds import read_thresholds
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.entries import Entry, row_title
 from mue_cli.reports.exits import Exits
 from mue_cli.reports.figures.canvas import svg_text
@@ -24,8 +25,10 @@ from mue_cli.reports.report_page import Drawing, Report, Sample
 from mue_cli.reports.saturation import Saturation
 from mue_cli.reports.tables import Column, Estimate, Table, compare
 from mue_cli.reports.traces import EvaluationTraces
+from mue_cli.schema.json_files import read_json
 from mue_cli.study.entries import need
 from mue_cli.study.file import kept
+from mue_cli.study.notes import notes
 
 SAMPLES = 10
 """Examples on the page."""
@@ -37,7 +40,7 @@ def report(run: Run, split: str) -> Report:
     Raises MissingStepError before the first evaluation. What else is missing is said on the page.
     """
     entries = need(run, split)
-    missing: list[str] = []
+    missing = [note.text for note in notes(run, split)]
     evaluated = _traced(run, missing)
     return Report(
         title=f"{entries[0].record.recipe}: early exits",
@@ -45,7 +48,7 @@ def report(run: Run, split: str) -> Report:
         facts=_facts(entries),
         tables=[("Results", _table(entries))],
         drawings=list(_drawings(run, entries, evaluated, missing)),
-        promises=list(_promises(run)),
+        promises=list(_promises(run, missing)),
         savings=list(_savings(entries)),
         samples=_samples(run, evaluated, missing),
         missing=missing,
@@ -137,7 +140,11 @@ def _drawings(
         try:
             yield Drawing(title, text, svg_text(draw()))
         except (MissingStepError, DataError) as error:
-            missing.append(f"{title}: {error.message}; {error.hint or ''}".rstrip("; "))
+            missing.append(_in_a_line(title, error))
+
+
+def _in_a_line(title: str, error: MueError) -> str:
+    return f"{title}: {error.message}; {error.hint or ''}".rstrip("; ")
 
 
 def exits_of(record: Record, evaluated: EvaluationTraces) -> Exits:
@@ -173,7 +180,9 @@ def _traced(run: Run, missing: list[str]) -> tuple[Record, EvaluationTraces] | N
     """
     try:
         evaluated = read_traces(run)
-        return record_of(evaluated, run), evaluated
+        record = record_of(evaluated, run)
+        evaluated.check(record)
+        return record, evaluated
     except (MissingStepError, DataError) as error:
         hint = "a study's folders have reports of their own" if kept(run) else error.hint
         missing.append(f"Exits and examples: {error.message}; {hint}")
@@ -190,11 +199,16 @@ def _in_words(entries: Sequence[Entry]) -> str:
     )
 
 
-def _promises(run: Run) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield what was calibrated, method by method."""
+def _promises(run: Run, missing: list[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what was calibrated, method by method, and say what cannot be read."""
     for method in names(lambda spec: spec.is_calibrated):
-        if run.of_method(run.thresholds, method).exists():
+        if not run.of_method(run.thresholds, method).exists():
+            continue
+        try:
             streams, *rest = read_thresholds(run, method).in_words()
+        except MueError as error:
+            missing.append(_in_a_line(f"Promises of {row_title(method)}", error))
+        else:
             yield row_title(method), [f"thresholds: {streams}", *rest]
 
 
@@ -205,9 +219,12 @@ def _savings(entries: Sequence[Entry]) -> Iterator[str]:
         if entry.row == FULL.name or entry.swept or "measured" not in costs:
             continue
         device = entry.record.settings.get("device", "")
+        before, after = costs["full_latency_ms"], costs["latency_ms"]
+        # Records kept the medians over all timings once, which the reduction is not made of.
+        median = "" if isclose(1 - after / before, costs["measured"], abs_tol=1e-9) else " (median)"
         yield (
-            f"{row_title(entry.row)}: {costs['latency_ms']:.0f} ms a sample instead of "
-            f"{costs['full_latency_ms']:.0f} ms on this {device}".rstrip()
+            f"{row_title(entry.row)}: {after:.0f} ms a sample{median} instead of "
+            f"{before:.0f} ms on this {device}".rstrip()
             + f", {costs['measured']:.1%} less; of the layers {costs['expected']:.1%} less"
         )
 
@@ -219,9 +236,10 @@ def _samples(
     if evaluated is None:
         return []
     record, traces = evaluated
-    said = _predictions(run, record.id)
-    if said is None:
-        missing.append(f"Examples: `{run.predictions}` is of another evaluation")
+    try:
+        said = _predictions(run, record)
+    except DataError as error:
+        missing.append(_in_a_line("Examples", error))
         return []
     _, num_layers = record.num_layers
     said_as = TASKS[record.task].result if record.task in TASKS else record.task
@@ -239,9 +257,18 @@ def _samples(
     ]
 
 
-def _predictions(run: Run, evaluation: str) -> list[Mapping[str, Any]] | None:
-    """Return the predictions of an evaluation, None when those that are there are others."""
+def _predictions(run: Run, record: Record) -> list[Mapping[str, Any]]:
+    """Return the predictions of an evaluation. Raises DataError when those that are there are
+    others, or not all.
+    """
+    hint = f"run: {run.command('evaluate')}"
     if not run.predictions.exists():
-        return None
-    said = json.loads(run.predictions.read_text(encoding="utf-8"))
-    return said if all(each.get("evaluation") == evaluation for each in said) else None
+        raise DataError(f"`{run.predictions}` is absent", hint)
+    said = read_json(list[dict[str, Any]], run.predictions, hint)
+    if any(each.get("evaluation") != record.id for each in said):
+        raise DataError(f"`{run.predictions}` is of another evaluation", hint)
+    if len(said) != record.num_samples:
+        raise DataError(
+            f"{len(said)} predictions are there, of {samples_in_words([record.num_samples])}", hint
+        )
+    return said

@@ -11,6 +11,7 @@ from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.progress import Progress
 from mue_cli.experiment.resolve import starting_from
 from mue_cli.experiment.run_folder import Run
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.study.parts import SPLIT, Settings, Study, as_overrides
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _outcome(record: "Record") -> str:
         f"{title} {record.costs[cost]:.1%}" for cost, title in names.items() if cost in record.costs
     ]
     score = f"{record.metric} {record.score:.1f}"
-    return f"{score} on {record.num_samples:,} samples of {record.split}; {', '.join(saved)}"
+    return (
+        f"{score} on {samples_in_words([record.num_samples])} of {record.split}; {', '.join(saved)}"
+    )
 
 
 def _place(study: Study, here: Run) -> list[str]:

@@ -2,19 +2,22 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.recipe.recipe import names
-from mue_cli.reports.entries import Entry, check_alike
+from mue_cli.reports.entries import Entry, check_alike, row_title
 from mue_cli.reports.exit_grid import ExitGrid
 from mue_cli.reports.layers_table import layers_tables
 from mue_cli.reports.paper_tables import PAPER_TABLES, missing_rows
 from mue_cli.reports.tables import Table
 from mue_cli.study.entries import need
 from mue_cli.study.file import decomposed_run, kept, study_command
+from mue_cli.study.notes import notes
 from mue_cli.study.parts import SPLIT
+from mue_cli.study.stale import stale
 
 
 def paper_tables(
@@ -35,7 +38,15 @@ def _of_entries(
 ) -> tuple[Sequence[Table], list[str]]:
     """Return a table of evaluated points, and the rows that are missing in it."""
     entries = _entries(experiment, split)
-    return (PAPER_TABLES[number](entries),), missing_rows(number, entries)
+    table, missing = PAPER_TABLES[number](entries), missing_rows(number, entries)
+    here = {row[0] for row in table.rows} | set(map(row_title, missing))
+    said = [note.text for note in notes(experiment.run, split) if row_title(note.row) in here]
+    left_out = [
+        each.name
+        for each in stale(experiment.run, split)
+        if each.left_out and row_title(each.row) in here and each.row not in missing
+    ]
+    return (replace(table, caption=(*table.caption, *said)),), [*missing, *left_out]
 
 
 def _entries(experiment: Experiment, split: str) -> list[Entry]:
@@ -86,7 +97,7 @@ def remedy(experiment: Experiment, missing: Sequence[str]) -> str:
     """Return what trains and evaluates missing rows."""
     study = kept(experiment.run)
     if study is not None:
-        others = all(name.removeprefix("the curve of ") not in study.rows for name in missing)
+        others = not any(map(study.rows.__contains__, map(_row, missing)))
         return (
             f"the study `{study.name}` has no such row"
             if others
@@ -101,6 +112,11 @@ def remedy(experiment: Experiment, missing: Sequence[str]) -> str:
     if name in names("study"):
         return f"`{shlex.join(['mue', 'study', name, *place])}` trains and evaluates all rows"
     return f"a study of the recipe `{name}` trains and evaluates all rows: mue study FILE"
+
+
+def _row(missing: str) -> str:
+    """Return the row that is missing, or whose curve or seed is."""
+    return missing.removeprefix("the curve of ").partition(" of seed ")[0]
 
 
 def _check_task(experiment: Experiment, task: str) -> None:

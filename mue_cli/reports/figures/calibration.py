@@ -43,8 +43,9 @@ def calibration_figure(promises: Promises) -> Figure:
 def _draw_reductions(axes: Axes, promises: Promises) -> None:
     for each in promises.promises:
         x, y = 100.0 * each.reduction, 100.0 * each.measured_reduction
-        low, high = (100.0 * bound for bound in each.interval)
-        axes.plot([low, high], [y, y], "-", color=BLUE, linewidth=1.2, alpha=0.7)
+        if each.interval is not None:
+            low, high = (100.0 * bound for bound in each.interval)
+            axes.plot([low, high], [y, y], "-", color=BLUE, linewidth=1.2, alpha=0.7)
         axes.plot([x], [y], _marker(each), color=BLUE, markersize=6)
     _diagonal(axes)
     axes.set(xlabel="promised reduction (%)", ylabel="measured reduction (%)")

@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.labels import Box, Obstacle, around, place_labels
 
 BLACK, GREY = "#000000", "#7f7f7f"
@@ -119,7 +120,7 @@ def where_measured(about: Mapping[str, str], num_samples: int) -> str:
     """Return data, samples and settings, as a caption begins."""
     where = f"{about.get('dataset', '')} {about.get('split', '')}".strip()
     settings = f" ({about['settings']})" if about.get("settings") else ""
-    return f"{where}, {num_samples:,} samples{settings}"
+    return f"{where}, {samples_in_words([num_samples])}{settings}"
 
 
 def metric_label(metric: str, absolute: bool = True) -> str:

@@ -62,7 +62,8 @@ def depth_scores_figure(measured: DepthScores) -> Figure:
 
 
 def _caption(measured: DepthScores) -> str:
-    return (
-        f"{where_measured(measured.about, measured.num_samples)}; the other streams at full depth. "
-        "Band: 95 % interval of the difference to the full model."
+    where = (
+        f"{where_measured(measured.about, measured.num_samples)}; the other streams at full depth."
     )
+    band = " Band: 95 % interval of the difference to the full model."
+    return where + (band if measured.has_bounds else "")

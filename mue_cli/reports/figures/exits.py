@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.exits import Exits
 from mue_cli.reports.figures.canvas import (
     BLACK,
@@ -81,9 +82,8 @@ def _draw_shares(axes: Axes, drawn: Exits, stream: str, one: str) -> None:
         **place,
     )
     count = len(drawn.of(stream))
-    axes.set_title(
-        f"{stream} ({count:,} {one if stream == 'decoder' else 'samples'})", color=dark(colour)
-    )
+    counted = f"{count:,} {one}" if stream == "decoder" else samples_in_words([count])
+    axes.set_title(f"{stream} ({counted})", color=dark(colour))
     axes.set(xlabel="exit layer", xticks=layer_ticks(len(layers)), xlim=(0.4, len(layers) + 0.6))
     axes.grid(visible=False, axis="x")
 

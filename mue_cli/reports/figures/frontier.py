@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.figures.canvas import BLUE, GREY, STYLE, VERMILLION, figure_with_caption, save
 from mue_cli.reports.promises import Frontier, Place
 
@@ -21,9 +22,9 @@ def frontier(drawn: Frontier, path_stem: Path) -> tuple[Path, Path]:
 def frontier_figure(drawn: Frontier) -> Figure:
     """Return the figure unsaved."""
     text = (
-        f"Grey: settings on the {drawn.num_samples:,} samples of the search. Line: those that no "
-        "other beats. Cross: the choice, on fresh samples; the best of many settings is partly "
-        "lucky on the samples that it was picked on."
+        f"Grey: settings on the {samples_in_words([drawn.num_samples])} of the search. Line: those "
+        "that no other beats. Cross: the choice, on fresh samples; the best of many settings is "
+        "partly lucky on the samples that it was picked on."
     )
     if drawn.marks:
         text += (
