@@ -199,13 +199,15 @@ def curves(found: Sequence[Entry], run: Run) -> str:
     return f"{to_markdown(Table(columns, tuple(rows)))}\n{figure}\n"
 
 
-def _bounds(record: Record, full_score: float) -> str:
+def _bounds(record: Record, full_score: float) -> str | None:
     """Return the interval of a score as shares of the full model's: by its difference to it, which
-    is paired, where that was measured.
+    is paired, where that was measured; None of one picture.
     """
-    paired = record.difference.get(record.metric)
-    low, high = paired or (bound - full_score for bound in record.confidence[record.metric])
-    return f"{1 + low / full_score:.1%} to {1 + high / full_score:.1%}"
+    own, paired = (kind.get(record.metric) for kind in (record.confidence, record.difference))
+    shares = [1 + bound / full_score for bound in paired or ()] or [
+        bound / full_score for bound in own or ()
+    ]
+    return " to ".join(f"{share:.1%}" for share in shares) or None
 
 
 def _place(run: Run) -> str:

@@ -102,7 +102,7 @@ class Thresholds:
         timed = "" if self.measured is None else f"; timed turn by turn: {self.measured:.1%}"
         share = f", {self.score / self.full_score:.1%}" if self.full_score else ""
         count = self.judged_on or self.samples
-        fresh = "fresh samples" if self.judged_on else "samples"
+        fresh = f"{'fresh ' if self.judged_on else ''}sample{'' if count == 1 else 's'}"
         saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
         return [
             self._streams_in_words(),

@@ -257,7 +257,7 @@ def _samples(
     ]
 
 
-def _predictions(run: Run, record: Record) -> list[Mapping[str, Any]]:
+def _predictions(run: Run, record: Record) -> Sequence[Mapping[str, Any]]:
     """Return the predictions of an evaluation. Raises DataError when those that are there are
     others, or not all.
     """

@@ -60,7 +60,7 @@ def stale(run: Run, split: str) -> list[Stale]:
 
 def _of_row(study: Study, run: Run, name: str) -> Iterator[Stale]:
     noted = {
-        seed: found for seed in seeds(run) if (found := _noted(study, run, seed, name)) is not None
+        seed: each for seed in seeds(run) if (each := _noted(study, run, seed, name)) is not None
     }
     now = training_of(study, study.rows[name].folder), _row_now(study, name, noted.values())
     changes = {seed: _first_change(each, now) for seed, each in noted.items()}
