@@ -179,7 +179,7 @@ def test_one_sample_is_calibrated_without_fresh_ones(captions: Experiment) -> No
     )
     card = one.calibrate(0.2).thresholds
     assert (card.searched_on, card.judged_on) == (1, 0)
-    assert "1 samples of val" in card.in_words()[2]
+    assert "1 sample of val" in card.in_words()[2]
 
 
 @pytest.mark.parametrize(
