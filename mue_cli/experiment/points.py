@@ -15,8 +15,11 @@ from mue_cli.exits.catalogue import CATALOGUE, FULL, ORACLE
 from mue_cli.exits.methods import Method
 from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.inputs import inputs_of
 from mue_cli.experiment.methods import decay_settings
 from mue_cli.experiment.progress import counting
+from mue_cli.files import fingerprint
+from mue_cli.reports.inputs import EXIT_HEAD
 from mue_cli.reports.record import SHUFFLED, Record
 
 QUICK_METRICS = ("BLEU", "CIDEr")
@@ -174,7 +177,10 @@ class Points:
             "decompose": recipe.model.decompose,
             "device": str(experiment.device),
             "precision": experiment.precision,
+            **inputs_of(experiment),
         }
+        if method.name in CATALOGUE and CATALOGUE[method.name].has_own_head:
+            settings[EXIT_HEAD] = fingerprint(experiment.run.exit_head(method.name))
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights
         if experiment.task.generates:
