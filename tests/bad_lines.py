@@ -198,6 +198,8 @@ def overrides() -> Iterator[Bad]:
         "data.image_size=272",
         "data.image_size=4096",
         "search.max_tokens=4000",
+        "search.temperature=3",
+        "data.prompt=bare",
         "evaluation.metrics=[CIDR]",
         "model.preset=base",
         "model.config.embed_dim=32",

@@ -216,7 +216,25 @@ def test_thresholds_of_another_cut_or_search_are_refused(
     )
     answer = mue("evaluate", "--set", "search.beam=1", "--run", tiny_run.folder)
     assert answer.code == 2
-    assert "was searched with beam 2, max_tokens 4, now it is beam 1, max_tokens 4" in answer.stderr
+    assert "was searched with beam 2, now it is beam 1" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.image_size=48", "image_size 32, now it is image_size 48"),
+        ("search.temperature=3", "temperature 1, now it is temperature 3"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "bench", "predict"])
+def test_thresholds_of_other_samples_or_another_search_are_refused_everywhere(
+    mue, tiny_run: Run, tmp_path: Path, command: str, change: str, said: str
+) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    pictures = [tmp_path / "a.png"] if command == "predict" else []
+    answer = mue(command, *pictures, "--run", tiny_run.folder, "--set", change)
+    assert answer.code == 2 and f"was searched with {said}" in answer.stderr
+    assert f"hint: run: mue calibrate --set {change}" in answer.stderr
 
 
 def test_method_before_its_readout_was_trained_names_the_command(mue, tiny_run: Run) -> None:

@@ -4,15 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mue_cli.data.store.prepared import PreparedData
 from mue_cli.data.tasks import ENTAILMENT
 from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.calibrate import saturation
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.inputs import about_of
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.recipe import recipe as recipes
+from mue_cli.reports.saturation import Saturation
 
 
 @pytest.fixture
@@ -257,6 +261,40 @@ def test_plot_saturation_measures_by_itself_what_calibrate_did_not(mue, copied_r
         ]
     }
     assert copied_run.saturation.exists()
+
+
+@pytest.mark.parametrize("name", ["data", "image_size", "prompt", "search", "weights_fingerprint"])
+def test_saturation_of_other_inputs_is_measured_anew(copied_run: Run, name: str) -> None:
+    here = Experiment.open(run=copied_run.folder, device="cpu")
+    about = about_of(here, "val")
+    Saturation({"decoder": np.ones((1, 2))}, about | {"recipe": "x"}).save(copied_run.saturation)
+    assert set(saturation(here).exit_scores) == {"decoder"}, "it was the same"
+    Saturation({"decoder": np.ones((1, 2))}, about | {name: "other"}).save(copied_run.saturation)
+    assert set(saturation(here).exit_scores) == {"image", "text", "decoder"}
+    assert Saturation.load(copied_run.saturation).about == about
+
+
+def test_thresholds_that_do_not_hold_are_not_drawn_into_the_saturation(
+    mue, copied_run: Run
+) -> None:
+    change = "data.image_size=48"
+    about = about_of(Experiment.open(run=copied_run.folder, overrides=[change]), "val")
+    Saturation({"decoder": np.ones((1, 2))}, about).save(copied_run.saturation)
+    answer = mue("plot", "saturation", "--run", copied_run.folder, "--set", change)
+    assert answer.code == 0, answer.stderr
+    assert "note: not shown: " in answer.stderr and "image_size 32, now" in answer.stderr
+
+
+def test_saturation_from_before_is_drawn_where_nothing_can_be_measured(
+    mue, copied_run: Run
+) -> None:
+    copied_run.checkpoint.unlink()
+    Saturation({"decoder": np.ones((1, 2))}, {"split": "val"}).save(copied_run.saturation)
+    answer = mue("plot", "saturation", "--run", copied_run.folder)
+    assert answer.code == 0, answer.stderr
+    Saturation({"decoder": np.ones((1, 2))}, {"image_size": "9"}).save(copied_run.saturation)
+    answer = mue("plot", "saturation", "--run", copied_run.folder)
+    assert answer.code == 2 and "no checkpoint.safetensors in" in answer.stderr
 
 
 def test_plot_of_a_split_that_was_not_evaluated_names_the_command(mue, tiny_run: Run) -> None:

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from small_study import COSTS, evaluated, write_study
 
 from mue_cli.experiment.run_folder import Run
+from mue_cli.recipe.sections import SearchSection
 from mue_cli.reports.record import Record, append_record
 from mue_cli.study.file import keep, load
 
@@ -175,6 +176,33 @@ def test_table_2_prints_the_grid_and_the_papers_combinations(mue, run: Run) -> N
         f"error: `{run.folder / 'modality.npz'}` was measured on the split val, not on test",
         f"hint: run: mue plot modality --run {run.folder} --split test, or leave out --split",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now"),
+    [
+        ("image_size", "32", "64"),
+        ("prompt", "bare", "ofa"),
+        ("precision", "bfloat16", "float32"),
+        ("search", "{}", json.dumps(asdict(SearchSection()))),
+    ],
+)
+def test_table_2_of_what_was_measured_otherwise_names_the_command(
+    mue, tmp_path: Path, name: str, was: str, now: str
+) -> None:
+    import numpy as np
+
+    from mue_cli.reports.exit_grid import ExitGrid
+
+    about = {"dataset": "shapes", "split": "test", name: was}
+    ExitGrid(np.ones((6, 6)), "CIDEr", 50, about).save(tmp_path / "modality.npz")
+    words = ("--run", tmp_path, "--recipe", "shapes-caption", "--set", "search.beam=5")
+    answer = mue("table", 2, *words, "--set", f"data.root={tmp_path}")
+    assert answer.code == 2 and answer.stdout == ""
+    message, hint = answer.stderr.splitlines()
+    file = tmp_path / "modality.npz"
+    assert message == f"error: `{file}` was measured with {name} {was}, now it is {now}"
+    assert hint.startswith("hint: run: mue plot modality ")
 
 
 def test_a_table_that_the_paper_does_not_have(mue) -> None:

@@ -17,6 +17,7 @@ from mue_cli.errors import DataError, MissingStepError
 from mue_cli.evaluation.exit_grid import predict_depths
 from mue_cli.evaluation.predict import predict
 from mue_cli.experiment.exit_layers import _differences
+from mue_cli.experiment.inputs import about_of
 from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.figures.depth_scores import depth_scores_figure
@@ -152,9 +153,9 @@ def test_plot_depth_measures_once_and_draws_what_is_kept_afterwards(mue, own_run
 @pytest.mark.usefixtures("without_java")
 def test_what_was_measured_otherwise_is_measured_anew(own_run: Run) -> None:
     settings = "beam 2, max_tokens 4, float32"
-    stored = replace(SCORES, about=ABOUT | {"settings": settings})
-    stored.save(own_run.depth)
     opened = Experiment.open(run=own_run.folder, device="cpu")
+    stored = replace(SCORES, about=about_of(opened, "test") | {"recipe": "x"})
+    stored.save(own_run.depth)
     assert opened.depth_scores().scores["image"].tolist() == [20.0, 45.0], "it was the same"
     greedy = Experiment.open(run=own_run.folder, device="cpu", overrides=["search.beam=1"])
     for experiment, split, samples in ((greedy, "test", 1), (opened, "val", 1)):

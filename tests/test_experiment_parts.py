@@ -18,22 +18,25 @@ from mue_cli.evaluation.spending import by_layers
 from mue_cli.exits.catalogue import CATALOGUE, MUE
 from mue_cli.experiment import run_folder, training_data, training_files
 from mue_cli.experiment.benchmark_setup import MADE_UP, open_setup
-from mue_cli.experiment.calibrate import data_fingerprint, open_trials
+from mue_cli.experiment.calibrate import open_trials
 from mue_cli.experiment.choices import Question
 from mue_cli.experiment.choosing import Chooser
 from mue_cli.experiment.exit_heads import HeadSizes, head_sizes, open_head
+from mue_cli.experiment.inputs import data_fingerprint
 from mue_cli.experiment.lock import Owner, holding, holding_run
 from mue_cli.experiment.methods import decay
 from mue_cli.experiment.predict import PictureStream, json_line, token_texts
-from mue_cli.experiment.run_folder import BESIDE, Run
+from mue_cli.experiment.promises import promise_of
+from mue_cli.experiment.run_folder import BESIDE, Run, records
 from mue_cli.experiment.self_critical import self_critical_stage
 from mue_cli.experiment.stated import conditions_of, fingerprint_of
-from mue_cli.experiment.thresholds import promise_of, read_thresholds
+from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.experiment.timing import machine, verified
 from mue_cli.experiment.train_method import train_method
 from mue_cli.experiment.training_files import READY, TrainingFiles
 from mue_cli.experiment.training_start import check_data
 from mue_cli.model.tokenizer import Tokenizer
+from mue_cli.reports.inputs import INPUTS
 from mue_cli.training.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("without_java")
@@ -72,10 +75,34 @@ def test_thresholds_hold_for_the_weights_they_were_searched_with(here: Experimen
     conditions = conditions_of(here, "mue")
     assert conditions == read_thresholds(here.run).conditions
     assert conditions.fingerprint == fingerprint_of(here, "mue")
-    stored = dict(read_thresholds(here.run).thresholds)
-    promise = promise_of(here.run, "mue", stored)
-    assert promise is not None and promise.thresholds == stored
-    assert promise_of(here.run, "mue", {"decoder": 0.123}) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": {"decoder": 0.123}},
+        {"image_size": 48},
+        {"prompt": "bare"},
+        {"max_source_tokens": 7},
+        {"search": {"beam": 2, "max_tokens": 4, "length_penalty": 5.0}},
+        {"precision": "bfloat16"},
+        {"weights": "others"},
+        {"weights_fingerprint": "fedcba9876543210"},
+        {"beta": 0.123},
+    ],
+)
+def test_promise_is_of_the_conditions_that_thresholds_were_searched_under(
+    here: Experiment, change: dict[str, object]
+) -> None:
+    record = next(each for each in records(here.run) if each.method == "mue")
+    assert promise_of(here.run, record) == read_thresholds(here.run)
+    assert promise_of(here.run, replace(record, settings={**record.settings, **change})) is None
+
+
+def test_record_from_before_is_compared_by_what_it_states(here: Experiment) -> None:
+    record = next(each for each in records(here.run) if each.method == "mue")
+    older = {name: value for name, value in record.settings.items() if name not in INPUTS}
+    assert promise_of(here.run, replace(record, settings=older)) == read_thresholds(here.run)
 
 
 def test_a_run_folder_has_one_procedure_at_a_time(here: Experiment) -> None:

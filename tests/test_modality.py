@@ -17,6 +17,7 @@ from mue_cli.evaluation import exit_grid as modality
 from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, predict
 from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.methods import full
+from mue_cli.experiment.inputs import about_of
 from mue_cli.experiment.run_folder import Run, clear_results
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.reports.exit_grid import ExitGrid
@@ -127,21 +128,17 @@ def test_plot_modality_measures_once_and_draws_the_stored_grid_afterwards(
     "change",
     [
         ("--split", "val"),
-        ("--samples", "2"),
+        ("--samples", "1"),
         ("--set", "search.beam=1"),
         ("--set", "search.length_penalty=2"),
+        ("--set", "data.image_size=48"),
     ],
 )
 def test_plot_modality_measures_anew_what_was_measured_otherwise(
     mue, own_run: Run, change: tuple[str, str]
 ) -> None:
-    about = {
-        "recipe": "x",
-        "dataset": "shapes",
-        "split": "test",
-        "settings": "beam 2, max_tokens 4, float32",
-    }
-    stored = ExitGrid(np.full((2, 2), 7.0), "CIDEr", 4, about)
+    about = about_of(Experiment.open(run=own_run.folder), "test") | {"recipe": "x"}
+    stored = ExitGrid(np.full((2, 2), 7.0), "CIDEr", 2, about)
     stored.save(own_run.modality)
     assert mue("plot", "modality", "--run", own_run.folder).code == 0
     assert np.array_equal(ExitGrid.load(own_run.modality).scores, stored.scores), (

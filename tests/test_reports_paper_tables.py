@@ -2,12 +2,13 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from mue_cli.errors import DataError
 from mue_cli.reports.counts import samples_in_words
-from mue_cli.reports.entries import Entry, check_alike
+from mue_cli.reports.entries import Entry, check_alike, check_inputs
 from mue_cli.reports.paper_tables import (
     ablation_table,
     estimate,
@@ -18,6 +19,7 @@ from mue_cli.reports.paper_tables import (
 from mue_cli.reports.record import Record
 from mue_cli.reports.table_forms import to_csv, to_text
 from mue_cli.reports.tables import Estimate, Table
+from mue_cli.schema.schema import show
 
 METRICS = {"caption": "CIDEr", "entailment": "accuracy"}
 
@@ -392,3 +394,46 @@ def test_row_that_no_table_knows_is_the_last_of_table_1():
 def test_caption_says_what_reductions_are_against():
     sentence = "All are against the same weights at full depth; those of another full model, such as `small`, against `full`."
     assert sentence in models_table(FULL).caption
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("data", ("aa", "bb")),
+        ("image_size", (32, 64)),
+        ("prompt", ("bare", "ofa")),
+        ("max_source_tokens", (7, 80)),
+        ("weights_fingerprint", ("aa", "bb")),
+    ],
+)
+def test_entries_of_other_inputs_are_refused(name, values):
+    mine, theirs = (
+        entry(row, 1.0, 0.4, settings={name: value})
+        for row, value in zip(("mue", "full"), values, strict=True)
+    )
+    listed = ", ".join(show(value) for value in values)
+    for check, place in ((check_alike, "table"), (check_inputs, "report")):
+        with pytest.raises(DataError) as caught:
+            check([mine, theirs], place)
+        assert caught.value.message == (
+            f"records that differ in {name} cannot share a {place}: {listed}"
+        )
+        check([mine, entry("full", 1.0, 0.0, settings={})], place)
+
+
+def test_rows_of_a_study_may_have_weights_of_their_own():
+    of_rows = [
+        entry(row, 1.0, 0.4, settings={"weights_fingerprint": row}) for row in ("mue", "full")
+    ]
+    of_rows = [replace(each, record=replace(each.record, row=each.row)) for each in of_rows]
+    check_alike(of_rows, "table")
+
+
+def test_score_relative_to_another_full_model_than_the_row_is_said():
+    mine = entry("mue", 90.0, 0.4, settings={"decompose": True})
+    sentence = "MuE is relative to the full model beside it, 400.0, not to the row's 300.0."
+    for decompose, said in ((True, True), (False, False)):
+        full = entry("full", 300.0, 0.0, full=300.0, settings={"decompose": decompose})
+        caption = models_table([full, mine]).caption
+        assert (sentence in caption) is said, "another cut has another full model"
+    assert sentence not in models_table([entry("full", 400.0, 0.0), mine]).caption

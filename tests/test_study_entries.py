@@ -279,3 +279,19 @@ def test_missing_split_names_the_command(tmp_path: Path, run: Run) -> None:
         ("run", "val"): "a study evaluates the split test: leave out --split",
         ("alone", "val"): "run: mue evaluate --run alone --split val",
     }
+
+
+def test_evaluations_of_other_inputs_stay_apart_and_older_ones_are_replaced(
+    tmp_path: Path,
+) -> None:
+    """A record from before states no inputs: the next of its setting takes its place."""
+    run = Run(tmp_path)
+    append_record(
+        run.records,
+        record("full", 1.0, id="a", beam=5),
+        record("full", 2.0, id="b", beam=5, data="aa", image_size=64),
+        record("full", 3.0, id="c", beam=5, data="bb", image_size=64),
+        record("full", 4.0, id="d", beam=5, data="bb", image_size=32),
+        record("full", 5.0, id="e", beam=5, data="aa", image_size=64),
+    )
+    assert scores(run) == [("full", 3.0), ("full", 4.0), ("full", 5.0)]

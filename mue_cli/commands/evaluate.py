@@ -76,15 +76,13 @@ def evaluate(
         baseline = {"hypothesis_only": result.hypothesis_only}
         answer_json({**document, **baseline, "sweep": sweep_points, "files": files})
         return
-    from mue_cli.experiment.thresholds import promise_of
+    from mue_cli.experiment.promises import promise_of
     from mue_cli.reports.evaluation import curve_text, evaluation_text, left_out_notes
 
     answer(evaluation_text(result.full, result.record, result.hypothesis_only))
-    metric, thresholds = result.record.metric, result.record.settings.get("thresholds")
-    promise = promise_of(here.run, result.record.method, thresholds)
-    if promise is not None and metric in result.full.scores:
-        scores = (result.record.scores[metric], result.full.scores[metric])
-        answer(promise.beside(result.record.costs, *scores))
+    promise = promise_of(here.run, result.record)
+    if promise is not None and result.record.metric in result.full.scores:
+        answer(promise.beside(result.record, result.full.score))
     for note in left_out_notes(result.record):
         say(note)
     if result.curve:

@@ -9,7 +9,6 @@ from mue_cli.commands import options
 from mue_cli.commands.bars import bars
 from mue_cli.commands.display import answer_figures, say
 from mue_cli.errors import RecipeError
-from mue_cli.experiment.choices import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,23 +60,19 @@ def saturation(
 ) -> None:
     """Draw how similar each layer's output is to the layer before (Fig. 3 of the paper).
 
-    Reads saturation.npz, or measures it with checkpoint.safetensors on val and writes it;
-    thresholds.yaml is drawn in when it is there. Writes plots/saturation.png and
-    plots/saturation.svg in the run folder.
+    Reads saturation.npz where it was measured in the same way; otherwise measures it with
+    checkpoint.safetensors on val, and writes it. thresholds.yaml is drawn in when it is there and
+    holds. Writes plots/saturation.png and plots/saturation.svg in the run folder.
     """
     with bars() as tell:
         here = options.opened(recipe, overrides, run, device, progress=tell)
-        from mue_cli.experiment.thresholds import read_thresholds
+        from mue_cli.experiment.calibrate import saturation as measured
+        from mue_cli.experiment.stated import thresholds_that_hold
 
-        if not here.run.saturation.exists():
-            from mue_cli.experiment.calibrate import keep_saturation, open_trials
-
-            keep_saturation(open_trials(here, CATALOGUE["mue"]))
+        profile = measured(here)
+        thresholds = thresholds_that_hold(here, "mue")
     from mue_cli.reports.figures.saturation import saturation as draw
-    from mue_cli.reports.saturation import Saturation
 
-    profile = Saturation.load(here.run.saturation)
-    thresholds = dict(read_thresholds(here.run).thresholds) if here.run.thresholds.exists() else {}
     if here.task.generates:
         # The decoder's decays from word to word (Eq. 11): no one line shows it.
         thresholds.pop("decoder", None)

@@ -2,8 +2,6 @@
 of a trade-off curve.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,9 +14,10 @@ from mue_cli.calibration.suitability import Suitability
 from mue_cli.data.disk import fingerprint
 from mue_cli.errors import MueError
 from mue_cli.evaluation.spending import Spending, by_flops, by_latency, by_layers
-from mue_cli.exits.catalogue import ORACLE, MethodSpec
+from mue_cli.exits.catalogue import MUE, ORACLE, MethodSpec
 from mue_cli.experiment.batches import tell_cut
 from mue_cli.experiment.choosing import Choice, Chooser
+from mue_cli.experiment.inputs import about_of, data_fingerprint, is_kept_of
 from mue_cli.experiment.lock import holding_run
 from mue_cli.experiment.methods import decay, decay_settings, refuse_fixed_thresholds, spec_of
 from mue_cli.experiment.precision import choose_precision, with_precision
@@ -150,11 +149,20 @@ def keep_saturation(trials: Trials) -> None:
     """
     experiment, spec = trials.experiment, trials.spec
     if spec.score is not None and spec.exits == "everywhere":
-        data = experiment.data.manifest.name
-        about = {"recipe": experiment.recipe.name, "dataset": data, "split": "val"}
         scores = {**trials.scores.encoder, "decoder": trials.scores.decoder}
         path = experiment.run.of_method(experiment.run.saturation, spec.name)
-        Saturation(scores, about).save(path)
+        Saturation(scores, about_of(experiment, "val")).save(path)
+
+
+def saturation(experiment: "Experiment") -> Saturation:
+    """Return MuE's exit scores on val, as they were kept or measured now and kept."""
+    path = experiment.run.saturation
+    if path.exists():
+        kept = Saturation.load(path)
+        if is_kept_of(kept.about, about_of(experiment, "val")):
+            return kept
+    keep_saturation(open_trials(experiment, MUE))
+    return Saturation.load(path)
 
 
 def sweep(experiment: "Experiment", spec: MethodSpec) -> dict[float, dict[str, float]]:
@@ -269,12 +277,6 @@ def _certified_before(experiment: "Experiment", spec: MethodSpec, data: str) -> 
         each.certificate is not None and each.data == data and each.method == spec.name
         for each in earlier(experiment.run)
     )
-
-
-def data_fingerprint(experiment: "Experiment") -> str:
-    """A short name of the prepared data's content."""
-    text = json.dumps(experiment.data.manifest.checksums, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _circumstances(experiment: "Experiment", spec: MethodSpec) -> Mapping[str, object]:

@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from mue_cli.evaluation.sample_scores import SampleScores
 from mue_cli.evaluation.score import quick_score
 from mue_cli.experiment.batches import Batches, tell_cut
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.inputs import about_of, is_kept_of
 from mue_cli.experiment.progress import counting
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.exit_grid import ExitGrid
@@ -38,7 +38,7 @@ def exit_grid(experiment: Experiment, split: str = "test", samples: int | None =
         )
     path = experiment.run.modality
     return _kept(ExitGrid.load, path, experiment, split, samples) or _grid(
-        experiment, _batches(experiment, split, samples), _about(experiment, split)
+        experiment, _batches(experiment, split, samples), about_of(experiment, split)
     )
 
 
@@ -50,7 +50,7 @@ def depth_scores(
     """
     path = experiment.run.depth
     return _kept(DepthScores.load, path, experiment, split, samples) or _depths(
-        experiment, _batches(experiment, split, samples), _about(experiment, split)
+        experiment, _batches(experiment, split, samples), about_of(experiment, split)
     )
 
 
@@ -65,7 +65,7 @@ def _kept(
     if not path.exists():
         return None
     kept = load(path)
-    alike = kept.about == _about(experiment, split) | {"recipe": kept.about.get("recipe")}
+    alike = is_kept_of(kept.about, about_of(experiment, split))
     return kept if alike and samples in (None, kept.num_samples) else None
 
 
@@ -122,23 +122,3 @@ def _differences(
         for each in scores - scores[-1]
     ]
     return np.array(rows)
-
-
-def _about(experiment: Experiment, split: str) -> dict[str, str]:
-    """Return in words what scores depend on besides the weights' own training."""
-    search, precision = experiment.recipe.search, experiment.precision
-    parts = [experiment.run.weights] if experiment.run.weights else []
-    parts += [] if experiment.recipe.model.decompose else ["joint encoder"]
-    if experiment.task.generates:
-        usual = asdict(type(search)())
-        parts += [
-            f"{name} {value:g}"
-            for name, value in asdict(search).items()
-            if name == "beam" or value != usual[name]
-        ]
-    return {
-        "recipe": experiment.recipe.name,
-        "dataset": experiment.data.manifest.name,
-        "split": split,
-        "settings": ", ".join([*parts, precision]),
-    }

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from mue_cli.experiment.batches import Batches
     from mue_cli.experiment.benchmark import Benchmark
     from mue_cli.experiment.calibrate import Calibrated
+    from mue_cli.experiment.conditions import Conditions
     from mue_cli.experiment.evaluate import Evaluated
     from mue_cli.experiment.exit_heads import TrainedHead
     from mue_cli.experiment.predict import PicturePrediction
-    from mue_cli.experiment.thresholds import Conditions
     from mue_cli.experiment.training_run import Finetuned
     from mue_cli.model.ofa import OFA
     from mue_cli.model.pretrained import Pretrained

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mue_cli import __version__
+from mue_cli.data.disk import fingerprint
 from mue_cli.data.store.manifest import library_versions
 from mue_cli.evaluation.costs import costs, time_against_full
 from mue_cli.evaluation.oracle import find_oracle, oracle_method
@@ -15,10 +16,12 @@ from mue_cli.exits.catalogue import CATALOGUE, FULL, ORACLE
 from mue_cli.exits.methods import Method
 from mue_cli.experiment.batches import Batches
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.inputs import inputs_of
 from mue_cli.experiment.methods import decay_settings
 from mue_cli.experiment.progress import counting
 from mue_cli.experiment.run_folder import Run
 from mue_cli.recipe.recipe import load
+from mue_cli.reports.inputs import EXIT_HEAD
 from mue_cli.reports.record import SHUFFLED, Record
 
 QUICK_METRICS = ("BLEU", "CIDEr")
@@ -185,9 +188,12 @@ class Points:
             "decompose": recipe.model.decompose,
             "device": str(experiment.device),
             "precision": experiment.precision,
+            **inputs_of(experiment),
         }
         if recipe.evaluation.shuffled_pictures and recipe.seed != self.trained_seed:
             settings["shuffled_seed"] = recipe.seed
+        if method.name in CATALOGUE and CATALOGUE[method.name].has_own_head:
+            settings[EXIT_HEAD] = fingerprint(experiment.run.exit_head(method.name))
         if experiment.run.weights:
             settings["weights"] = experiment.run.weights
         if experiment.task.generates:

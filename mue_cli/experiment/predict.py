@@ -168,6 +168,7 @@ class PictureStream:
         recipe, name = self.experiment.recipe, self.method.name
         conditions = asdict(self.experiment.conditions(name))
         weights = conditions.pop("fingerprint")
+        conditions.pop("prompt")  # the question says it
         conditions = {**conditions, "search": asdict(recipe.search), "weights": weights}
         data = {
             "question": self.source,

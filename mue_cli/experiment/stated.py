@@ -1,13 +1,15 @@
 """A method's thresholds as an experiment states them: in the recipe, or chosen by calibration."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mue_cli.data.disk import fingerprint
-from mue_cli.errors import RecipeError
+from mue_cli.errors import MissingStepError, RecipeError
 from mue_cli.exits.catalogue import CATALOGUE, MethodSpec
+from mue_cli.experiment.conditions import Conditions
 from mue_cli.experiment.methods import decay_settings, fixed_thresholds, skipped_layers
-from mue_cli.experiment.thresholds import Conditions, check_scores, read_thresholds
+from mue_cli.experiment.thresholds import check_scores, read_thresholds
 
 if TYPE_CHECKING:
     from mue_cli.experiment.experiment import Experiment
@@ -52,15 +54,34 @@ def settled(experiment: "Experiment", name: str) -> "Experiment":
     return experiment.with_exits(beta=beta, tau=tau)
 
 
+def thresholds_that_hold(experiment: "Experiment", name: str) -> dict[str, float]:
+    """Return a method's stored thresholds, to be shown; none before the first, and none that were
+    searched under other conditions, which is noted.
+    """
+    run = experiment.run
+    if not run.of_method(run.thresholds, name).exists():
+        return {}
+    chosen = read_thresholds(run, name)
+    try:
+        chosen.check(conditions_of(settled(experiment, name), name), run)
+    except (MissingStepError, RecipeError) as error:
+        experiment.progress("thresholds", 0, 0, f"note: not shown: {error.message}")
+        return {}
+    return dict(chosen.thresholds)
+
+
 def conditions_of(experiment: "Experiment", name: str) -> Conditions:
     """Return what a method's thresholds depend on; see `Conditions`."""
     recipe, task = experiment.recipe, experiment.task
-    search = {"beam": recipe.search.beam, "max_tokens": recipe.search.max_tokens}
+    data = recipe.data
     return Conditions(
         decompose=recipe.model.decompose,
         decay=decay_settings(recipe, task, CATALOGUE[name]),
         skipped_layers=skipped_layers(recipe, task),
-        search=search if task.generates else {},
+        search=asdict(recipe.search) if task.generates else {},
+        image_size=data.image_size,
+        prompt=data.prompt,
+        max_source_tokens=data.max_source_tokens,
         precision=experiment.precision,
         weights=experiment.run.weights,
         fingerprint=fingerprint_of(experiment, name),

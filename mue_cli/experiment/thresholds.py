@@ -1,20 +1,21 @@
-"""Stored thresholds, the exit card: what calibration chose, what it promises and on what grounds,
-and the conditions under which it holds.
-"""
+"""The exit card, stored: what calibration chose, what it promises, on what grounds, and where."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from mue_cli.calibration.certificate import Certificate
 from mue_cli.calibration.goal import By
-from mue_cli.calibration.precision import Precision, PrecisionChoice
+from mue_cli.calibration.precision import PrecisionChoice
 from mue_cli.calibration.settings import Point
 from mue_cli.errors import RecipeError, one_line
 from mue_cli.exits.catalogue import CATALOGUE, MUE, MethodSpec
+from mue_cli.experiment.conditions import Conditions
 from mue_cli.experiment.run_folder import Run, append_line, calibrate_command
 from mue_cli.files import staged
-from mue_cli.recipe.recipe import SkippedLayers, read_yaml, to_yaml
+from mue_cli.recipe.recipe import read_yaml, to_yaml
+from mue_cli.reports.inputs import differs
+from mue_cli.reports.record import Record
 from mue_cli.schema.json_files import read_json_lines
 from mue_cli.schema.schema import Count, Fraction, Natural, build, show
 
@@ -22,33 +23,6 @@ STREAMS = ("image", "text", "joint", "decoder")
 
 COSTS: Mapping[By, str] = {"expected": "expected", "flops": "flops", "latency": "measured"}
 """What a record calls a reduction."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What thresholds depend on besides the weights' training.
-
-    decompose: image and text apart. decay: Eq. 11's settings, empty where nothing decays.
-    skipped_layers: the policy. search: beam and longest caption, empty for closed sets: rules look
-    at all hypotheses together, and Eq. 11 at the longest caption. precision. weights: as
-    `--weights` named them, None for the run's own. fingerprint: of the weights, and of the method's
-    own exit head: weights trained anew are others under the same name.
-    """
-
-    decompose: bool = True
-    decay: Mapping[str, float] = field(default_factory=dict)
-    skipped_layers: SkippedLayers = "project"
-    search: Mapping[str, float] = field(default_factory=dict)
-    precision: Precision = "float32"
-    weights: str | None = None
-    fingerprint: str = ""
-
-    def differences(self, other: "Conditions") -> Iterator[tuple[str, str]]:
-        """Yield what differs from other conditions, field by field, in words: ours and theirs."""
-        for item in fields(self):
-            ours, theirs = getattr(self, item.name), getattr(other, item.name)
-            if ours != theirs:
-                yield _in_words(item.name, ours), _in_words(item.name, theirs)
 
 
 @dataclass(frozen=True)
@@ -153,22 +127,30 @@ class Thresholds:
             )
         return lines
 
-    def beside(self, costs: Mapping[str, float], score: float, full_score: float) -> str:
+    def is_on_other_data(self, record: Record) -> bool:
+        """Whether an evaluation was of other prepared data, where both are known."""
+        return differs({"data": self.data or None}, record.settings, "data")
+
+    def beside(self, record: Record, full_score: float) -> str:
         """The promise beside what an evaluation on other samples showed."""
-        name = COSTS[self.by]
+        name, costs, score = COSTS[self.by], record.costs, record.score
         saved = f"{self.achieved:.1%}{self._interval('reduction', 100)}"
         promised = f"promised on {self.split}: {name} reduction {saved}"
-        here = f"here: {costs[name]:.1%}" if name in costs else "here: not measured"
+        where = "here, on other prepared data" if self.is_on_other_data(record) else "here"
+        here = f"{where}: {costs[name]:.1%}" if name in costs else f"{where}: not measured"
         if self.full_score > 0 and full_score > 0:
             promised += f", {self.metric} {self.score / self.full_score:.1%} of full"
             here += f", {score / full_score:.1%} of full"
         return f"{promised}; {here}"
 
+    @property
+    def holds_under(self) -> Conditions:
+        """The conditions with Eq. 11's settings that were chosen, where those were searched too."""
+        return replace(self.conditions, decay=self.decay) if self.decay else self.conditions
+
     def check(self, now: Conditions, run: Run) -> None:
         """Raise RecipeError when the thresholds were searched under other conditions."""
-        conditions = self.conditions
-        if self.decay and now.decay == self.decay:
-            conditions = replace(conditions, decay=self.decay)
+        conditions = self.holds_under if now.decay == self.decay else self.conditions
         for searched, wanted in conditions.differences(now):
             path = run.of_method(run.thresholds, self.method)
             raise RecipeError(
@@ -231,26 +213,3 @@ def check_scores(spec: MethodSpec, thresholds: Mapping[str, float], place: str, 
             raise RecipeError(f"{subject} is {value:g}, expected a number, from -1 to 2", hint)
         if spec.threshold == "agreement" and not (value >= 1.0 and float(value).is_integer()):
             raise RecipeError(f"{subject} is {value:g}, expected a whole number, at least 1", hint)
-
-
-def promise_of(run: Run, method: str, thresholds: object) -> Thresholds | None:
-    """Return the last that was stored with exactly these thresholds, None without one."""
-    same = (each for each in earlier(run) if each.method == method)
-    return next(
-        (each for each in reversed(list(same)) if dict(each.thresholds) == thresholds), None
-    )
-
-
-def _in_words(name: str, value: object) -> str:
-    match name, value:
-        case "decompose", _:
-            return "image and text apart" if value else "image and text in one stream"
-        case "fingerprint", _:
-            return f"the weights {value}" if value else "weights of which nothing was kept"
-        case "weights", _:
-            return f"the weights {value}" if value else "the run's own weights"
-        case _, Mapping():
-            listed = ", ".join(f"{key} {number:g}" for key, number in value.items())
-            return listed or ("no decay" if name == "decay" else "no search")
-        case _:
-            return f"{name} {value}"

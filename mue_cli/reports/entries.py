@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mue_cli.errors import DataError
 from mue_cli.exits.catalogue import FULL, ORACLE, spec_or_full, title
+from mue_cli.reports.inputs import DATA_INPUTS, INPUTS
 from mue_cli.reports.record import Record
 from mue_cli.schema.schema import show
 
@@ -59,21 +60,54 @@ class Entry:
         return spec_or_full(method).is_calibrated and self.row != method
 
 
+def other_full(entries: Sequence[Entry]) -> list[str]:
+    """Return in words which entries are relative to another full score than that of the row `full`
+    of the same seed, with streams cut alike.
+    """
+    shown = {
+        (entry.seed, entry.record.settings.get("decompose")): entry.record.score
+        for entry in entries
+        if entry.row == FULL.name and not entry.swept
+    }
+    sentences = []
+    for entry in entries:
+        whole = shown.get((entry.seed, entry.record.settings.get("decompose")))
+        if whole and entry.full_score > 0 and not entry.swept and entry.full_score != whole:
+            sentences.append(
+                f"{row_title(entry.row)} is relative to the full model beside it, "
+                f"{entry.full_score:.1f}, not to the row's {whole:.1f}."
+            )
+    return list(dict.fromkeys(sentences))
+
+
 def check_alike(entries: Sequence[Entry], place: str) -> None:
     """Raise DataError for entries that cannot share a place, a table or a figure, naming what
     differs.
 
     Points of curves are looked at for their data alone: they come with an evaluation that is looked
-    at.
+    at. Records from before state less of their inputs, which is no difference.
     """
     for name in _SUBJECTS:
         values = sorted({str(getattr(entry.record, name)) for entry in entries})
         if len(values) > 1:
             message = f"records of different {name}s cannot share a {place}: {', '.join(values)}"
             raise DataError(message, "keep them in run folders of their own")
-    conditions = [dict(_conditions(entry.record)) for entry in entries if not entry.swept]
+    chosen = [entry.record for entry in entries if not entry.swept]
+    _refuse_different([dict(_conditions(record)) for record in chosen], place)
+
+
+def check_inputs(entries: Sequence[Entry], place: str) -> None:
+    """Raise DataError for entries that were measured on different data, or with different weights
+    in one run.
+    """
+    chosen = [entry.record for entry in entries if not entry.swept]
+    _refuse_different([dict(_inputs(record)) for record in chosen], place)
+
+
+def _refuse_different(conditions: Sequence[Mapping[str, object]], place: str) -> None:
     for name in dict.fromkeys(name for each in conditions for name in each):
-        values = sorted({show(each.get(name)) for each in conditions})
+        stating = [each for each in conditions if name in each or name not in INPUTS]
+        values = sorted({show(each.get(name)) for each in stating})
         if len(values) > 1:
             message = f"records that differ in {name} cannot share a {place}: {', '.join(values)}"
             raise DataError(
@@ -89,3 +123,10 @@ def _conditions(record: Record) -> Iterator[tuple[str, object]]:
             yield from ((f"{name}.{key}", item) for key, item in value.items())
         else:
             yield name, value
+    yield from _inputs(record)
+
+
+def _inputs(record: Record) -> Iterator[tuple[str, object]]:
+    """Yield what a record states of its inputs; the rows of a study have weights of their own."""
+    names = DATA_INPUTS if record.row else INPUTS
+    return ((name, record.settings[name]) for name in names if name in record.settings)

@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 
 from mue_cli.exits.catalogue import CALM, FULL, MUE, ORACLE, STATIC
 from mue_cli.reports.counts import samples_in_words
-from mue_cli.reports.entries import Entry, row_title
+from mue_cli.reports.entries import Entry, other_full, row_title
 from mue_cli.reports.published import (
     FULL_MODEL,
     PublishedRow,
@@ -177,7 +177,8 @@ def _compared(lines: Sequence[_Line], entries: Sequence[Entry], number: int, *no
     columns = [*_own_columns(paper), *_paper_columns(paper, entries[0].record.split)]
     lines = [line for line in lines if line.entries or line.published]
     rows = tuple(tuple(value(line) for _, value in columns) for line in lines)
-    caption = (*_own_caption(lines), *notes, _paper_caption(entries, number))
+    others = other_full([entry for line in lines for entry in line.entries])
+    caption = (*_own_caption(lines), *others, *notes, _paper_caption(entries, number))
     return without_empty(Table(tuple(column for column, _ in columns), rows, caption))
 
 

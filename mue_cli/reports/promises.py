@@ -15,7 +15,8 @@ class Promise:
     target: reduction that was wanted, None where only a drop was bounded. reduction: promised;
     score: promised, as a share of the full model's. interval: of the promised reduction, None of
     one picture.
-    measured_reduction, measured_score: of the evaluation, in the same units.
+    measured_reduction, measured_score: of the evaluation, in the same units. other_data: whether
+    that was of other prepared data.
     """
 
     target: float | None
@@ -25,6 +26,7 @@ class Promise:
     measured_reduction: float
     measured_score: float
     certified: bool = False
+    other_data: bool = False
 
     @property
     def gap(self) -> float:

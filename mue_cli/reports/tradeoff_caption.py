@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mue_cli.exits.catalogue import ORACLE
 from mue_cli.reports.counts import samples_in_words
 from mue_cli.reports.curves import Search, has_differences, intervals, num_seeds, seeds_by_row
-from mue_cli.reports.entries import Entry, row_title
+from mue_cli.reports.entries import Entry, other_full, row_title
 
 
 def tradeoff_caption(
@@ -23,7 +23,7 @@ def tradeoff_caption(
     if without_full:
         seeds = f"seed{'s' * (len(without_full) > 1)} {', '.join(map(str, without_full))}"
         parts.append(f"Without {seeds}, where `full` was not evaluated.")
-    parts += [*_marks(entries), *map(_search, searches)]
+    parts += [*other_full(entries), *_marks(entries), *map(_search, searches)]
     if any(entry.row == ORACLE for entry in entries):
         parts.append("Dashed: oracle, every answer unchanged.")
     if is_cut:

@@ -7,6 +7,7 @@ from mue_cli.cost.reduction import costs_against
 from mue_cli.errors import MissingStepError
 from mue_cli.experiment.run_folder import Run, records
 from mue_cli.reports.entries import Entry
+from mue_cli.reports.inputs import same_setting
 from mue_cli.reports.record import Record
 from mue_cli.study.file import journal, kept, seeds, study_command, trained_run
 from mue_cli.study.parts import FULL, SPLIT, Study
@@ -136,11 +137,11 @@ def _records(here: Run) -> list[Record]:
 
 def _newest(mine: Sequence[Record]) -> list[Record]:
     """Return the last record of each setting, the newest at the end, then the newest curve."""
-    settings: dict[str, Record] = {}
+    chosen: list[Record] = []
     for record in mine:
         if record.point is None:
-            settings.pop(repr(record.settings), None)
-            settings[repr(record.settings)] = record
+            others = (each for each in chosen if not same_setting(each.settings, record.settings))
+            chosen = [*others, record]
     swept = [record for record in mine if record.point is not None]
     curve = [record for record in swept if record.id == swept[-1].id]
-    return [*settings.values(), *curve]
+    return [*chosen, *curve]

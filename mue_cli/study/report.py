@@ -11,13 +11,14 @@ from mue_cli.experiment.demo import NO_RESULT, QUICK
 from mue_cli.experiment.run_folder import Run, read_traces, records
 from mue_cli.experiment.thresholds import read_thresholds
 from mue_cli.reports.counts import samples_in_words
-from mue_cli.reports.entries import Entry, row_title
+from mue_cli.reports.entries import Entry, check_inputs, row_title
 from mue_cli.reports.exits import Exits
 from mue_cli.reports.figures.canvas import svg_text
 from mue_cli.reports.figures.exits import exits_figure
 from mue_cli.reports.figures.reductions import reductions_figure
 from mue_cli.reports.figures.saturation import saturation_figure
 from mue_cli.reports.figures.tradeoff import tradeoff_figure
+from mue_cli.reports.inputs import DATA_INPUTS, differing
 from mue_cli.reports.paper_tables import models_table
 from mue_cli.reports.published import PUBLISHED
 from mue_cli.reports.record import Record
@@ -40,6 +41,7 @@ def report(run: Run, split: str) -> Report:
     Raises MissingStepError before the first evaluation. What else is missing is said on the page.
     """
     entries = need(run, split)
+    check_inputs(entries, "report")
     missing = [note.text for note in notes(run, split)]
     evaluated = _traced(run, missing)
     return Report(
@@ -128,7 +130,7 @@ def _drawings(
         (
             "How alike neighbouring layers are",
             "Cosine similarity of every layer's output and input, by stream",
-            lambda: saturation_figure(Saturation.load(run.saturation)),
+            lambda: saturation_figure(_saturation(run, entries[0].record)),
         ),
     ]
     if evaluated is not None:
@@ -145,6 +147,18 @@ def _drawings(
 
 def _in_a_line(title: str, error: MueError) -> str:
     return f"{title}: {error.message}; {error.hint or ''}".rstrip("; ")
+
+
+def _saturation(run: Run, record: Record) -> Saturation:
+    """Return what was kept. Raises DataError where that is of other samples than a record."""
+    kept = Saturation.load(run.saturation)
+    for name in differing(kept.about, record.settings, DATA_INPUTS):
+        raise DataError(
+            f"`{run.saturation}` was measured with {name} {kept.about[name]}, the evaluation with "
+            f"{name} {record.settings[name]}",
+            f"run: {run.command('plot saturation')}",
+        )
+    return kept
 
 
 def exits_of(record: Record, evaluated: EvaluationTraces) -> Exits:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.experiment.experiment import Experiment
+from mue_cli.experiment.inputs import about_of
 from mue_cli.recipe.recipe import names
 from mue_cli.reports.entries import Entry, check_alike, row_title
 from mue_cli.reports.exit_grid import ExitGrid
+from mue_cli.reports.inputs import DATA_INPUTS, WEIGHTS, differing
 from mue_cli.reports.layers_table import layers_tables
 from mue_cli.reports.paper_tables import PAPER_TABLES, missing_rows
 from mue_cli.reports.tables import Table
@@ -18,6 +20,9 @@ from mue_cli.study.file import decomposed_run, kept, study_command
 from mue_cli.study.notes import notes
 from mue_cli.study.parts import SPLIT
 from mue_cli.study.stale import stale
+
+MEASURED = (*DATA_INPUTS, "search", "precision")
+"""What a grid of exit layers depends on, besides the weights."""
 
 
 def paper_tables(
@@ -74,8 +79,22 @@ def _of_layers(experiment: Experiment, split: str | None) -> Sequence[Table]:
             f"run: {experiment.run.command('plot modality')} --split {split}, or leave out --split"
         )
         raise DataError(f"`{path}` was measured on the split {measured}, not on {split}", hint)
+    _check_measured(experiment, grid, path)
     data = " ".join(grid.about[key] for key in ("dataset", "split") if key in grid.about)
     return layers_tables(grid.scores.tolist(), grid.metric, grid.num_samples, data)
+
+
+def _check_measured(experiment: Experiment, grid: ExitGrid, path: Path) -> None:
+    """Raise DataError for a grid that was measured otherwise than is asked for now; one of weights
+    that `--weights` named is of those.
+    """
+    now = about_of(experiment, grid.about.get("split", SPLIT))
+    own = not grid.about.get("weights")
+    for name in differing(grid.about, now, (*MEASURED, *([WEIGHTS] if own else []))):
+        raise DataError(
+            f"`{path}` was measured with {name} {grid.about[name]}, now it is {now[name]}",
+            f"run: {experiment.run.command('plot modality')}",
+        )
 
 
 def _grid(experiment: Experiment) -> Path:

@@ -32,12 +32,18 @@ def calibration_figure(promises: Promises) -> Figure:
     text = (
         f"A point is one calibration ({promises.about}), named by its target; bar: 95 % interval "
         f"of the promise. Promised on val, measured on {promises.split}; on the line both agree. "
-        "Diamonds: certified."
+        f"Diamonds: certified.{_on_other_data(promises)}"
     )
     figure, panels = figure_with_caption(2, text, width=7.2, height=3.3)
     _draw_reductions(panels[0], promises)
     _draw_scores(panels[1], promises)
     return figure
+
+
+def _on_other_data(promises: Promises) -> str:
+    count = sum(each.other_data for each in promises.promises)
+    of = f"{count} of {len(promises.promises)}"
+    return f" Measured on other prepared data than promised on: {of}." if count else ""
 
 
 def _draw_reductions(axes: Axes, promises: Promises) -> None:
