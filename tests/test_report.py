@@ -8,14 +8,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageChops
 from small_study import evaluated, of_row, record, write_study
 
+from mue_cli.errors import DataError
 from mue_cli.experiment.demo import NO_RESULT
 from mue_cli.experiment.run_folder import Run, read_traces, records
 from mue_cli.reports.record import append_record
 from mue_cli.reports.report_page import Report, Sample, page
+from mue_cli.reports.saturation import Saturation
 from mue_cli.reports.tables import Column, Table
 from mue_cli.study.file import keep, load
 from mue_cli.study.report import report
@@ -235,3 +238,17 @@ def test_page_looks_the_same_with_scripts_and_without(studied: Run, tmp_path: Pa
     assert all(len(shot.getcolors(maxcolors=1 << 20)) > 20 for shot in shots)  # none is blank
     # A shade of anti-aliasing differs now and then; a script's work would be words or lines.
     assert all(most <= 8 for _, most in ImageChops.difference(first, second).getextrema())
+
+
+def test_saturation_of_other_samples_than_the_evaluation_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
+    run = Run(tmp_path)
+    append_record(run.records, record("full", 120.0, image_size=64))
+    for size, said in (("64", False), ("32", True)):
+        Saturation({"image": np.ones((2, 3))}, {"image_size": size}).save(run.saturation)
+        message = "was measured with image_size 32, the evaluation with image_size 64"
+        assert any(message in each for each in report(run, "test").missing) is said
+    append_record(run.records, record("full", 110.0, id="1", image_size=32))
+    with pytest.raises(DataError, match="differ in image_size cannot share a report: 32, 64"):
+        report(run, "test")

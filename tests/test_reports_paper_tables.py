@@ -418,6 +418,7 @@ def test_entries_of_other_inputs_are_refused(name, values):
         assert caught.value.message == (
             f"records that differ in {name} cannot share a {place}: {listed}"
         )
+        assert "take those that count no more out of records.jsonl" in (caught.value.hint or "")
         check([mine, entry("full", 1.0, 0.0, settings={})], place)
 
 

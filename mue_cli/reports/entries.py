@@ -19,6 +19,10 @@ _TITLES = {
 }
 
 _SUBJECTS = ("task", "dataset", "split", "metric")
+_ALIKE = "evaluate them alike, or keep them in run folders of their own"
+_OF_INPUTS = (
+    "keep them in run folders of their own, or take those that count no more out of records.jsonl"
+)
 _CONDITIONS = ("search", "precision", "weights", "device")
 
 
@@ -110,9 +114,7 @@ def _refuse_different(conditions: Sequence[Mapping[str, object]], place: str) ->
         values = sorted({show(each.get(name)) for each in stating})
         if len(values) > 1:
             message = f"records that differ in {name} cannot share a {place}: {', '.join(values)}"
-            raise DataError(
-                message, "evaluate them alike, or keep them in run folders of their own"
-            )
+            raise DataError(message, _OF_INPUTS if name in INPUTS else _ALIKE)
 
 
 def _conditions(record: Record) -> Iterator[tuple[str, object]]:

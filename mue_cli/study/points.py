@@ -9,7 +9,7 @@ from mue_cli.experiment.promises import conditions_in
 from mue_cli.experiment.run_folder import Run, read_tried
 from mue_cli.experiment.thresholds import Thresholds, read_thresholds
 from mue_cli.reports.curves import Search
-from mue_cli.reports.entries import Entry
+from mue_cli.reports.entries import Entry, check_inputs
 from mue_cli.reports.record import Record
 from mue_cli.study.entries import need, own_entries
 from mue_cli.study.file import kept
@@ -26,6 +26,7 @@ def points_of(run: Run, split: str) -> tuple[list[Entry], list[Search]]:
         if not (has_study and run.records.exists()):
             raise
         evaluated, has_study = own_entries(run, split), False
+    check_inputs(evaluated, "figure")
     alone = not has_study and not any(entry.swept for entry in evaluated)
     return evaluated, _searches(run, [each.record for each in evaluated]) if alone else []
 
@@ -65,5 +66,5 @@ def _check_alike(run: Run, stored: Thresholds, beside: Record) -> None:
         raise DataError(
             f"`{run.thresholds}` was searched with {searched}, the evaluation beside it was made "
             f"with {evaluated}: they cannot share a figure",
-            f"run: {run.command('calibrate')}, and {run.command('evaluate')}, alike",
+            f"run: {run.command('calibrate')}, then {run.command('evaluate')}",
         )
