@@ -54,11 +54,13 @@ def as_json(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _data(recipe: Recipe) -> str | None:
-    """Return what tells prepared data from other data: the manifest but for dates and versions;
-    None before it was prepared.
+    """Return what tells prepared data from other data: the manifest but for dates, versions and
+    what only repeats its checksums; None before it was prepared.
     """
     try:
         manifest = replace(read_manifest(recipe.data.folder), prepared="", versions={})
     except MissingStepError:
         return None
-    return sha256(json.dumps(asdict(manifest), sort_keys=True).encode()).hexdigest()
+    values = asdict(manifest)
+    del values["shard_fingerprints"]  # journals are older
+    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
