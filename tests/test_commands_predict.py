@@ -280,14 +280,16 @@ def test_a_hypothesis_is_judged(judge, album: Path) -> None:
 
 def test_a_question_that_is_cut_is_said(judge, album: Path) -> None:
     long = ("--hypothesis", "a " * 80 + "red circle")
-    answer = judge(album, *long, "--json", "--set", "data.max_source_tokens=128")
+    full = ("--method", "full")  # thresholds hold for the limit that they were searched with
+    answer = judge(album, *long, "--json", *full, "--set", "data.max_source_tokens=128")
     said = "the hypothesis has 82 words, the first 80 are asked"
     assert answer.stderr.count(said) == 1
     assert {line["remark"] for line in lines(answer)} == {said}
     short = judge(album / "0.png", "--hypothesis", "a red circle", "--json")
     assert short.stderr == "" and "remark" not in lines(short)[0]
     limit = ("--set", "data.max_source_tokens=2")
-    (line,) = lines(judge(album / "0.png", "--hypothesis", "a red circle", "--json", *limit))
+    words = ("--hypothesis", "a red circle", "--json", *full, *limit)
+    (line,) = lines(judge(album / "0.png", *words))
     assert "tokens, the first 2 are read: shorten it" in line["remark"]
 
 
