@@ -312,7 +312,7 @@ def test_second_stage_that_is_stopped_leaves_heads_with_their_own_results(
         assert after["deebert.safetensors"] != before["deebert.safetensors"]
 
 
-@pytest.mark.parametrize("fails", ["exit_heads.save", "run_folder.write_text"])
+@pytest.mark.parametrize("fails", ["exit_heads.save", "clearing.write_text"])
 def test_heads_that_cannot_be_written_leave_everything_as_it_was(
     copied_run: Run, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

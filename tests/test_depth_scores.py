@@ -16,9 +16,10 @@ from mue_cli.calibration.bootstrap import mean_interval
 from mue_cli.errors import DataError, MissingStepError
 from mue_cli.evaluation.exit_grid import predict_depths
 from mue_cli.evaluation.predict import predict
+from mue_cli.experiment.clearing import clear_results
 from mue_cli.experiment.exit_layers import _differences
 from mue_cli.experiment.inputs import about_of
-from mue_cli.experiment.run_folder import Run, clear_results
+from mue_cli.experiment.run_folder import Run
 from mue_cli.reports.depth_scores import DepthScores
 from mue_cli.reports.figures.depth_scores import depth_scores_figure
 

@@ -16,7 +16,7 @@ from mue_cli.data.pictures import Unreadable
 from mue_cli.errors import CheckpointError, MissingStepError, MueError, RecipeError
 from mue_cli.evaluation.spending import by_layers
 from mue_cli.exits.catalogue import CATALOGUE, MUE
-from mue_cli.experiment import run_folder, training_data, training_files
+from mue_cli.experiment import clearing, run_folder, training_data, training_files
 from mue_cli.experiment.benchmark_setup import MADE_UP, open_setup
 from mue_cli.experiment.calibrate import open_trials
 from mue_cli.experiment.choices import Question
@@ -129,7 +129,7 @@ def test_what_a_changed_head_makes_void_goes_and_nothing_else(here: Experiment) 
     path.write_text("x")
     with here.run.records.open("a") as file:
         file.write(json.dumps({"method": "deebert"}) + "\n")
-    run_folder.clear_method(here.run, "deebert")
+    clearing.clear_method(here.run, "deebert")
     assert here.run.records.read_text() == before and not path.exists()
 
 

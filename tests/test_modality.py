@@ -17,8 +17,9 @@ from mue_cli.evaluation import exit_grid as modality
 from mue_cli.evaluation.predict import Prediction, decode_batch, encode_batch, predict
 from mue_cli.evaluation.score import quick_score
 from mue_cli.exits.methods import full
+from mue_cli.experiment.clearing import clear_results
 from mue_cli.experiment.inputs import about_of
-from mue_cli.experiment.run_folder import Run, clear_results
+from mue_cli.experiment.run_folder import Run
 from mue_cli.inference.depths import CachedDepths
 from mue_cli.reports.exit_grid import ExitGrid
 

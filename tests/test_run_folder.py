@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mue_cli.exits.catalogue import names
-from mue_cli.experiment import run_folder
+from mue_cli.experiment import clearing
 from mue_cli.experiment.run_folder import Run
 
 MINE = (
@@ -19,7 +19,7 @@ MINE = (
 def test_files_of_others_stay_whatever_they_are_called(copied_run: Run, how: str) -> None:
     for name in MINE:
         (copied_run.folder / name).write_text("mine")
-    getattr(run_folder, how)(copied_run, *(["deebert"] if how == "clear_method" else []))
+    getattr(clearing, how)(copied_run, *(["deebert"] if how == "clear_method" else []))
     assert all((copied_run.folder / name).read_text() == "mine" for name in MINE)
 
 
@@ -32,13 +32,13 @@ def test_what_calibration_wrote_for_any_method_goes(copied_run: Run) -> None:
     ]
     for path in written:
         path.touch()
-    run_folder.clear_method(run, "deebert")
+    clearing.clear_method(run, "deebert")
     gone = {path.name for path in written if not path.exists()}
     assert gone == {
         *("thresholds-deebert.yaml", "calibration-deebert.jsonl"),
         *("trials-deebert.jsonl", "saturation-deebert.npz"),
     }
-    run_folder.clear_results(run)
+    clearing.clear_results(run)
     assert not any(map(os.path.exists, written))
 
 

@@ -8,6 +8,7 @@ import pytest
 from mue_cli.errors import DataError, MissingStepError, RecipeError
 from mue_cli.exits.trace import Trace
 from mue_cli.experiment import run_folder as runs
+from mue_cli.experiment.clearing import clear
 from mue_cli.experiment.run_folder import Run
 from mue_cli.experiment.thresholds import Thresholds, read_thresholds, store
 from mue_cli.files import replacing, write_text
@@ -118,7 +119,7 @@ def test_clear_removes_what_an_earlier_training_left_and_keeps_the_figures(run: 
     store(run, THRESHOLDS, [])
     write_traces(run.traces, "0a1b2c3d", "mue", [TRACE])
     write_text(run.plots / "tradeoff.svg", "<svg/>")
-    runs.clear(run)
+    clear(run)
     assert [path.name for path in run.folder.iterdir()] == ["plots"]
 
 

@@ -11,7 +11,7 @@ from mue_cli.errors import MueError
 from mue_cli.exits.catalogue import MethodSpec
 from mue_cli.exits.gate import Gates
 from mue_cli.exits.heads import LayerHeads
-from mue_cli.experiment import exit_heads, run_folder
+from mue_cli.experiment import clearing, exit_heads
 from mue_cli.experiment.exit_heads import TrainedHead, head_sizes
 from mue_cli.experiment.experiment import Experiment
 from mue_cli.experiment.lock import holding_run
@@ -54,7 +54,7 @@ def train_heads(experiment: Experiment, spec: MethodSpec, force: bool = False) -
         nonlocal changed
         with staged() as beside:
             exit_heads.save(heads, sizes, beside(file))
-            run_folder.clear_method(run, spec.name)
+            clearing.clear_method(run, spec.name)
         changed = True
 
     def stream(first: int) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mue_cli.errors import CheckpointError, MueError
-from mue_cli.experiment import run_folder
+from mue_cli.experiment import clearing, run_folder
 from mue_cli.experiment.run_folder import Run
 from mue_cli.files import plain_file, read_text, replacing, staged, sweep, write_text
 from mue_cli.recipe.recipe import Recipe
@@ -63,7 +63,7 @@ class TrainingFiles:
             if save_head is not None:
                 save_head(beside(self.run.exit_head(method)))
             if not self._results_cleared:
-                run_folder.clear_results(self.run)
+                clearing.clear_results(self.run)
                 self._results_cleared = True
         if self.is_beside:
             (self.run.folder / READY).touch()
@@ -101,7 +101,7 @@ def finish_move(run: Run) -> None:
     beside = run.beside.folder
     ready, moving = beside / READY, beside / MOVING
     if ready.exists():
-        run_folder.clear(run)
+        clearing.clear(run)
         ready.rename(moving)
     if not moving.exists():
         return
