@@ -136,12 +136,13 @@ def _matches(pattern: str, others: list[str]) -> list[str | Unreadable]:
 
 
 def _inside(folder: str, others: list[str]) -> list[str | Unreadable]:
+    from mue_cli.data.files_below import files_below
     from mue_cli.data.sources.names import is_picture_name
-    from mue_cli.data.visible_files import visible_files
 
     paths: list[str | Unreadable] = []
     closed: list[OSError] = []
-    for file in visible_files(folder, closed.append):
+    for name in files_below(folder, closed.append, hidden=False):
+        file = str(Path(folder, name))
         (paths if is_picture_name(file) else others).append(file)
     paths += [Unreadable(str(error.filename), _reason(error)) for error in closed]
     return paths or [Unreadable(folder, "no pictures in this folder")]

@@ -1,18 +1,15 @@
 """The files of a folder, links followed."""
 
-import os
 import stat
-from collections import Counter
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from mue_cli.data.files_below import files_below
 from mue_cli.data.problems import NO_PICTURE, TOO_LARGE, UNREADABLE, Fault
 from mue_cli.data.sources.names import other_spellings
 from mue_cli.data.sources.resolver import Listed
 
 MAX_FILE_BYTES = 256 * 2**20
-MAX_VISITS = 8
-"""A folder is read so often at most: links that meet again and again would double with each."""
 
 
 class Folder:
@@ -27,7 +24,7 @@ class Folder:
         """Yield the path of each file, from here on: those of a folder by name, then those of its
         folders.
         """
-        return _walk(str(self.path), "", (), Counter())
+        return files_below(str(self.path))
 
     def files(self) -> Iterator[Listed]:
         """Yield each file in the order of `paths`."""
@@ -57,33 +54,3 @@ def read_file(path: Path) -> bytes | Fault:
         return path.read_bytes()
     except OSError as error:
         return Fault(UNREADABLE, f"{path.name}: {error.strerror or error}")
-
-
-def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], visits: Counter[tuple[int, int]]
-) -> Iterator[str]:
-    """Yield paths below a folder; one that is met inside itself is not entered."""
-    try:
-        status = os.stat(folder)  # noqa: PTH116 - a Path for each of a hundred thousand is slow
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    here = (status.st_dev, status.st_ino)
-    visits[here] += 1
-    if here in above or visits[here] > MAX_VISITS:
-        return
-    folders = []
-    for entry in entries:
-        if _is_folder(entry):
-            folders.append(entry)
-        else:
-            yield prefix + entry.name
-    for entry in folders:
-        yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here), visits)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
